@@ -1,0 +1,1 @@
+"""Corpora, questions, objectives, mixture and packing."""

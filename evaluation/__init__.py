@@ -1,0 +1,1 @@
+"""Answering questions with the book closed, metrics, results and reports."""

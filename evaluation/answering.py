@@ -1,0 +1,218 @@
+"""Answers questions with the book closed: batched greedy decoding through the stock `model.generate`.
+
+Design choices:
+- A prompt is `question + mask token`; the answer is what the model writes until its next mask token, which is
+  thereby the end mark. This is the course's format, and the format of the question objective.
+- Prompts are sorted by length, so that a batch holds little padding. Answers come back in the order asked.
+- An answer must not depend on its batch mates. Two prompts share a batch only if they have the same number of
+  new tokens to spend, so a long neighbour never shortens an answer.
+- The generation config saved with a checkpoint is set aside while decoding. `generate` would otherwise take
+  every option that is not given here (repetition penalty, forced tokens, ...) from it.
+- One probability per generated token is kept, not the logits over the vocabulary: those are freed batch by
+  batch.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+from tqdm.auto import tqdm
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One generated answer.
+
+    Attributes:
+        text: What the model wrote after the question, without the end mark.
+        log_probability: Natural logarithm of the model's probability of the whole answer given the question:
+            the sum over its tokens, end mark included. For an incomplete answer: of the tokens so far.
+        complete: Whether the model wrote the end mark within the number of tokens allowed.
+    """
+
+    text: str
+    log_probability: float
+    complete: bool
+
+    @property
+    def confidence(self) -> float:
+        """The model's probability of the whole answer, in [0, 1]."""
+        return math.exp(self.log_probability)
+
+
+def answer_questions(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    questions: list[str],
+    *,
+    batch_size: int = 64,
+    max_new_tokens: int = 32,
+    progress: bool = True,
+    use_cache: bool = True,
+) -> list[Answer]:
+    """Answer every question greedily; the same answers whatever the batch size.
+
+    Args:
+        model: A causal language model. It is put into evaluation mode and given back as it was.
+        tokenizer: Its tokenizer, with a pad token and a mask token.
+        questions: The questions, without the mask token that ends a prompt.
+        batch_size: Prompts decoded at once. 64 keeps a laptop's processor busy; it changes speed only.
+        max_new_tokens: Longest answer in tokens, end mark included. The default of 32 characters holds the
+            longest birth place of the course's files with room to spare. Where fewer positions are left in
+            the model's context, the answer gets those that are left.
+        progress: Whether to show a progress bar, counted in questions.
+        use_cache: Whether to decode with a key-value cache. Without it every step reads the whole text again.
+
+    Returns:
+        One `Answer` a question, in the order of `questions`.
+
+    Raises:
+        ValueError: If a question does not fit the model's context or holds a character that the tokenizer
+            neither knows nor has an unknown token for; if an argument or the special tokens are unusable.
+            Raised before any decoding.
+    """
+    if isinstance(questions, str):
+        raise ValueError("questions is one string; pass a list of questions, such as [question].")
+    if batch_size < 1 or max_new_tokens < 1:
+        raise ValueError(
+            f"batch_size and max_new_tokens must be at least 1, but are {batch_size} and {max_new_tokens}."
+        )
+    if tokenizer.mask_token_id is None or tokenizer.pad_token_id is None:
+        raise ValueError(
+            "the tokenizer needs a mask token (it ends questions and answers) and a pad token, but has "
+            f"mask_token={tokenizer.mask_token!r} and pad_token={tokenizer.pad_token!r}."
+        )
+    _check_characters(tokenizer, questions)
+    prompts = [
+        tokenizer.encode(question + tokenizer.mask_token, add_special_tokens=False) for question in questions
+    ]
+    budgets = _token_budgets(model, questions, prompts, max_new_tokens)
+
+    answers: dict[int, Answer] = {}
+    with _ready_for_decoding(model), tqdm(total=len(questions), unit="question", disable=not progress) as bar:
+        for rows, budget in _batches(prompts, budgets, batch_size):
+            batch = [prompts[row] for row in rows]
+            answers.update(zip(rows, _decode(model, tokenizer, batch, budget, use_cache), strict=True))
+            bar.update(len(rows))
+    return [answers[row] for row in range(len(questions))]
+
+
+def _check_characters(tokenizer: PreTrainedTokenizerBase, questions: list[str]) -> None:
+    """Refuse characters that do not survive encoding: a tokenizer may drop or replace them without a word.
+
+    A tokenizer that declares a token for unknown characters was built to read them so, and may.
+    """
+    if tokenizer.unk_token is not None:
+        return
+    unknown = set()
+    for character in set().union(*questions):
+        try:
+            ids = tokenizer.encode(character, add_special_tokens=False)
+        except Exception:  # some tokenizers refuse by themselves; the tokenizers library has no class for it
+            unknown.add(character)
+            continue
+        if tokenizer.decode(ids, clean_up_tokenization_spaces=False) != character:
+            unknown.add(character)
+    if unknown:
+        row = next(i for i, question in enumerate(questions) if unknown & set(question))
+        raise ValueError(
+            f"the tokenizer does not know the characters {sorted(unknown)}, first seen in question {row}: "
+            f"{questions[row]!r}. Rewrite the questions, or train a model whose text holds these characters."
+        )
+
+
+def _token_budgets(
+    model: PreTrainedModel, questions: list[str], prompts: list[list[int]], max_new_tokens: int
+) -> list[int]:
+    """Number of new tokens each prompt may spend, at least 1.
+
+    Prompt and answer together, end mark included, stay within the model's positions, as they did in training.
+    """
+    positions = model.config.max_position_embeddings
+    for row, prompt in enumerate(prompts):
+        if len(prompt) >= positions:
+            raise ValueError(
+                f"question {row} leaves no room for an answer: with its mask token it takes {len(prompt)} of "
+                f"the model's {positions} positions. Shorten it, or use a model with a larger context: "
+                f"{questions[row]!r}"
+            )
+    return [min(max_new_tokens, positions - len(prompt)) for prompt in prompts]
+
+
+def _batches(prompts: list[list[int]], budgets: list[int], batch_size: int) -> Iterator[tuple[list[int], int]]:
+    """Yield (row numbers, their common budget), longest prompts first: memory runs out early or never."""
+    # The longer the prompt, the smaller its budget: rows of equal budgets come to stand side by side.
+    order = sorted(range(len(prompts)), key=lambda row: -len(prompts[row]))
+    for budget, group in groupby(order, key=lambda row: budgets[row]):
+        rows = list(group)
+        for start in range(0, len(rows), batch_size):
+            yield rows[start : start + batch_size], budget
+
+
+@contextmanager
+def _ready_for_decoding(model: PreTrainedModel) -> Iterator[None]:
+    """Evaluation mode and a neutral generation config for a while; both as they were afterwards."""
+    was_training, saved_config = model.training, model.generation_config
+    model.eval()
+    model.generation_config = GenerationConfig()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.generation_config = saved_config
+        model.train(was_training)
+
+
+def _decode(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: list[list[int]],
+    max_new_tokens: int,
+    use_cache: bool,
+) -> list[Answer]:
+    """Decode one batch of B prompts, left-padded to the longest, for at most T new tokens."""
+    width = max(map(len, prompts))
+    end = tokenizer.mask_token_id
+    input_ids = torch.full((len(prompts), width), tokenizer.pad_token_id)
+    attention_mask = torch.zeros_like(input_ids)
+    for row, prompt in enumerate(prompts):
+        input_ids[row, width - len(prompt) :] = torch.tensor(prompt)
+        attention_mask[row, width - len(prompt) :] = 1
+    output = model.generate(
+        input_ids.to(model.device),
+        attention_mask=attention_mask.to(model.device),
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        num_beams=1,
+        use_cache=use_cache,
+        eos_token_id=end,
+        pad_token_id=tokenizer.pad_token_id,
+        return_dict_in_generate=True,
+        output_logits=True,  # as the model gave them, T tensors (B, vocabulary)
+    )
+    tokens = output.sequences[:, width:]  # (B, T)
+    # One step at a time: stacking them would double the largest tensor of the evaluation.
+    log_probabilities = torch.stack(
+        [
+            step.float().log_softmax(-1).gather(-1, chosen.unsqueeze(-1)).squeeze(-1)
+            for step, chosen in zip(output.logits, tokens.unbind(1), strict=True)
+        ],
+        dim=1,
+    ).tolist()
+    answers = []
+    for ids, row_log_probabilities in zip(tokens.tolist(), log_probabilities, strict=True):
+        complete = end in ids
+        length = ids.index(end) if complete else len(ids)
+        answers.append(
+            Answer(
+                text=tokenizer.decode(ids[:length], clean_up_tokenization_spaces=False),
+                # What follows the end mark is padding, so the sum stops with the end mark.
+                log_probability=math.fsum(row_log_probabilities[: length + 1]),
+                complete=complete,
+            )
+        )
+    return answers

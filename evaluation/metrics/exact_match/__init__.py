@@ -1,0 +1,1 @@
+"""Exact match as an evaluate module."""

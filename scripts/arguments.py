@@ -1,0 +1,212 @@
+"""Flags and recipes: one dataclass a concern, the same names on the command line and in YAML."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import torch
+import yaml
+from transformers import HfArgumentParser, TrainingArguments
+
+
+@dataclass
+class ModelArguments:
+    """Size and shape of a new model; the defaults are the reference configuration."""
+
+    architecture: str = field(default="vanilla", metadata={"help": "vanilla or perceiver"})
+    hidden_size: int = field(default=256, metadata={"help": "width of the residual stream"})
+    num_hidden_layers: int = field(default=4, metadata={"help": "number of blocks"})
+    num_attention_heads: int = field(default=8, metadata={"help": "heads a block; must divide the width"})
+    block_size: int = field(default=128, metadata={"help": "longest example, in characters"})
+    num_latents: int = field(default=64, metadata={"help": "perceiver: latents a block"})
+    latent_layout: str = field(default="spread", metadata={"help": "perceiver: spread, or prefix (published)"})
+    unknown_characters: str = field(
+        default="error", metadata={"help": "characters outside the vocabulary: error, or mask"}
+    )
+
+
+@dataclass
+class RegularisationArguments:
+    """Dropout of the run; not a property of the weights, so fine-tuning may choose its own."""
+
+    dropout: float = field(default=0.1, metadata={"help": "of the embedded input and of every sub-layer"})
+    attention_dropout: float = field(
+        default=0.0,
+        metadata={"help": "of attention weights; above 0 the fused kernels of a CPU cannot be used"},
+    )
+
+
+@dataclass
+class CorpusArguments:
+    """The documents to pretrain on."""
+
+    corpus: str = field(default="biographies", metadata={"help": "biographies, wiki, text or hub"})
+    corpus_path: str | None = field(
+        default=None, metadata={"help": "file to read (wiki, text), or name of a hub data set"}
+    )
+    objectives: list[str] = field(
+        default_factory=lambda: ["span_corruption"],
+        metadata={"help": "objectives with their shares of the examples, e.g. span_corruption=3 left_to_right"},
+    )
+    num_people: int = field(default=500, metadata={"help": "biographies: how many people"})
+    num_versions: int = field(default=8, metadata={"help": "biographies: wordings of each person's facts"})
+    biography_unit: str = field(
+        default="sentence", metadata={"help": "biographies: a document is a biography or a sentence"}
+    )
+    population_seed: int = field(default=0, metadata={"help": "biographies: another seed, other people"})
+
+
+@dataclass
+class QuestionArguments:
+    """The questions to fine-tune on."""
+
+    questions: str = field(default="biographies", metadata={"help": "biographies, cs224n or file"})
+    train_questions: str | None = field(default=None, metadata={"help": "file with questions and answers"})
+    exclude_questions: list[str] = field(
+        default_factory=list,
+        metadata={"help": "evaluation files whose people leave the training questions; only names are read"},
+    )
+    validation_share: float = field(
+        default=0.0, metadata={"help": "share of the training people kept out, to select on"}
+    )
+
+
+@dataclass
+class ClosedbookTrainingArguments(TrainingArguments):
+    """The library's arguments with defaults for small models, and a few of our own."""
+
+    optimizer: str = field(
+        default="muon", metadata={"help": "muon (matrices; AdamW for the rest) or adamw (needed for FSDP)"}
+    )
+    global_batch_size: int | None = field(
+        default=None,
+        metadata={
+            "help": "examples an optimizer step, all processes and accumulation together; "
+            "per_device_train_batch_size is the most a device holds at once"
+        },
+    )
+    row_length: int = field(default=256, metadata={"help": "tokens of a packed row"})
+    precision: str = field(default="auto", metadata={"help": "auto (bf16 where the hardware has it), bf16, fp32"})
+    num_threads: int = field(
+        default=0, metadata={"help": "CPU threads a process; 0 shares the cores among this machine's processes"}
+    )
+    resume: bool = field(default=False, metadata={"help": "go on from the last good checkpoint"})
+    overwrite: bool = field(default=False, metadata={"help": "replace the run that output_dir holds"})
+    eval_examples: int = field(default=256, metadata={"help": "examples of the fixed evaluation set"})
+
+    # Changed defaults. The collator needs every column, which the library would drop:
+    remove_unused_columns: bool = field(default=False)
+    # the mixture is already in its final order, and example i must stay example i when a run resumes:
+    train_sampling_strategy: str = field(default="sequential")
+    per_device_train_batch_size: int = field(default=128)
+    per_device_eval_batch_size: int = field(default=128)
+    learning_rate: float = field(default=6e-3)
+    weight_decay: float = field(default=0.1)
+    adam_beta2: float = field(default=0.95)
+    lr_scheduler_type: str = field(default="cosine_with_min_lr")
+    logging_steps: float = field(default=50)
+    report_to: str = field(default="tensorboard")
+    save_total_limit: int | None = field(default=2)
+    include_num_input_tokens_seen: str = field(default="no")
+
+    def __post_init__(self):
+        if self.precision not in ("auto", "bf16", "fp32"):
+            raise ValueError(f"precision must be auto, bf16 or fp32, got {self.precision!r}")
+        if self.optimizer not in ("muon", "adamw"):
+            raise ValueError(f"optimizer must be muon or adamw, got {self.optimizer!r}")
+        if self.max_steps != -1 and self.max_steps < 1:
+            raise ValueError(f"max_steps must be positive (or -1 to count epochs), got {self.max_steps}")
+        if self.max_steps == -1 and self.num_train_epochs <= 0:
+            raise ValueError(f"num_train_epochs must be positive, got {self.num_train_epochs}")
+        if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+            self.use_cpu = True  # the library allows bf16 without an accelerator only when told so
+        if self.precision != "auto":
+            self.bf16 = self.precision == "bf16"
+        elif not self.fp16:
+            self.bf16 = has_bf16(self.use_cpu)
+        if self.lr_scheduler_type == "cosine_with_min_lr" and not self.lr_scheduler_kwargs:
+            self.lr_scheduler_kwargs = {"min_lr_rate": 0.1}
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", os.path.join(str(self.output_dir), "logs"))
+        super().__post_init__()
+
+    def set_threads(self) -> None:
+        """Use the whole CPU: `accelerate launch` sets one thread a process where nothing else is said."""
+        if self.use_cpu:
+            local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+            torch.set_num_threads(self.num_threads or max(1, (os.cpu_count() or 1) // local_processes))
+
+    def divide_batch(self) -> None:
+        """Derive accumulation from the global batch and the number of processes.
+
+        Raises:
+            ValueError: if the global batch does not divide evenly.
+        """
+        if self.global_batch_size is None:
+            self.global_batch_size = (
+                self.per_device_train_batch_size * self.world_size * self.gradient_accumulation_steps
+            )
+            return
+        if self.global_batch_size < 1 or self.global_batch_size % self.world_size:
+            raise ValueError(
+                f"global_batch_size {self.global_batch_size} does not divide among {self.world_size} processes"
+            )
+        share = self.global_batch_size // self.world_size
+        self.per_device_train_batch_size = min(self.per_device_train_batch_size, share)
+        if share % self.per_device_train_batch_size:
+            raise ValueError(
+                f"{share} examples a process (global_batch_size {self.global_batch_size} over "
+                f"{self.world_size}) are no multiple of per_device_train_batch_size "
+                f"{self.per_device_train_batch_size}"
+            )
+        self.gradient_accumulation_steps = share // self.per_device_train_batch_size
+
+
+def has_bf16(use_cpu: bool) -> bool:
+    """Whether the hardware multiplies bf16 matrices faster than fp32 ones."""
+    if not use_cpu and torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def parse_arguments(dataclass_types: Sequence[type], argv: Sequence[str]):
+    """Read `--recipe file.yaml` first, then the flags, which win.
+
+    Raises:
+        FileNotFoundError: if the recipe does not exist.
+        ValueError: for a recipe that is not a mapping, or has a key that is no argument (all are named).
+    """
+    argv = list(argv)
+    recipe = None
+    if "--recipe" in argv:
+        place = argv.index("--recipe")
+        if place + 1 >= len(argv):
+            raise ValueError("--recipe needs a file")
+        recipe = Path(argv[place + 1])
+        argv = _recipe_flags(recipe, dataclass_types) + argv[:place] + argv[place + 2 :]
+    parser = HfArgumentParser(dataclass_types)
+    return (*parser.parse_args_into_dataclasses(argv), recipe)
+
+
+def _recipe_flags(recipe: Path, dataclass_types: Sequence[type]) -> list[str]:
+    if not recipe.is_file():
+        raise FileNotFoundError(f"recipe {recipe} does not exist")
+    content = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"recipe {recipe} must map argument names to values")
+    known = {item.name for kind in dataclass_types for item in fields(kind) if item.init}
+    unknown = sorted(set(content) - known)
+    if unknown:
+        raise ValueError(f"recipe {recipe}: no such argument: {', '.join(map(str, unknown))}")
+    flags = []
+    for name, value in content.items():
+        flags.append(f"--{name}")
+        if isinstance(value, dict):
+            flags.append(json.dumps(value))
+        elif isinstance(value, list):
+            flags.extend(str(item) for item in value)
+        else:
+            flags.append(str(value))
+    return flags

@@ -1,0 +1,141 @@
+"""Pretrain a small GPT on documents, by span corruption or plain left-to-right.
+
+    accelerate launch scripts/pretrain.py --recipe scripts/recipes/cs224n_vanilla_pretrain.yaml \
+        --corpus_path wiki.txt --output_dir outputs/vanilla
+
+Every key of a recipe is also a flag, and flags win. The output folder is a Hugging Face model folder.
+"""
+
+import sys
+from pathlib import Path
+
+if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
+    sys.path.pop(0)  # this folder's evaluate.py would stand before the library `evaluate`
+
+from datasets import Dataset
+
+from closedbook.data.biographies import Population, biography_documents, biography_questions
+from closedbook.data.corpora import CORPORA
+from closedbook.data.mixture import Component
+from closedbook.modeling.configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
+from closedbook.modeling.modeling_gpt import PerceiverGPTForCausalLM, VanillaGPTForCausalLM
+from closedbook.modeling.tokenization_char import build_char_tokenizer
+from closedbook.scripts.arguments import (
+    ClosedbookTrainingArguments,
+    CorpusArguments,
+    ModelArguments,
+    RegularisationArguments,
+    parse_arguments,
+)
+from closedbook.scripts.training import count_steps, prepare_run, train
+
+ARGUMENTS = (ModelArguments, RegularisationArguments, CorpusArguments, ClosedbookTrainingArguments)
+
+
+def main(argv: list[str]) -> dict:
+    model_args, regularisation, corpus_args, args, recipe = parse_arguments(ARGUMENTS, argv)
+    checkpoint = prepare_run(args)
+    components, alphabet = load_components(corpus_args)
+    tokenizer = build_char_tokenizer(
+        alphabet, model_max_length=model_args.block_size, unknown=model_args.unknown_characters
+    )
+    model = build_model(model_args, regularisation, len(tokenizer))
+    facts = train(
+        model,
+        tokenizer,
+        components,
+        count_steps(args, len(components[0].records)),
+        args,
+        checkpoint,
+        facts={
+            "stage": "pretrain",
+            "model": model_name(model.config),
+            "recipe": None if recipe is None else str(recipe),
+            "corpus": corpus_args.corpus,
+            "objectives": corpus_args.objectives,
+        },
+    )
+    print(f"saved {args.output_dir}: {facts['parameters']:,} parameters, eval loss {facts['eval_loss']:.3f}")
+    return facts
+
+
+def load_components(args: CorpusArguments) -> tuple[list[Component], list[str]]:
+    """The mixture's components, and texts that hold every character the model must know.
+
+    The reference vocabulary counts the line feed of its corpus file; synthetic people are also asked about
+    in characters ("?") that no biography holds.
+    """
+    if args.corpus == "biographies":
+        population = Population(args.num_people, seed=args.population_seed)
+        documents = biography_documents(
+            population, versions=args.num_versions, seed=args.population_seed, unit=args.biography_unit
+        )
+        questions = biography_questions(Population(min(200, args.num_people)), attributes=None, wordings=4)
+        alphabet = [*documents["text"], *questions["question"]]
+    elif args.corpus in CORPORA:
+        if args.corpus_path is None:
+            raise ValueError(f"--corpus {args.corpus} needs --corpus_path")
+        documents = CORPORA[args.corpus](args.corpus_path)
+        alphabet = [*documents["text"], "\n"]
+    else:
+        raise ValueError(f"unknown corpus {args.corpus!r}; known: biographies, {', '.join(CORPORA)}")
+    return [
+        Component(f"{args.corpus}/{name}", _in_memory(documents), name, weight)
+        for name, weight in parse_objectives(args.objectives)
+    ], alphabet
+
+
+def _in_memory(documents: Dataset) -> list[dict]:
+    """Plain dicts: reading one row of an Arrow table costs more than corrupting it."""
+    return documents.to_list()
+
+
+def parse_objectives(objectives: list[str]) -> list[tuple[str, float]]:
+    """`["span_corruption=3", "left_to_right"]` -> names with weights.
+
+    Raises:
+        ValueError: for a weight that is no number.
+    """
+    parsed = []
+    for item in objectives:
+        name, _, weight = item.partition("=")
+        try:
+            parsed.append((name, float(weight or 1)))
+        except ValueError:
+            raise ValueError(f"objective {item!r}: {weight!r} is not a number") from None
+    return parsed
+
+
+def model_name(config) -> str:
+    """Short name for results: the architecture, and the layout where there is a choice."""
+    if isinstance(config, PerceiverGPTConfig):
+        return f"perceiver-{config.latent_layout}"
+    return "vanilla"
+
+
+def build_model(args: ModelArguments, regularisation: RegularisationArguments, vocab_size: int):
+    """A new model with random weights.
+
+    Raises:
+        ValueError: for an unknown architecture; sizes that do not fit raise from the configuration.
+    """
+    sizes = {
+        "vocab_size": vocab_size,
+        "hidden_size": args.hidden_size,
+        "num_hidden_layers": args.num_hidden_layers,
+        "num_attention_heads": args.num_attention_heads,
+        "max_position_embeddings": args.block_size,
+        "embedding_dropout": regularisation.dropout,
+        "hidden_dropout": regularisation.dropout,
+        "attention_dropout": regularisation.attention_dropout,
+    }
+    if args.architecture == "vanilla":
+        return VanillaGPTForCausalLM(VanillaGPTConfig(**sizes))
+    if args.architecture == "perceiver":
+        latents = {"num_latents": args.num_latents, "latent_layout": args.latent_layout}
+        return PerceiverGPTForCausalLM(PerceiverGPTConfig(**sizes, **latents))
+    raise ValueError(f"unknown architecture {args.architecture!r}; known: vanilla, perceiver")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

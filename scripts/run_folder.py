@@ -1,0 +1,99 @@
+"""The folder of a run: who may write there, from where to go on, and how the finished model gets in."""
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from closedbook.evaluation.results import run_environment, write_json_atomic
+
+logger = logging.getLogger(__name__)
+
+RUN_FILE = "run.json"
+
+
+def claim_output_folder(folder: str | Path, resume: bool, overwrite: bool) -> Path | None:
+    """Check that a run may write to `folder`; returns the checkpoint to go on from, if any.
+
+    Raises:
+        ValueError: if the folder holds a run and neither `resume` nor `overwrite` is set, or if both are.
+        FileNotFoundError: if there is nothing to resume.
+    """
+    folder = Path(folder)
+    if resume and overwrite:
+        raise ValueError("--resume keeps a run and --overwrite replaces it: choose one")
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"output_dir {folder} is a file")
+    occupied = folder.is_dir() and any(folder.iterdir())
+    if resume:
+        checkpoint = last_good_checkpoint(folder)
+        if checkpoint is None:
+            raise FileNotFoundError(f"--resume: no complete checkpoint in {folder}")
+        return checkpoint
+    if occupied:
+        if not overwrite:
+            raise ValueError(
+                f"output_dir {folder} already holds files. Use another folder, --resume to go on with the run "
+                "there, or --overwrite to replace it"
+            )
+        if not (folder / RUN_FILE).exists():
+            raise ValueError(f"--overwrite: {folder} was not written by a run of this package; clear it yourself")
+        shutil.rmtree(folder)
+    return None
+
+
+def last_good_checkpoint(folder: str | Path) -> Path | None:
+    """The newest checkpoint that is complete; broken ones (a kill or a full disk) are named and passed over."""
+    checkpoints = [path for path in Path(folder).glob("checkpoint-*") if path.name.split("-")[-1].isdigit()]
+    for path in sorted(checkpoints, key=lambda path: int(path.name.split("-")[-1]), reverse=True):
+        problem = checkpoint_problem(path)
+        if problem is None:
+            return path
+        logger.warning("passing over %s: %s", path, problem)
+    return None
+
+
+def checkpoint_problem(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint, or None. The state file is the last that the library writes."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        with safe_open(checkpoint / "model.safetensors", framework="pt") as weights:
+            weights.keys()
+        torch.load(checkpoint / "optimizer.pt", weights_only=True, map_location="meta")
+        torch.load(checkpoint / "scheduler.pt", weights_only=True)
+    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def save_model_folder(model, tokenizer, folder: str | Path) -> None:
+    """Save model, code and tokenizer; each file appears in one step, the weights last.
+
+    Written to a folder beside the final one first, so that a kill or a full disk leaves what was there.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
+    try:
+        model.save_pretrained(unfinished)
+        tokenizer.save_pretrained(unfinished)
+        for path in sorted(unfinished.iterdir(), key=lambda path: path.suffix == ".safetensors"):
+            os.replace(path, folder / path.name)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def write_run_file(folder: str | Path, **facts) -> None:
+    """Record what made the folder, for `evaluate.py` and for people."""
+    write_json_atomic(Path(folder) / RUN_FILE, facts | run_environment())
+
+
+def read_run_file(folder: str | Path) -> dict:
+    """What `write_run_file` recorded; empty where there is none."""
+    path = Path(folder) / RUN_FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -1,0 +1,119 @@
+"""One training run, as pretraining and fine-tuning share it: stock `Trainer`, our data and folders."""
+
+import logging
+import math
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import Trainer, TrainerCallback, set_seed
+
+from closedbook.data.mixture import Component, Mixture
+from closedbook.data.packing import PackingCollator
+from closedbook.scripts.arguments import ClosedbookTrainingArguments
+from closedbook.scripts.optimizer import MuonWithAdamW
+from closedbook.scripts.run_folder import (
+    claim_output_folder,
+    last_good_checkpoint,
+    read_run_file,
+    save_model_folder,
+    write_run_file,
+)
+
+logger = logging.getLogger(__name__)
+
+
+def prepare_run(args: ClosedbookTrainingArguments) -> Path | None:
+    """Set up logging, the output folder, the batch and the seed; returns the checkpoint to resume from.
+
+    Called before anything slow, so that a wrong setting fails at once.
+    """
+    logging.basicConfig(level=logging.INFO if args.process_index == 0 else logging.WARNING, stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    args.set_threads()
+    args.divide_batch()
+    with args.main_process_first(desc="claiming the output folder"):
+        if args.process_index == 0:
+            claim_output_folder(args.output_dir, args.resume, args.overwrite)
+    set_seed(args.seed)
+    return last_good_checkpoint(args.output_dir) if args.resume else None
+
+
+def count_steps(args: ClosedbookTrainingArguments, num_records: int) -> int:
+    """Optimizer steps of the run: `max_steps`, or the epochs over `num_records` rounded up."""
+    if args.max_steps > 0:
+        return args.max_steps
+    return math.ceil(args.num_train_epochs * num_records / args.global_batch_size)
+
+
+def apply_dropout(model, regularisation) -> None:
+    """Set the dropout rates of a model already made."""
+    model.config.embedding_dropout = model.config.hidden_dropout = regularisation.dropout
+    model.config.attention_dropout = regularisation.attention_dropout
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = regularisation.dropout
+
+
+def train(
+    model,
+    tokenizer,
+    components: Sequence[Component],
+    num_steps: int,
+    args: ClosedbookTrainingArguments,
+    checkpoint: Path | None,
+    facts: dict,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> dict:
+    """Train, evaluate and save; returns the facts written to the run file.
+
+    Args:
+        components: of the mixture. The evaluation set is a fixed draw of the same components with another
+            seed: its loss says how well the records are known, not how well others would be guessed.
+        num_steps: optimizer steps.
+        checkpoint: folder to resume from, or None.
+        facts: to be written to the run file beside the counts.
+        callbacks: for example periodic answering.
+    """
+    block_size = model.config.max_position_embeddings
+    args.max_steps = num_steps
+    mixture = Mixture(components, args.seed, block_size, num_steps * args.global_batch_size)
+    evaluation = Mixture(components, args.seed + 1_000_003, block_size, args.eval_examples)
+    collator = PackingCollator(
+        tokenizer.get_vocab(), max(args.row_length, block_size), pad_token_id=tokenizer.pad_token_id
+    )
+    optimizer = None
+    if args.optimizer == "muon":
+        optimizer = MuonWithAdamW(model, args.learning_rate, args.weight_decay, (args.adam_beta1, args.adam_beta2))
+    trainer = Trainer(
+        model=model,
+        args=args,
+        data_collator=collator,
+        train_dataset=mixture,
+        eval_dataset=evaluation,
+        processing_class=tokenizer,
+        callbacks=list(callbacks),
+        optimizers=(optimizer, None),
+    )
+    seconds_before = read_run_file(args.output_dir).get("train_seconds", 0.0) if checkpoint else 0.0
+    start = time.perf_counter()
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    seconds = time.perf_counter() - start
+    metrics = trainer.evaluate()
+    facts = facts | {
+        "seed": args.seed,
+        "steps": num_steps,
+        "global_batch_size": args.global_batch_size,
+        "train_seconds": round(seconds_before + seconds, 1),
+        "train_characters": sum(len(mixture[i].text) for i in range(len(mixture))),
+        "eval_loss": metrics["eval_loss"],
+        "parameters": model.num_parameters(),
+    }
+    if args.process_index == 0:
+        model.config.use_cache = True  # the library switched it off for training; answering needs it
+        save_model_folder(trainer.accelerator.unwrap_model(trainer.model), tokenizer, args.output_dir)
+        trainer.state.save_to_json(str(Path(args.output_dir) / "trainer_state.json"))
+        write_run_file(args.output_dir, **facts)
+    return facts
