@@ -139,6 +139,17 @@ class GPTPreTrainedModel(PreTrainedModel):
         elif isinstance(module, PerceiverDownBlock):
             init.normal_(module.latents, std=self.config.initializer_range)
 
+    def save_pretrained(self, *args, **kwargs):
+        """As everywhere, and the folder also says which class is its `AutoModel`.
+
+        The library notes only the saved class; other tools (vLLM, feature extraction) look for `AutoModel`.
+        """
+        self.config.auto_map = {
+            **(getattr(self.config, "auto_map", None) or {}),
+            "AutoModel": f"modeling_gpt.{type(self).__name__.replace('ForCausalLM', 'Model')}",
+        }
+        return super().save_pretrained(*args, **kwargs)
+
 
 class VanillaGPTPreTrainedModel(GPTPreTrainedModel):
     config_class = VanillaGPTConfig

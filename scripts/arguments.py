@@ -39,6 +39,17 @@ class RegularisationArguments:
 
 
 @dataclass
+class PopulationArguments:
+    """The synthetic people, for the corpus and the questions called `biographies`."""
+
+    num_people: int = field(default=500, metadata={"help": "how many people"})
+    population_seed: int = field(default=0, metadata={"help": "another seed, other people"})
+    attributes: list[str] = field(
+        default_factory=list, metadata={"help": "facts that biographies tell and questions ask for; none: all"}
+    )
+
+
+@dataclass
 class CorpusArguments:
     """The documents to pretrain on."""
 
@@ -48,26 +59,20 @@ class CorpusArguments:
     )
     objectives: list[str] = field(
         default_factory=lambda: ["span_corruption"],
-        metadata={"help": "objectives with their shares of the examples, e.g. span_corruption=3 left_to_right"},
+        metadata={"help": "objectives and their shares, e.g. span_corruption=3 left_to_right"},
     )
-    num_people: int = field(default=500, metadata={"help": "biographies: how many people"})
     num_versions: int = field(default=8, metadata={"help": "biographies: wordings of each person's facts"})
     biography_unit: str = field(
         default="sentence", metadata={"help": "biographies: a document is a biography or a sentence"}
     )
-    population_seed: int = field(default=0, metadata={"help": "biographies: another seed, other people"})
 
 
 @dataclass
 class QuestionArguments:
-    """The questions to fine-tune on."""
+    """The questions to fine-tune on or to ask."""
 
     questions: str = field(default="biographies", metadata={"help": "biographies, cs224n or file"})
     train_questions: str | None = field(default=None, metadata={"help": "file with questions and answers"})
-    exclude_questions: list[str] = field(
-        default_factory=list,
-        metadata={"help": "evaluation files whose people leave the training questions; only names are read"},
-    )
     validation_share: float = field(
         default=0.0, metadata={"help": "share of the training people kept out, to select on"}
     )

@@ -12,8 +12,6 @@ from pathlib import Path
 if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
     sys.path.pop(0)  # this folder's evaluate.py would stand before the library `evaluate`
 
-from datasets import Dataset
-
 from closedbook.data.biographies import Population, biography_documents, biography_questions
 from closedbook.data.corpora import CORPORA
 from closedbook.data.mixture import Component
@@ -24,18 +22,25 @@ from closedbook.scripts.arguments import (
     ClosedbookTrainingArguments,
     CorpusArguments,
     ModelArguments,
+    PopulationArguments,
     RegularisationArguments,
     parse_arguments,
 )
 from closedbook.scripts.training import count_steps, prepare_run, train
 
-ARGUMENTS = (ModelArguments, RegularisationArguments, CorpusArguments, ClosedbookTrainingArguments)
+ARGUMENTS = (
+    ModelArguments,
+    RegularisationArguments,
+    PopulationArguments,
+    CorpusArguments,
+    ClosedbookTrainingArguments,
+)
 
 
 def main(argv: list[str]) -> dict:
-    model_args, regularisation, corpus_args, args, recipe = parse_arguments(ARGUMENTS, argv)
+    model_args, regularisation, people, corpus_args, args, recipe = parse_arguments(ARGUMENTS, argv)
     checkpoint = prepare_run(args)
-    components, alphabet = load_components(corpus_args)
+    components, alphabet = load_components(corpus_args, people)
     tokenizer = build_char_tokenizer(
         alphabet, model_max_length=model_args.block_size, unknown=model_args.unknown_characters
     )
@@ -59,18 +64,23 @@ def main(argv: list[str]) -> dict:
     return facts
 
 
-def load_components(args: CorpusArguments) -> tuple[list[Component], list[str]]:
+def load_components(args: CorpusArguments, people: PopulationArguments) -> tuple[list[Component], list[str]]:
     """The mixture's components, and texts that hold every character the model must know.
 
     The reference vocabulary counts the line feed of its corpus file; synthetic people are also asked about
     in characters ("?") that no biography holds.
     """
     if args.corpus == "biographies":
-        population = Population(args.num_people, seed=args.population_seed)
+        population = Population(people.num_people, seed=people.population_seed)
+        attributes = people.attributes or None
         documents = biography_documents(
-            population, versions=args.num_versions, seed=args.population_seed, unit=args.biography_unit
+            population,
+            versions=args.num_versions,
+            seed=people.population_seed,
+            attributes=attributes,
+            unit=args.biography_unit,
         )
-        questions = biography_questions(Population(min(200, args.num_people)), attributes=None, wordings=4)
+        questions = biography_questions(population, attributes=attributes, wordings=4)
         alphabet = [*documents["text"], *questions["question"]]
     elif args.corpus in CORPORA:
         if args.corpus_path is None:
@@ -79,15 +89,11 @@ def load_components(args: CorpusArguments) -> tuple[list[Component], list[str]]:
         alphabet = [*documents["text"], "\n"]
     else:
         raise ValueError(f"unknown corpus {args.corpus!r}; known: biographies, {', '.join(CORPORA)}")
+    records = documents.to_list()  # reading one row of an Arrow table costs more than corrupting it
     return [
-        Component(f"{args.corpus}/{name}", _in_memory(documents), name, weight)
+        Component(f"{args.corpus}/{name}", records, name, weight)
         for name, weight in parse_objectives(args.objectives)
     ], alphabet
-
-
-def _in_memory(documents: Dataset) -> list[dict]:
-    """Plain dicts: reading one row of an Arrow table costs more than corrupting it."""
-    return documents.to_list()
 
 
 def parse_objectives(objectives: list[str]) -> list[tuple[str, float]]:

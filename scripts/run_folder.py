@@ -9,8 +9,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from transformers import AutoModelForCausalLM
 
 from closedbook.evaluation.results import run_environment, write_json_atomic
+from closedbook.modeling.tokenization_char import CharTokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +88,36 @@ def save_model_folder(model, tokenizer, folder: str | Path) -> None:
             os.replace(path, folder / path.name)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def load_model_folder(folder: str | Path):
+    """Load a checkpoint of this package with its tokenizer: `(model, tokenizer)`.
+
+    Raises:
+        FileNotFoundError: if the folder holds no model.
+        ValueError: if its weights are damaged, or belong to another architecture, size or vocabulary.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"{folder} holds no model (no config.json)")
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    except SafetensorError as error:
+        raise ValueError(
+            f"the weights in {folder} are damaged ({error}). Copy the folder again, or load its last good "
+            "checkpoint-* folder"
+        ) from error
+    problems = {kind: sorted(map(str, info[kind])) for kind in ("missing_keys", "unexpected_keys") if info[kind]}
+    if problems:
+        raise ValueError(
+            f"the weights in {folder} are not those of its config.json ({model.config.model_type}): {problems}"
+        )
+    tokenizer = CharTokenizer.from_pretrained(folder)
+    if len(tokenizer) != model.config.vocab_size:
+        raise ValueError(
+            f"{folder}: the tokenizer has {len(tokenizer)} characters, the model {model.config.vocab_size}"
+        )
+    return model, tokenizer
 
 
 def write_run_file(folder: str | Path, **facts) -> None:

@@ -1,0 +1,143 @@
+"""Ask a model questions with the book closed, and write what it answered and how often it was right.
+
+    accelerate launch scripts/evaluate.py --model outputs/vanilla-finetuned \\
+        --questions cs224n --question_file birth_dev.tsv --train_questions birth_places_train.tsv \\
+        --task cs224n --split dev --results results
+
+Writes `predictions.jsonl` and `results.json` into `--output_dir` (default: `<model>/<split>`), and with
+`--results` a copy of the result at `<results>/<task>/<model>-<protocol>-seed<seed>.json`.
+"""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
+    sys.path.pop(0)  # this very file would stand before the library `evaluate`
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+
+from closedbook.data.questions import check_fit
+from closedbook.evaluation.answering import answer_questions
+from closedbook.evaluation.baselines import evaluate_majority
+from closedbook.evaluation.metrics.exact_match.exact_match import is_match
+from closedbook.evaluation.results import (
+    make_result,
+    result_path,
+    write_json_atomic,
+    write_plain_predictions,
+    write_predictions,
+)
+from closedbook.scripts.arguments import PopulationArguments, parse_arguments
+from closedbook.scripts.pretrain import model_name
+from closedbook.scripts.question_sets import ask_about_people, read_questions
+from closedbook.scripts.run_folder import load_model_folder, read_run_file
+
+
+@dataclass
+class EvaluationArguments:
+    """What to ask whom, and where to write."""
+
+    model: str = field(metadata={"help": "folder of the model"})
+    questions: str = field(default="biographies", metadata={"help": "biographies, cs224n or file"})
+    question_file: str | None = field(default=None, metadata={"help": "file with the questions"})
+    without_answers: bool = field(default=False, metadata={"help": "the file holds questions only"})
+    train_questions: str | None = field(
+        default=None, metadata={"help": "training questions, for the majority baseline"}
+    )
+    task: str = field(default="biographies", metadata={"help": "name of the task in the result"})
+    split: str = field(default="test", metadata={"help": "name of the split in the result"})
+    output_dir: str | None = field(default=None, metadata={"help": "default: <model>/<split>"})
+    results: str | None = field(default=None, metadata={"help": "folder of result files to add to"})
+    plain_predictions: str | None = field(
+        default=None, metadata={"help": "also write the course's file: one answer a line"}
+    )
+    batch_size: int = field(default=64, metadata={"help": "questions decoded at once"})
+    max_new_tokens: int = field(default=32, metadata={"help": "longest answer, in characters"})
+
+
+def main(argv: list[str]) -> dict | None:
+    args, people, recipe = parse_arguments((EvaluationArguments, PopulationArguments), argv)
+    if recipe is not None:
+        raise ValueError("evaluate.py takes flags only; what was trained is read from the model's run.json")
+    state = PartialState()
+    model, tokenizer = load_model_folder(args.model)
+    model = model.to(state.device)
+    if args.questions == "biographies":
+        asked, known = ask_about_people(people, args.split), ask_about_people(people, "train")
+    else:
+        asked = read_questions(args.questions, args.question_file, with_answers=not args.without_answers)
+        known = read_questions(args.questions, args.train_questions) if args.train_questions else None
+    check_fit(
+        asked,
+        block_size=model.config.max_position_embeddings,
+        vocabulary=tokenizer.get_vocab(),
+        answer_room=1,
+    )
+    with state.split_between_processes(list(range(len(asked)))) as mine:
+        answers = answer_questions(
+            model,
+            tokenizer,
+            [asked["question"][i] for i in mine],
+            batch_size=args.batch_size,
+            max_new_tokens=args.max_new_tokens,
+            progress=state.is_main_process,
+        )
+    if state.num_processes > 1:
+        answers = gather_object(answers)
+    if not state.is_main_process:
+        return None
+
+    folder = Path(args.output_dir or Path(args.model) / args.split)
+    write_predictions(folder / "predictions.jsonl", asked, answers)
+    if args.plain_predictions:
+        write_plain_predictions(args.plain_predictions, answers)
+    if args.without_answers:
+        print(f"wrote {len(answers)} answers to {folder}")
+        return None
+    result = summarise(args, asked, answers, known, model)
+    write_json_atomic(folder / "results.json", result)
+    if args.results:
+        path = result_path(args.results, args.task, result["model"], result["protocol"], result["seed"])
+        write_json_atomic(path, result)
+    print(json.dumps(result, ensure_ascii=False))
+    return result
+
+
+def summarise(args: EvaluationArguments, asked, answers, known, model) -> dict:
+    """The result object: counts, interval, baseline, and what the run file tells of the training."""
+    run = read_run_file(args.model)
+    stages = [stage for stage in (run.get("pretraining"), run) if stage]
+    correct = sum(
+        is_match(answer.text, accepted) for answer, accepted in zip(answers, asked["answers"], strict=True)
+    )
+    result = make_result(
+        task=args.task,
+        split=args.split,
+        model=run.get("model", model_name(model.config)),
+        parameters=model.num_parameters(),
+        protocol=run.get("protocol", "two_stage"),
+        recipe=" then ".join(str(stage.get("recipe") or "flags") for stage in stages) or "unknown",
+        seed=run.get("seed", 0),
+        n=len(asked),
+        correct=correct,
+        train_characters=sum(stage.get("train_characters", 0) for stage in stages),
+        train_seconds=sum(stage.get("train_seconds", 0) for stage in stages),
+    )
+    if known is not None:
+        majority = evaluate_majority(known, asked)
+        result["baselines"] = {
+            "majority": {"answer": majority.answer, "correct": majority.correct, "accuracy": majority.accuracy}
+        }
+    result["mean_confidence"] = sum(answer.confidence for answer in answers) / len(answers)
+    result["train_commands"] = [stage["command"] for stage in stages if "command" in stage]
+    result["train_hardware"] = [stage["hardware"] for stage in stages if "hardware" in stage]
+    return result
+
+
+if __name__ == "__main__":
+    torch.set_grad_enabled(False)
+    main(sys.argv[1:])
