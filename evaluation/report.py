@@ -11,9 +11,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import (
-    FigureCanvasAgg,
-)  # draws to files; needs no screen and no pyplot state
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws to files; needs no screen
 from matplotlib.figure import Figure
 
 from closedbook.evaluation.intervals import wilson_interval
@@ -140,6 +139,12 @@ def plot_accuracies(results: Sequence[dict[str, Any]], path: str | Path) -> None
     task, split = sets[0]
     figure = Figure(figsize=(7, 1.2 + 0.45 * len(summaries)), layout="constrained")
     axes = figure.subplots()
+    _draw_accuracies(axes, summaries)
+    axes.set_title(f"{task}, {split}: 95% intervals, n = {', '.join(sorted({f'{s.n:,}' for s in summaries}))}")
+    _save(figure, path)
+
+
+def _draw_accuracies(axes: Axes, summaries: Sequence[Summary]) -> None:
     for row, summary in enumerate(summaries):
         low, high = summary.interval
         center = summary.accuracy
@@ -153,7 +158,33 @@ def plot_accuracies(results: Sequence[dict[str, Any]], path: str | Path) -> None
     axes.set_yticks(range(len(names)), names)
     axes.set_xlim(left=0)
     axes.set_xlabel("exact match, %")
-    axes.set_title(f"{task}, {split}: 95% intervals, n = {', '.join(sorted({f'{s.n:,}' for s in summaries}))}")
+
+
+def plot_stages(
+    histories: dict[str, Sequence[dict[str, Any]]], results: Sequence[dict[str, Any]], path: str | Path
+) -> None:
+    """Draw the training loss of each stage of a run above the accuracies it led to, as PNG.
+
+    Args:
+        histories: Name of a stage -> its log history, in the order of the stages.
+        results: Results on one task and split.
+        path: The PNG to write.
+    """
+    summaries = summarize(results)
+    figure = Figure(figsize=(8, 4.5 + 0.4 * len(summaries)), layout="constrained")
+    upper, lower = figure.subfigures(2, height_ratios=(3, 1.2 + 0.4 * len(summaries)))
+    stages = upper.subplots(1, len(histories), squeeze=False)[0]
+    for axes, (name, history) in zip(stages, histories.items(), strict=True):
+        points = [(entry["step"], entry["loss"]) for entry in history if "loss" in entry]
+        axes.plot(*zip(*points, strict=True))
+        axes.set_title(name)
+        axes.set_xlabel("step")
+        axes.set_ylim(bottom=0)
+    stages[0].set_ylabel("loss, nats a character")
+    axes = lower.subplots()
+    _draw_accuracies(axes, summaries)
+    axes.set_title(f"right answers of {summaries[0].n:,}, with 95% intervals")
+    axes.set_xlim(0, 100)
     _save(figure, path)
 
 

@@ -10,6 +10,9 @@ import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
+# where the user wants TensorBoard files; by default each run keeps its own
+CHOSEN_LOGGING_DIR = os.environ.get("TENSORBOARD_LOGGING_DIR")
+
 
 @dataclass
 class ModelArguments:
@@ -133,7 +136,7 @@ class ClosedbookTrainingArguments(TrainingArguments):
             self.bf16 = has_bf16(self.use_cpu)
         if self.lr_scheduler_type == "cosine_with_min_lr" and not self.lr_scheduler_kwargs:
             self.lr_scheduler_kwargs = {"min_lr_rate": 0.1}
-        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", os.path.join(str(self.output_dir), "logs"))
+        os.environ["TENSORBOARD_LOGGING_DIR"] = CHOSEN_LOGGING_DIR or os.path.join(str(self.output_dir), "logs")
         super().__post_init__()
 
     def set_threads(self) -> None:

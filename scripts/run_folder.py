@@ -73,16 +73,19 @@ def checkpoint_problem(checkpoint: Path) -> str | None:
     return None
 
 
-def save_model_folder(model, tokenizer, folder: str | Path) -> None:
+def save_model_folder(model, tokenizer, folder: str | Path, state_dict: dict | None = None) -> None:
     """Save model, code and tokenizer; each file appears in one step, the weights last.
 
     Written to a folder beside the final one first, so that a kill or a full disk leaves what was there.
+
+    Args:
+        state_dict: the whole weights where the model itself holds only a shard of them (FSDP).
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
     try:
-        model.save_pretrained(unfinished)
+        model.save_pretrained(unfinished, state_dict=state_dict)
         tokenizer.save_pretrained(unfinished)
         for path in sorted(unfinished.iterdir(), key=lambda path: path.suffix == ".safetensors"):
             os.replace(path, folder / path.name)

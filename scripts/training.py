@@ -111,9 +111,12 @@ def train(
         "eval_loss": metrics["eval_loss"],
         "parameters": model.num_parameters(),
     }
+    # sharded weights are gathered by all processes together
+    state_dict = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
     if args.process_index == 0:
         model.config.use_cache = True  # the library switched it off for training; answering needs it
-        save_model_folder(trainer.accelerator.unwrap_model(trainer.model), tokenizer, args.output_dir)
+        unwrapped = trainer.accelerator.unwrap_model(trainer.model)
+        save_model_folder(unwrapped, tokenizer, args.output_dir, state_dict)
         trainer.state.save_to_json(str(Path(args.output_dir) / "trainer_state.json"))
         write_run_file(args.output_dir, **facts)
     return facts

@@ -1,0 +1,51 @@
+# Every target sets up what it needs, from nothing but Python 3.11+ and make, and reuses what is there.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: help demo test test-slow lint format bench clean
+
+help:
+	@echo "make demo       train and question a small GPT on embedded data (about 5 minutes on 2 cores)"
+	@echo "make test       lint and the test suite"
+	@echo "make test-slow  the tests marked slow"
+	@echo "make lint | format | bench | clean"
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	@echo "--- setting up $(VENV): a virtual environment with the exact versions of constraints.txt"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "closedbook needs Python 3.11 or newer, this is " + sys.version)'
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	@echo "--- demo: pretrain, fine-tune, answer, score; results in outputs/demo"
+	@$(RUN) scripts/demo.py
+
+test: $(STAMP) lint
+	@echo "--- tests (set CLOSEDBOOK_CS224N=folder to include those on the reference files)"
+	@$(RUN) -m pytest -q -m "not slow"
+
+test-slow: $(STAMP)
+	@echo "--- slow tests"
+	@$(RUN) -m pytest -q -m slow
+
+lint: $(STAMP)
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+
+format: $(STAMP)
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+
+bench: $(STAMP)
+	@echo "--- benchmarks: each prints one JSON object as its last line"
+	@$(RUN) scripts/benchmarks/training.py
+	@$(RUN) scripts/benchmarks/answering.py
+
+clean:
+	rm -rf $(VENV) outputs build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,127 @@
+"""What both benchmarks share: the clock, the peak of memory, and the one JSON line at the end."""
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from closedbook.evaluation.results import run_environment, write_json_atomic
+
+SIDES = ("ours", "starter")
+
+
+def device() -> torch.device:
+    """Where both sides run: what `ClosedbookTrainingArguments` lets `Trainer` choose."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def now() -> float:
+    """Seconds on a clock that stands still until the accelerator has done all it was given."""
+    if device().type != "cpu":
+        torch.accelerator.synchronize()
+    return time.perf_counter()
+
+
+def peak_memory_mib() -> float:
+    """MiB at the peak: allocated on a CUDA GPU, else held by this process, imported libraries included."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not ru_maxrss: on Linux a process started by another one inherits that one's peak in it.
+        return int(re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(), re.MULTILINE)[1]) / 2**10
+    import resource  # Unix only
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def check_flags(only: str | None, **counts: int) -> None:
+    """Refuse an unknown side, and a count below 1.
+
+    Raises:
+        ValueError: naming the flag.
+    """
+    if only not in (None, *SIDES):
+        raise ValueError(f"--only must be one of {', '.join(SIDES)}, got {only!r}")
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"--{name} must be at least 1, got {value}")
+
+
+def alternate(measures: dict[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
+    """Take turns (A B A B ...), so that a machine that slows down or warms up does so for both sides."""
+    taken: dict[str, list[float]] = {side: [] for side in measures}
+    for repeat in range(repeats):
+        for side, measure in measures.items():
+            taken[side].append(measure())
+            print(f"repeat {repeat + 1} of {repeats}, {side}: {taken[side][-1]:.4g}", file=sys.stderr)
+    return taken
+
+
+def run_for_memory(work: Callable[[], object]) -> dict[str, float]:
+    """Do the work once and print its peak, and the one before it: of imported libraries, model and data."""
+    before = peak_memory_mib()
+    work()
+    result = {"peak_before_mib": before, "peak_mib": peak_memory_mib()}
+    print(json.dumps(result), flush=True)
+    return result
+
+
+def memory_in_fresh_process(script: str, argv: Sequence[str], side: str) -> dict[str, float]:
+    """`run_for_memory` of one side in a process that does nothing else: a peak never comes down again.
+
+    Raises:
+        RuntimeError: if that process fails; it has said why on stderr.
+    """
+    run = subprocess.run(
+        [sys.executable, script, *argv, "--only", side], stdout=subprocess.PIPE, encoding="utf-8", check=False
+    )
+    if run.returncode:
+        raise RuntimeError(f"measuring the memory of {side!r} ended with exit code {run.returncode}; see above")
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def report(
+    benchmark: str,
+    unit: str,
+    taken: dict[str, list[float]],
+    more_is_better: bool,
+    memory: dict[str, dict[str, float]],
+    output: str | None,
+    **facts,
+) -> dict:
+    """Print one JSON object as the last line of stdout, and write it to `output` if that is given.
+
+    `ours` and `peer` are medians, `ratio` is how many times as fast ours is, in either unit. Peaks of memory
+    are of whole processes (on a GPU: of its memory); `*_before_mib` is what stood before the measured work.
+    """
+    ours, peer = statistics.median(taken["ours"]), statistics.median(taken["starter"])
+    result = {
+        "benchmark": benchmark,
+        "unit": unit,
+        "ours": ours,
+        "peer": peer,
+        "ratio": ours / peer if more_is_better else peer / ours,
+        "ours_repeats": taken["ours"],
+        "peer_repeats": taken["starter"],
+        "peak_memory_ours_mib": memory["ours"]["peak_mib"],
+        "peak_memory_peer_mib": memory["starter"]["peak_mib"],
+        "peak_memory_ours_before_mib": memory["ours"]["peak_before_mib"],
+        "peak_memory_peer_before_mib": memory["starter"]["peak_before_mib"],
+        "device": str(device()),
+        "threads": torch.get_num_threads(),
+        **facts,
+        **run_environment(),
+    }
+    if output is not None:
+        write_json_atomic(output, result)
+    print(json.dumps(result), flush=True)
+    return result

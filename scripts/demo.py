@@ -1,0 +1,140 @@
+"""The whole product on embedded data in a few minutes: what does a small GPT know, and from where?
+
+    python scripts/demo.py
+
+Synthetic people are told about in sentences; a small GPT reads the sentences, learns from some of the people
+how questions are asked, and answers questions about the others. Beside it: the most frequent answer, and the
+same model fine-tuned without having read anything. The last line printed is one JSON object.
+"""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
+    sys.path.pop(0)  # this folder's evaluate.py would stand before the library `evaluate`
+
+from transformers import HfArgumentParser
+
+from closedbook.evaluation.answering import answer_questions
+from closedbook.evaluation.baselines import evaluate_majority
+from closedbook.evaluation.report import plot_stages, read_log_history
+from closedbook.evaluation.results import make_result, result_path, write_json_atomic
+from closedbook.scripts import evaluate as evaluate_script
+from closedbook.scripts import finetune, pretrain
+from closedbook.scripts.arguments import PopulationArguments, parse_arguments
+from closedbook.scripts.question_sets import ask_about_people
+from closedbook.scripts.run_folder import load_model_folder
+
+RECIPES = Path(__file__).resolve().parent / "recipes"
+SHOWN = 5  # questions answered on the screen
+
+
+@dataclass
+class DemoArguments:
+    """Where to write, and how much to spend."""
+
+    output_dir: str = field(default="outputs/demo", metadata={"help": "folder for models, plot and results"})
+    seed: int = field(default=0, metadata={"help": "of the runs; the people stay the same"})
+    pretraining_steps: int = field(default=0, metadata={"help": "0: as the recipe says"})
+    results: str | None = field(default=None, metadata={"help": "folder of result files to add to"})
+
+
+def main(argv: list[str]) -> dict:
+    (args,) = HfArgumentParser(DemoArguments).parse_args_into_dataclasses(argv)
+    output = Path(args.output_dir)
+    seed = ["--seed", str(args.seed), "--overwrite", "--disable_tqdm", "true"]
+    more = ["--max_steps", str(args.pretraining_steps)] if args.pretraining_steps else []
+    finetuning = ["--recipe", str(RECIPES / "demo_finetune.yaml"), "--model", str(output / "pretrained"), *seed]
+
+    say("1/4  pretraining on sentences about 400 people who do not exist")
+    reading = [*seed, *more, "--output_dir", str(output / "pretrained")]
+    pretrain.main(["--recipe", str(RECIPES / "demo_pretrain.yaml"), *reading])
+    say("2/4  fine-tuning on questions about 240 of them")
+    finetune.main([*finetuning, "--output_dir", str(output / "model")])
+    say("3/4  the same fine-tuning without pretraining, until it has learned its questions by heart")
+    baseline = ["--from_scratch", "--learning_rate", "0.003", "--num_train_epochs", "40"]
+    finetune.main([*finetuning, *baseline, "--output_dir", str(output / "no_pretraining")])
+    say("4/4  asking about the other 160, whose questions were never trained on")
+    people, _ = parse_people(RECIPES / "demo_finetune.yaml")
+    results = [majority(people, args.seed)]
+    for name in ("no_pretraining", "model"):
+        flags = ["--model", str(output / name), "--num_people", str(people.num_people)]
+        flags += ["--population_seed", str(people.population_seed), "--attributes", *people.attributes]
+        results.append(evaluate_script.main(flags))
+    for result in results:
+        folder = args.results or output / "results"
+        path = result_path(folder, "biographies", result["model"], result["protocol"], args.seed)
+        write_json_atomic(path, result)
+    curves = {
+        "pretraining": read_log_history(output / "pretrained" / "trainer_state.json"),
+        "fine-tuning": read_log_history(output / "model" / "trainer_state.json"),
+    }
+    plot_stages(curves, results, output / "demo.png")
+    show(results, output)
+    show_answers(output / "model", people)
+    summary = {result["protocol"]: round(result["accuracy"], 4) for result in results}
+    line = {
+        "majority": summary["majority"],
+        "no_pretraining": summary["no_pretraining"],
+        "pretrained": summary["two_stage"],
+        "n": results[0]["n"],
+    }
+    print(json.dumps(line))
+    return line
+
+
+def say(text: str) -> None:
+    print(f"\n=== {text}", flush=True)
+
+
+def parse_people(recipe: Path) -> tuple[PopulationArguments, Path]:
+    """The people whom a recipe asks about."""
+    *arguments, path = parse_arguments(finetune.ARGUMENTS, ["--recipe", str(recipe), "--model", "none"])
+    return next(item for item in arguments if isinstance(item, PopulationArguments)), path
+
+
+def majority(people: PopulationArguments, seed: int) -> dict:
+    """Always the most frequent answer of the training people."""
+    score = evaluate_majority(ask_about_people(people, "train"), ask_about_people(people, "test"))
+    return make_result(
+        task="biographies",
+        split="test",
+        model="majority",
+        parameters=0,
+        protocol="majority",
+        recipe=f"always {score.answer}",
+        seed=seed,
+        n=score.n,
+        correct=score.correct,
+        train_characters=0,
+        train_seconds=0,
+    )
+
+
+def show(results: list[dict], output: Path) -> None:
+    names = {
+        "majority": "(a) always the most frequent city",
+        "no_pretraining": "(b) fine-tuned, never pretrained",
+        "two_stage": "(c) pretrained, then fine-tuned",
+    }
+    print(f"\n{'Where was X born?':36}{'right':>9}{'accuracy':>10}   95% interval")
+    for result in results:
+        low, high = result["interval"]
+        right = f"{result['correct']}/{result['n']}"
+        print(f"{names[result['protocol']]:36}{right:>9}{result['accuracy']:>10.1%}   {low:.1%} to {high:.1%}")
+    print(f"\npicture: {output / 'demo.png'}    model folder: {output / 'model'}\n")
+
+
+def show_answers(folder: Path, people: PopulationArguments) -> None:
+    model, tokenizer = load_model_folder(folder)
+    asked = ask_about_people(people, "test").select(range(SHOWN))
+    answers = answer_questions(model, tokenizer, asked["question"][:], progress=False)
+    for question, accepted, answer in zip(asked["question"], asked["answers"], answers, strict=True):
+        verdict = "right" if answer.text in accepted else f"wrong: {accepted[0]}"
+        print(f"{question:44} {answer.text:16} confidence {answer.confidence:.2f}  {verdict}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,69 @@
+"""Law 5: eager, SDPA and flex attention agree; what an architecture cannot do it refuses."""
+
+import pytest
+import torch
+
+EVERY = ("eager", "sdpa", "flex_attention", "flash_attention_2")
+
+
+def batches(variant) -> dict[str, dict]:
+    tokens = variant.tokens(3, variant.block)
+    mask = torch.stack([(torch.arange(variant.block) >= start).long() for start in (0, 5, 19)])
+    packed = torch.cat([torch.arange(7), torch.arange(13), torch.arange(4)]).expand(3, -1)
+    return {
+        "plain": {"input_ids": tokens},
+        "left-padded": {"input_ids": tokens, "attention_mask": mask},
+        "packed": {"input_ids": tokens, "position_ids": packed},
+    }
+
+
+@pytest.mark.parametrize("kind", ["plain", "left-padded", "packed"])
+def test_eager_and_sdpa_agree_forward_and_backward(variant, kind):
+    batch = batches(variant)[kind]
+    mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"]))
+    labels = batch["input_ids"].masked_fill(mask == 0, -100)
+    eager, sdpa = variant.model("eager").train(), variant.model("sdpa").train()
+    outputs = [model(**batch, labels=labels, use_cache=False) for model in (eager, sdpa)]
+    seen = mask.bool()
+    torch.testing.assert_close(outputs[0].logits[seen], outputs[1].logits[seen], atol=1e-5, rtol=1e-5)
+    for output in outputs:
+        output.loss.backward()
+    gradients = dict(sdpa.named_parameters())
+    for name, parameter in eager.named_parameters():
+        torch.testing.assert_close(parameter.grad, gradients[name].grad, atol=1e-5, rtol=1e-4, msg=name)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["plain", "left-padded", "packed"])
+def test_flex_attention_agrees_where_it_is_offered(variant, kind):
+    if "flex_attention" not in variant.implementations:
+        pytest.skip("does not offer flex attention; the refusal is tested below")
+    batch = batches(variant)[kind]
+    seen = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).bool()
+    expected = variant.model("eager")(**batch, use_cache=False).logits
+    for use_cache in (False, True):
+        logits = variant.model("flex_attention")(**batch, use_cache=use_cache).logits
+        torch.testing.assert_close(logits[seen], expected[seen], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("attention", EVERY)
+def test_what_is_not_offered_is_refused_at_construction(variant, attention):
+    if attention in variant.implementations:
+        assert variant.model(attention).config._attn_implementation == attention
+    elif attention == "flash_attention_2" and variant.model_class._supports_flash_attn:
+        pytest.skip("offered, on machines that have it")
+    else:
+        with pytest.raises(ValueError, match="does not support"):
+            variant.model(attention)
+
+
+def test_the_implementation_of_a_loaded_model_can_be_changed(variant, tmp_path):
+    variant.model().save_pretrained(tmp_path)
+    tokens = variant.tokens(2, 9)
+    with torch.no_grad():
+        logits = {}
+        for attention in ("eager", "sdpa"):
+            model = variant.model_class.from_pretrained(tmp_path, attn_implementation=attention)
+            assert model.config._attn_implementation == attention
+            logits[attention] = model(tokens).logits
+    torch.testing.assert_close(logits["eager"], logits["sdpa"], atol=1e-5, rtol=1e-5)
