@@ -198,6 +198,13 @@ def parse_arguments(dataclass_types: Sequence[type], argv: Sequence[str]):
     return (*parser.parse_args_into_dataclasses(argv), recipe)
 
 
+def recipe_name(recipe: Path | None) -> str | None:
+    """How a run file names its recipe: as typed, or the file's name where a whole path was typed."""
+    if recipe is None:
+        return None
+    return recipe.name if recipe.is_absolute() else recipe.as_posix()
+
+
 def _recipe_flags(recipe: Path, dataclass_types: Sequence[type]) -> list[str]:
     if not recipe.is_file():
         raise FileNotFoundError(f"recipe {recipe} does not exist")

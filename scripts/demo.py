@@ -16,14 +16,15 @@ if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
     sys.path.pop(0)  # this folder's evaluate.py would stand before the library `evaluate`
 
 from transformers import HfArgumentParser
+from transformers.utils.logging import disable_progress_bar
 
 from closedbook.evaluation.answering import answer_questions
 from closedbook.evaluation.baselines import evaluate_majority
 from closedbook.evaluation.report import plot_stages, read_log_history
 from closedbook.evaluation.results import make_result, result_path, write_json_atomic
-from closedbook.scripts import evaluate as evaluate_script
 from closedbook.scripts import finetune, pretrain
 from closedbook.scripts.arguments import PopulationArguments, parse_arguments
+from closedbook.scripts.evaluate import evaluate
 from closedbook.scripts.question_sets import ask_about_people
 from closedbook.scripts.run_folder import load_model_folder
 
@@ -43,26 +44,27 @@ class DemoArguments:
 
 def main(argv: list[str]) -> dict:
     (args,) = HfArgumentParser(DemoArguments).parse_args_into_dataclasses(argv)
+    disable_progress_bar()  # of reading and writing weights; training keeps its own
     output = Path(args.output_dir)
-    seed = ["--seed", str(args.seed), "--overwrite", "--disable_tqdm", "true"]
+    seed = ["--seed", str(args.seed), "--overwrite"]
     more = ["--max_steps", str(args.pretraining_steps)] if args.pretraining_steps else []
     finetuning = ["--recipe", str(RECIPES / "demo_finetune.yaml"), "--model", str(output / "pretrained"), *seed]
 
-    say("1/4  pretraining on sentences about 400 people who do not exist")
+    say("1/4  pretraining on sentences about 300 people who do not exist")
     reading = [*seed, *more, "--output_dir", str(output / "pretrained")]
     pretrain.main(["--recipe", str(RECIPES / "demo_pretrain.yaml"), *reading])
-    say("2/4  fine-tuning on questions about 240 of them")
+    say("2/4  fine-tuning on questions about 180 of them")
     finetune.main([*finetuning, "--output_dir", str(output / "model")])
     say("3/4  the same fine-tuning without pretraining, until it has learned its questions by heart")
     baseline = ["--from_scratch", "--learning_rate", "0.003", "--num_train_epochs", "40"]
     finetune.main([*finetuning, *baseline, "--output_dir", str(output / "no_pretraining")])
-    say("4/4  asking about the other 160, whose questions were never trained on")
+    say("4/4  asking about the other 120, whose questions were never trained on")
     people, _ = parse_people(RECIPES / "demo_finetune.yaml")
     results = [majority(people, args.seed)]
     for name in ("no_pretraining", "model"):
         flags = ["--model", str(output / name), "--num_people", str(people.num_people)]
         flags += ["--population_seed", str(people.population_seed), "--attributes", *people.attributes]
-        results.append(evaluate_script.main(flags))
+        results.append(evaluate(flags))
     for result in results:
         folder = args.results or output / "results"
         path = result_path(folder, "biographies", result["model"], result["protocol"], args.seed)

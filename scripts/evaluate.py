@@ -59,7 +59,14 @@ class EvaluationArguments:
     max_new_tokens: int = field(default=32, metadata={"help": "longest answer, in characters"})
 
 
-def main(argv: list[str]) -> dict | None:
+def main(argv: list[str]) -> None:
+    result = evaluate(argv)
+    if result is not None:
+        print(json.dumps(result, ensure_ascii=False))
+
+
+def evaluate(argv: list[str]) -> dict | None:
+    """Ask, write, and return the result; None without answers, and in all processes but the first."""
     args, people, recipe = parse_arguments((EvaluationArguments, PopulationArguments), argv)
     if recipe is not None:
         raise ValueError("evaluate.py takes flags only; what was trained is read from the model's run.json")
@@ -103,7 +110,6 @@ def main(argv: list[str]) -> dict | None:
     if args.results:
         path = result_path(args.results, args.task, result["model"], result["protocol"], result["seed"])
         write_json_atomic(path, result)
-    print(json.dumps(result, ensure_ascii=False))
     return result
 
 

@@ -27,6 +27,7 @@ from closedbook.scripts.arguments import (
     QuestionArguments,
     RegularisationArguments,
     parse_arguments,
+    recipe_name,
 )
 from closedbook.scripts.pretrain import model_name
 from closedbook.scripts.question_sets import read_questions, training_questions
@@ -100,7 +101,7 @@ def main(argv: list[str]) -> dict:
             "stage": "finetune",
             "protocol": "no_pretraining" if start.from_scratch else "two_stage",
             "model": model_name(model.config),
-            "recipe": None if recipe is None else str(recipe),
+            "recipe": recipe_name(recipe),
             "pretraining": before,
             "training_questions": len(questions),
             "excluded_people": excluded,

@@ -25,6 +25,7 @@ from closedbook.scripts.arguments import (
     PopulationArguments,
     RegularisationArguments,
     parse_arguments,
+    recipe_name,
 )
 from closedbook.scripts.training import count_steps, prepare_run, train
 
@@ -55,7 +56,7 @@ def main(argv: list[str]) -> dict:
         facts={
             "stage": "pretrain",
             "model": model_name(model.config),
-            "recipe": None if recipe is None else str(recipe),
+            "recipe": recipe_name(recipe),
             "corpus": corpus_args.corpus,
             "objectives": corpus_args.objectives,
         },
