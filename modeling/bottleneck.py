@@ -23,7 +23,7 @@ every d-th token; the other steps pay for one block of the stack (the up-project
 from dataclasses import dataclass
 
 import torch
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, StaticLayer
 
 from .positions import example_indices
 
@@ -258,3 +258,15 @@ class LatentCacheLayer(DynamicLayer):
         )
         self.keys = self.keys[:, :, kept]
         self.values = self.values[:, :, kept]
+
+
+class StaticLatentCacheLayer(StaticLayer):
+    """Says why there is no cache of fixed size for latents, where the library would raise a bare KeyError."""
+
+    _layer_type = "perceiver_latents"
+
+    def __init__(self, *args, **kwargs):
+        raise ValueError(
+            "PerceiverGPT decodes with a dynamic cache only (a latent is due every few tokens): leave out "
+            "cache_implementation, or pass DynamicCache(config=model.config)"
+        )

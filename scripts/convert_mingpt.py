@@ -60,9 +60,8 @@ def main(argv: list[str]) -> dict:
     state = read_state_dict(args.checkpoint)
     model = convert(state, args.num_attention_heads)
     tokenizer = read_vocabulary(args.corpus, model.config)
-    for source in (args.checkpoint, args.corpus):
-        if args.output_dir.resolve() in source.resolve().parents:
-            raise ValueError(f"{source} lies in output_dir {args.output_dir}: use another folder")
+    if args.output_dir.resolve() in {*args.checkpoint.resolve().parents, *args.corpus.resolve().parents}:
+        raise ValueError(f"checkpoint or corpus lies in output_dir {args.output_dir}: use another folder")
     claim_output_folder(args.output_dir, resume=False, overwrite=args.overwrite)
     save_model_folder(model, tokenizer, args.output_dir)
     facts = {
@@ -88,16 +87,14 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True) if is_torch else load_file(path)
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"refused to load {path}: either no file of torch.save, or a pickle that holds more than tensors, "
-            "and reading such a one runs whatever code it names. Where you trust it, load it yourself and save "
-            "the bare tensors with torch.save(model.state_dict(), path)"
+            f"refused to load {path}: it is no file of torch.save, or a pickle of more than tensors, which runs "
+            "the code it names when it is read. If you trust it, save its bare state_dict() from a shell of yours"
         ) from error
     except (SafetensorError, RuntimeError, EOFError) as error:
         raise ValueError(f"{path} is damaged, or no checkpoint: {error}") from error
-    if isinstance(state, dict):
-        for wrapper in ("state_dict", "model"):
-            if isinstance(state.get(wrapper), dict):
-                state = state[wrapper]
+    for wrapper in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
     if not isinstance(state, dict) or not state or not all(torch.is_tensor(value) for value in state.values()):
         raise ValueError(f"{path} is no state dict: expected names with tensors, as model.state_dict() gives them")
     if all(name.startswith("module.") for name in state):  # DataParallel wraps the model once more
@@ -109,9 +106,10 @@ def convert(state: dict[str, torch.Tensor], num_attention_heads: int = 8):
     """The model of this package that computes what the checkpoint's model computed.
 
     Raises:
-        ValueError: for architectures that this package lacks, names that are missing or too many, shapes that
-            contradict each other, or heads that do not divide the width.
+        ValueError: for an unsupported architecture, wrong names or shapes, or heads that do not fit.
     """
+    if num_attention_heads < 1:
+        raise ValueError(f"num_attention_heads must be at least 1, got {num_attention_heads}")
     for architecture, parts in UNSUPPORTED.items():
         found = [name for name in state if any(part in name for part in parts)]
         if found:
@@ -138,13 +136,13 @@ def convert(state: dict[str, torch.Tensor], num_attention_heads: int = 8):
 def corresponding_names(state: dict[str, torch.Tensor]) -> dict[str, str]:
     """minGPT's name -> ours, for every tensor of a model with as many blocks as the checkpoint has."""
     inner = {name.split(".")[1] for name in state if name.startswith("blocks.")}
-    blocks = {f"blocks.{i}": f"model.layers.{i}" for i in range(len(inner))}
+    is_perceiver = any(name.startswith(("down_block.", "up_block.")) for name in state)
+    num_inner = max(len(inner), 0 if is_perceiver else 1)
+    blocks = {f"blocks.{i}": f"model.layers.{i}" for i in range(num_inner)}
     names = {"tok_emb.weight": "model.embeddings.tokens.weight", "pos_emb": "model.embeddings.positions.weight"}
-    if any(name.startswith(("down_block.", "up_block.")) for name in state):
+    if is_perceiver:
         names["down_block.C"] = "model.down_block.latents"
         blocks = {"down_block": "model.down_block", **blocks, "up_block": "model.up_block"}
-    elif not blocks:
-        blocks = {"blocks.0": "model.layers.0"}  # so that the message says what is missing
     for block, our_block in blocks.items():
         for part, our_part in BLOCK_NAMES.items():
             for kind in ("weight", "bias"):
@@ -168,7 +166,7 @@ def _empty_model(state: dict[str, torch.Tensor], num_attention_heads: int):
         "num_attention_heads": num_attention_heads,
         "intermediate_size": state[up_projection].shape[0],
         "max_position_embeddings": state["pos_emb"].shape[1],
-    } | dict.fromkeys(("embedding_dropout", "hidden_dropout", "attention_dropout"), 0.1)  # the course's rate
+    } | dict.fromkeys(("embedding_dropout", "hidden_dropout", "attention_dropout"), 0.1)  # as in the course
     try:
         if not is_perceiver:
             return VanillaGPTForCausalLM(VanillaGPTConfig(**sizes))

@@ -83,7 +83,8 @@ def test_an_end_token_stops_each_row_on_its_own(variant):
 def test_prompt_lookup_finds_the_greedy_answer(variant):
     model = variant.model()
     tokens = variant.tokens(1, 3).repeat(1, 3)  # repetitive, so that lookup has something to propose
-    options = {"do_sample": False, "max_new_tokens": variant.block - 9}
+    # the library may look up past the last token that it is asked for, so the block must have room for that
+    options = {"do_sample": False, "max_new_tokens": variant.block - 9 - 3}
     expected = generate(model, {"input_ids": tokens}, **options)
     assert torch.equal(generate(model, {"input_ids": tokens}, prompt_lookup_num_tokens=3, **options), expected)
 

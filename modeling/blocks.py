@@ -1,0 +1,109 @@
+"""The layers that both families are built from.
+
+Shapes: B batch, T tokens, N latents, D hidden.
+"""
+
+import torch
+from torch import nn
+from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from .attention_softmax import SoftmaxAttention
+
+
+class GPTEmbeddings(nn.Module):
+    """Characters and learned positions, `(B, T) -> (B, T, D)`."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.dropout = nn.Dropout(config.embedding_dropout)
+
+    def forward(self, inputs_embeds: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
+        return self.dropout(inputs_embeds + self.positions(position_ids))
+
+
+class GPTFeedForward(nn.Module):
+    """Two linear maps with a non-linearity between, `(B, T, D) -> (B, T, D)`."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.activation = ACT2FN[config.hidden_act]
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.down_proj(self.activation(self.up_proj(hidden_states)))
+
+
+class GPTBlock(GradientCheckpointingLayer):
+    """Pre-norm block: `x + attention(norm(x))`, then `x + feed_forward(norm(x))`."""
+
+    def __init__(self, config, layer_idx: int):
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.self_attn = SoftmaxAttention(config, layer_idx)
+        self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.mlp = GPTFeedForward(config)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+
+    def forward(self, hidden_states: torch.Tensor, attention_mask=None, past_key_values=None, **kwargs):
+        mixed, _ = self.self_attn(
+            self.attention_norm(hidden_states), attention_mask, past_key_values=past_key_values, **kwargs
+        )
+        return self.add_feed_forward(hidden_states + self.dropout(mixed))
+
+    def add_feed_forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return hidden_states + self.dropout(self.mlp(self.feed_forward_norm(hidden_states)))
+
+
+class PerceiverDownBlock(GPTBlock):
+    """Reads the sequence `(B, T, D)` into latents `(B, N, D)`.
+
+    The queries are learned vectors, one a latent. In the published layout the norm is applied to the queries
+    and the raw inputs are read; the default layout normalises both, which keeps keys at the scale of the
+    other blocks from the first step on.
+    """
+
+    def __init__(self, config, layer_idx: int):
+        super().__init__(config, layer_idx)
+        self.normalise_inputs = config.latent_layout != "prefix"
+        self.latents = nn.Parameter(torch.empty(config.num_latents, config.hidden_size))
+
+    def forward(
+        self, inputs: torch.Tensor, number: torch.Tensor, attention_mask=None, past_key_values=None, **kwargs
+    ):
+        queries = self.latents[number]
+        mixed, _ = self.self_attn(
+            self.attention_norm(queries),
+            attention_mask,
+            past_key_values=past_key_values,
+            key_value_states=self.attention_norm(inputs) if self.normalise_inputs else inputs,
+            **kwargs,
+        )
+        return self.add_feed_forward(queries + self.dropout(mixed))
+
+
+class PerceiverUpBlock(GPTBlock):
+    """Reads the latents `(B, N, D)` back into every position `(B, T, D)`.
+
+    The published layout asks with the raw inputs and reads latents alone; the default one asks with the
+    normalised inputs and reads the inputs of the own stretch as well.
+    """
+
+    def __init__(self, config, layer_idx: int):
+        super().__init__(config, layer_idx)
+        self.reads_inputs = config.latent_layout != "prefix"
+
+    def forward(
+        self, inputs: torch.Tensor, latents: torch.Tensor, attention_mask=None, past_key_values=None, **kwargs
+    ):
+        queries, source = inputs, self.attention_norm(latents)
+        if self.reads_inputs:
+            queries = self.attention_norm(inputs)
+            source = torch.cat([source, queries], dim=1)
+        mixed, _ = self.self_attn(
+            queries, attention_mask, past_key_values=past_key_values, key_value_states=source, **kwargs
+        )
+        return self.add_feed_forward(inputs + self.dropout(mixed))

@@ -1,0 +1,109 @@
+"""Law 9, the rest: packed rows hold every example once and whole, and never mix two of them."""
+
+from random import Random
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from closedbook.data.objectives import Example
+from closedbook.data.packing import IGNORED, PackingCollator, pack
+from closedbook.modeling.tokenization_char import build_char_tokenizer
+
+VOCABULARY = {character: number for number, character in enumerate("□⁇abcdefgh")}
+
+
+@st.composite
+def example_lists(draw) -> list[Example]:
+    texts = draw(st.lists(st.text(st.sampled_from("⁇abcdefgh"), min_size=1, max_size=20), max_size=12))
+    return [Example(text, draw(st.integers(0, len(text)))) for text in texts]
+
+
+def unpack(batch: dict[str, torch.Tensor]) -> list[tuple[list[int], list[int]]]:
+    """Tokens and labels of every example of a batch, found by where positions restart; padding left out."""
+    found = []
+    for ids, labels, positions in zip(
+        batch["input_ids"].tolist(), batch["labels"].tolist(), batch["position_ids"].tolist(), strict=True
+    ):
+        starts = [place for place, position in enumerate(positions) if position == 0] + [len(ids)]
+        for start, end in zip(starts, starts[1:], strict=False):
+            assert positions[start:end] == list(range(end - start))
+            if ids[start:end] != [0]:
+                found.append((ids[start:end], labels[start:end]))
+    return found
+
+
+@settings(deadline=None)
+@given(example_lists(), st.integers(min_value=20, max_value=50))
+def test_every_example_appears_once_and_whole_with_its_own_labels(examples, row_length):
+    batch = PackingCollator(VOCABULARY, row_length)(examples)
+    assert set(batch) == {"input_ids", "labels", "position_ids"}
+    for tensor in batch.values():
+        assert tensor.shape == (len(batch["input_ids"]), row_length) and tensor.dtype == torch.long
+    expected = []
+    for example in examples:
+        ids = [VOCABULARY[character] for character in example.text]
+        learnt = [place >= example.loss_start and place > 0 for place in range(len(ids))]
+        expected.append((ids, [i if learn else IGNORED for i, learn in zip(ids, learnt, strict=True)]))
+    assert sorted(unpack(batch)) == sorted(expected)
+
+
+@settings(deadline=None)
+@given(example_lists())
+def test_padding_is_at_the_end_of_a_row_and_has_no_label(examples):
+    batch = PackingCollator(VOCABULARY, 24)(examples)
+    padding = batch["input_ids"] == 0
+    assert (padding.long().diff(dim=-1) >= 0).all()
+    assert (batch["labels"][padding] == IGNORED).all()
+    assert not batch["position_ids"][padding].any()
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(min_value=1, max_value=40), max_size=60), st.integers(min_value=40, max_value=100))
+def test_rows_hold_each_example_once_and_do_not_overflow(lengths, row_length):
+    rows = pack(lengths, row_length)
+    assert sorted(member for row in rows for member in row) == list(range(len(lengths)))
+    contents = sorted(sum(lengths[member] for member in row) for row in rows)
+    assert all(0 < content <= row_length for content in contents)
+    # no two rows could have been one, hence at most one row is half empty
+    assert len(contents) < 2 or contents[0] + contents[1] > row_length
+    assert len(rows) <= 2 * sum(lengths) / row_length + 1
+    assert rows == pack(lengths, row_length)
+
+
+def test_rows_of_realistic_examples_are_almost_full():
+    random = Random(0)
+    for _ in range(20):
+        lengths = [random.randint(6, 114) for _ in range(128)]
+        lower_bound = -(-sum(lengths) // 256)
+        assert len(pack(lengths, 256)) <= lower_bound + 1
+
+
+def test_an_example_as_long_as_a_row_fits_and_a_longer_one_is_refused():
+    collator = PackingCollator(VOCABULARY, 8)
+    assert collator([Example("abcdefgh", 0)])["input_ids"].shape == (1, 8)
+    with pytest.raises(ValueError, match="an example of 9 characters does not fit into a row of 8"):
+        collator([Example("a", 0), Example("abcdefgha", 0)])
+
+
+def test_unknown_characters_are_named():
+    with pytest.raises(ValueError, match=r"'Ж' \(U\+0416\), in 'abЖ'"):
+        PackingCollator(VOCABULARY, 8)([Example("abЖ", 0)])
+
+
+def test_a_first_character_is_never_predicted_from_the_example_before():
+    batch = PackingCollator(VOCABULARY, 8)([Example("abcd", 0), Example("efgh", 0)])
+    assert batch["labels"].tolist() == [[IGNORED, 3, 4, 5, IGNORED, 7, 8, 9]]
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 0, 1, 2, 3]]
+
+
+def test_ids_are_those_of_the_tokenizer():
+    texts = ["Zoë ⁇ in\nParis ⁇", "  □ é"]
+    tokenizer = build_char_tokenizer(texts)
+    batch = PackingCollator(tokenizer.get_vocab(), 30)([Example(text, 0) for text in texts])
+    assert batch["input_ids"].tolist()[0][:22] == sum(tokenizer(texts)["input_ids"], [])
+
+
+def test_no_examples_give_no_rows():
+    assert PackingCollator(VOCABULARY, 8)([])["input_ids"].shape == (0, 8)

@@ -1,0 +1,110 @@
+"""What a model returns, from what it may be given, and in which precision."""
+
+import pytest
+import torch
+
+
+@torch.no_grad()
+def test_logits_to_keep_are_the_last_ones_or_those_asked_for(variant):
+    model, tokens = variant.model(), variant.tokens(2, 11)
+    logits = model(tokens).logits
+    assert logits.shape == (2, 11, variant.vocabulary)
+    for count in (1, 3, 11):
+        kept = model(tokens, logits_to_keep=count).logits
+        torch.testing.assert_close(kept, logits[:, -count:], atol=1e-6, rtol=0)
+    places = torch.tensor([0, 4, 7])
+    kept = model(tokens, logits_to_keep=places).logits
+    torch.testing.assert_close(kept, logits[:, places], atol=1e-6, rtol=0)
+
+
+@torch.no_grad()
+def test_embeddings_give_the_logits_of_their_tokens(variant):
+    model, tokens = variant.model(), variant.tokens(2, 11)
+    embeddings = model.get_input_embeddings()(tokens)
+    assert torch.equal(model(inputs_embeds=embeddings).logits, model(tokens).logits)
+    for wrong in ({}, {"input_ids": tokens, "inputs_embeds": embeddings}):
+        with pytest.raises(ValueError, match="exactly one of input_ids and inputs_embeds"):
+            model(**wrong)
+
+
+@torch.no_grad()
+def test_attention_weights_sum_to_one_and_look_at_nothing_later(variant):
+    model, length = variant.model("eager"), 11
+    weights = model(variant.tokens(2, length), output_attentions=True).attentions
+    assert len(weights) == model.config.num_hidden_layers
+    for layer in weights:
+        torch.testing.assert_close(layer.sum(-1), torch.ones(layer.shape[:-1]))
+    if "num_latents" not in variant.fields:
+        shapes = [(length, length)] * len(weights)
+        assert not any(layer.triu(1).any() for layer in weights)
+    else:
+        limit = length if variant.blind_from is None else variant.blind_from
+        anchors = range(0, min(length, limit), model.config.tokens_per_latent)
+        count = len(anchors)
+        raw = 0 if model.config.latent_layout == "prefix" else length
+        shapes = [(count, length), *[(count, count)] * (len(weights) - 2), (length, count + raw)]
+        for number, anchor in enumerate(anchors):
+            assert not weights[0][:, :, number, anchor + 1 :].any()
+            assert not weights[-1][:, :, :anchor, number].any()
+    assert [tuple(layer.shape) for layer in weights] == [(2, 4, *shape) for shape in shapes]
+
+
+@torch.no_grad()
+def test_hidden_states_go_from_the_embeddings_to_the_normalised_end(variant):
+    model, tokens = variant.model(), variant.tokens(2, 11)
+    outputs = model(tokens, output_hidden_states=True)
+    states = outputs.hidden_states
+    assert len(states) == model.config.num_hidden_layers + 1
+    embedded = model.get_input_embeddings()(tokens) + model.model.embeddings.positions.weight[:11]
+    torch.testing.assert_close(states[0], embedded)
+    torch.testing.assert_close(model.lm_head(states[-1]), outputs.logits)
+
+
+@torch.no_grad()
+def test_outputs_can_be_a_tuple(variant):
+    model, tokens = variant.model(), variant.tokens(2, 5)
+    outputs = model(tokens, labels=tokens, return_dict=False, use_cache=False)
+    assert outputs[0].dim() == 0 and outputs[1].shape == (2, 5, variant.vocabulary)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_half_precision_stays_finite_and_close(variant, attention):
+    model, tokens = variant.model(attention), variant.tokens(4, variant.block)
+    mask = torch.stack([(torch.arange(variant.block) >= start).long() for start in (0, 1, 9, 23)])
+    expected = model(tokens, attention_mask=mask).logits[mask.bool()]
+    with torch.autocast("cpu", torch.bfloat16):
+        autocast = model(tokens, attention_mask=mask).logits
+    half = model.to(torch.bfloat16)(tokens, attention_mask=mask).logits
+    for logits in (autocast, half):
+        assert logits.isfinite().all()
+        difference = logits[mask.bool()].float() - expected
+        assert difference.std() < 0.05 * expected.std()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["plain", "packed", "padded"])
+def test_the_whole_forward_pass_compiles_into_one_graph(variant, kind):
+    torch._dynamo.reset()
+    model, tokens = variant.model(), variant.tokens(2, variant.block)
+    batch = {"input_ids": tokens, "use_cache": False}
+    if kind == "packed":
+        batch["position_ids"] = torch.cat([torch.arange(10), torch.arange(variant.block - 10)]).repeat(2, 1)
+    elif kind == "padded":
+        batch["attention_mask"] = torch.stack([torch.arange(variant.block) >= start for start in (3, 0)]).long()
+    seen = batch.get("attention_mask", torch.ones_like(tokens)).bool()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(**batch).logits[seen], model(**batch).logits[seen], atol=1e-5, rtol=1e-5)
+
+
+def test_a_compiled_training_step_has_the_same_gradients(variant):
+    torch._dynamo.reset()
+    tokens = variant.tokens(2, 14)
+    position_ids = torch.cat([torch.arange(5), torch.arange(9)]).repeat(2, 1)
+    plain, other = variant.model().train(), variant.model().train()
+    compiled = torch.compile(other, backend="aot_eager", fullgraph=True)
+    for model in (plain, compiled):
+        model(tokens, position_ids=position_ids, labels=tokens, use_cache=False).loss.backward()
+    gradients = dict(plain.named_parameters())
+    for name, parameter in other.named_parameters():
+        torch.testing.assert_close(parameter.grad, gradients[name].grad, atol=1e-5, rtol=1e-4, msg=name)

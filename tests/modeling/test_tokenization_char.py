@@ -1,0 +1,173 @@
+"""The character tokenizer: every text comes back, every unknown character is named."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from closedbook.modeling.tokenization_char import (
+    MASK_CHARACTER,
+    PAD_CHARACTER,
+    CharTokenizer,
+    build_char_tokenizer,
+)
+
+CHARACTERS = st.characters(exclude_categories=["Cs"])
+TRICKY = [
+    " lead",
+    "trail ",
+    "two  spaces",
+    "   ",
+    "\n",
+    "a\nb\r\nc\t",
+    "\u2028\x0b\x0c\x85",
+    "e\u0301 é",  # combining and precomposed stay what they are
+    "漢字かな",
+    "🙂👩\u200d🔬",
+    "\x00",
+    "##un ▁ Ġ </s> [PAD] <unk>",
+    "it 's , . n't !",  # where a decoder that cleans up would remove spaces
+    f"{PAD_CHARACTER}a{MASK_CHARACTER}b{PAD_CHARACTER}{MASK_CHARACTER}",
+    f" {MASK_CHARACTER} b {PAD_CHARACTER} ",
+    "",
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> CharTokenizer:
+    return build_char_tokenizer(TRICKY)
+
+
+def test_ids_are_the_two_special_characters_and_then_the_sorted_corpus(tokenizer):
+    characters = [PAD_CHARACTER, MASK_CHARACTER]
+    characters += sorted(set("".join(TRICKY)) - {PAD_CHARACTER, MASK_CHARACTER})
+    assert tokenizer.get_vocab() == {character: number for number, character in enumerate(characters)}
+    assert len(tokenizer) == tokenizer.vocab_size == len(characters)
+    assert (tokenizer.pad_token_id, tokenizer.mask_token_id, tokenizer.eos_token_id) == (0, 1, 1)
+    assert (ord(PAD_CHARACTER), ord(MASK_CHARACTER)) == (0x25A1, 0x2047)
+
+
+@pytest.mark.parametrize("text", TRICKY)
+def test_tricky_texts_come_back_exactly_one_id_a_character(tokenizer, text):
+    ids = tokenizer(text)["input_ids"]
+    assert ids == [tokenizer.get_vocab()[character] for character in text]
+    assert tokenizer.decode(ids) == text
+    assert tokenizer.tokenize(text) == list(text)
+    assert tokenizer.encode(text) == ids
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.text(CHARACTERS, min_size=1, max_size=30), st.data())
+def test_any_text_over_the_vocabulary_comes_back_exactly(corpus, data):
+    tokenizer = build_char_tokenizer([corpus, "x"])
+    alphabet = sorted({*corpus, "x", PAD_CHARACTER, MASK_CHARACTER})
+    text = data.draw(st.text(st.sampled_from(alphabet), max_size=40))
+    ids = tokenizer(text)["input_ids"]
+    assert len(ids) == len(text)
+    assert [tokenizer.convert_ids_to_tokens(number) for number in ids] == list(text)
+    assert tokenizer.decode(ids) == text
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.text(CHARACTERS, min_size=1, max_size=20), CHARACTERS)
+def test_any_character_outside_of_the_vocabulary_is_named(corpus, character):
+    tokenizer = build_char_tokenizer([corpus, "x"])
+    if character in {*corpus, "x", PAD_CHARACTER, MASK_CHARACTER}:
+        assert tokenizer.decode(tokenizer("x" + character)["input_ids"]) == "x" + character
+    else:
+        with pytest.raises(ValueError, match=rf"U\+{ord(character):04X}"):
+            tokenizer("x" + character)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda tokenizer, text: tokenizer(text),
+        lambda tokenizer, text: tokenizer(["a", text]),
+        lambda tokenizer, text: tokenizer("a", text),
+        lambda tokenizer, text: tokenizer(["a"], [text]),
+        lambda tokenizer, text: tokenizer([["a", text]], is_split_into_words=True),
+        lambda tokenizer, text: tokenizer.encode(text),
+        lambda tokenizer, text: tokenizer.tokenize(text),
+        lambda tokenizer, text: (
+            tokenizer.batch_encode_plus([text]) if hasattr(tokenizer, "batch_encode_plus") else tokenizer([text])
+        ),
+    ],
+    ids=["call", "batch", "pair", "batch-of-pairs", "words", "encode", "tokenize", "batch-encode"],
+)
+def test_unknown_characters_are_named_with_their_code_points_however_text_comes_in(read):
+    tokenizer = build_char_tokenizer(["abc"])
+    with pytest.raises(ValueError) as caught:
+        read(tokenizer, "aЖb\u00a0")
+    message = str(caught.value)
+    assert "'Ж' (U+0416)" in message and "(U+00A0)" in message
+    assert 'unknown="mask"' in message
+
+
+def test_the_message_for_a_long_text_stays_short():
+    with pytest.raises(ValueError) as caught:
+        build_char_tokenizer(["abc"])("a" * 5000 + "!")
+    assert len(str(caught.value)) < 400
+
+
+def test_unknown_characters_can_be_read_as_the_mask_character(tmp_path):
+    tokenizer = build_char_tokenizer(["abc"], unknown="mask")
+    assert tokenizer("aЖЖb")["input_ids"] == [2, 1, 1, 3]
+    tokenizer.save_pretrained(tmp_path)
+    assert AutoTokenizer.from_pretrained(tmp_path)("aЖЖb")["input_ids"] == [2, 1, 1, 3]
+    with pytest.raises(ValueError, match='unknown must be "error" or "mask"'):
+        build_char_tokenizer(["abc"], unknown="drop")
+
+
+@pytest.mark.parametrize("texts", [[], [""], [PAD_CHARACTER + MASK_CHARACTER]])
+def test_an_empty_corpus_is_refused(texts):
+    with pytest.raises(ValueError, match="no characters"):
+        build_char_tokenizer(texts)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_batches_are_padded_on_the_side_asked_for(tokenizer, side):
+    batch = tokenizer(["two", "", "漢字かな"], padding=True, padding_side=side)
+    for text, ids, mask in zip(["two", "", "漢字かな"], batch["input_ids"], batch["attention_mask"], strict=True):
+        pad = [0] * (4 - len(text))
+        own = [tokenizer.get_vocab()[character] for character in text]
+        assert ids == (pad + own if side == "left" else own + pad)
+        assert [place for place, seen in enumerate(mask) if seen] == list(
+            range(len(pad), 4) if side == "left" else range(len(text))
+        )
+
+
+def test_padding_is_on_the_right_unless_asked_otherwise(tokenizer):
+    assert tokenizer.padding_side == "right"
+    assert tokenizer(["ab", "a"], padding=True)["input_ids"][1][1] == 0
+
+
+def test_skipping_special_tokens_removes_only_the_two_special_characters(tokenizer):
+    ids = tokenizer(f"{PAD_CHARACTER}a {MASK_CHARACTER} b")["input_ids"]
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "a  b"
+
+
+def test_a_saved_tokenizer_is_the_loaded_one(tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path)
+    for loaded in (CharTokenizer.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)):
+        assert loaded.get_vocab() == tokenizer.get_vocab()
+        assert loaded.padding_side == "right"
+        assert (loaded.pad_token, loaded.mask_token, loaded.eos_token) == ("□", "⁇", "⁇")
+        for text in TRICKY:
+            assert loaded.decode(loaded(text)["input_ids"]) == text
+    loaded.save_pretrained(tmp_path / "again")
+    again = AutoTokenizer.from_pretrained(tmp_path / "again")
+    assert again.get_vocab() == tokenizer.get_vocab()
+
+
+def test_the_block_is_remembered_and_does_not_cut_anything(tmp_path):
+    build_char_tokenizer(["abc"], model_max_length=8).save_pretrained(tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    assert loaded.model_max_length == 8
+    assert len(loaded("abc" * 5)["input_ids"]) == 15
+    assert len(loaded("abc" * 5, truncation=True)["input_ids"]) == 8
+
+
+def test_offsets_point_at_the_characters(tokenizer):
+    encoded = tokenizer("é 漢🙂", return_offsets_mapping=True)
+    assert encoded["offset_mapping"] == [(place, place + 1) for place in range(4)]
