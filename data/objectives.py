@@ -30,13 +30,24 @@ MINIMUM_WINDOW = 4  # characters; the shortest document that still has a prefix,
 def span_corruption(record: dict, random: Random, block_size: int) -> Example:
     """The reference task's corruption: one span moves to the end, `prefix ⁇ suffix ⁇ span`.
 
-    The document is cut to a random length between 4 characters and 7/8 of the block (room for the two mask
-    characters), every length equally likely. The span is a quarter of what is left, on average: its length
-    is uniform over 1 .. 2 * (n // 4) - 1, whose mean is n // 4. Every character is to be predicted, the
-    prefix and the suffix too. (CS224N assignment 5; the single-span form of T5, Raffel et al. 2020, 3.1.4.)
+    The document is cut to a random length between 4 characters and 7/8 of the block (less where that leaves
+    no room for the two mask characters), every length equally likely. The span is a quarter of what is left,
+    on average: its length is uniform over 1 .. 2 * (n // 4) - 1, whose mean is n // 4. Every character is to
+    be predicted, the prefix and the suffix too. (CS224N assignment 5; the single-span form of T5, Raffel et
+    al. 2020, 3.1.4.)
+
+    Of documents of up to three characters one character is masked; an empty one gives the two masks alone.
+
+    Raises:
+        ValueError: if the block cannot hold 4 characters and the two masks.
     """
-    text = record["text"]
-    window = text[: random.randint(MINIMUM_WINDOW, max(MINIMUM_WINDOW, block_size * 7 // 8))]
+    longest = min(block_size * 7 // 8, block_size - 2)
+    if longest < MINIMUM_WINDOW:
+        raise ValueError(
+            f"a block of {block_size} characters is too small for span corruption: it takes at least "
+            f"{MINIMUM_WINDOW} and two mask characters"
+        )
+    window = record["text"][: random.randint(MINIMUM_WINDOW, longest)]
     quarter = max(1, len(window) // 4)
     span_length = min(random.randint(1, 2 * quarter - 1), len(window))
     start = random.randint(0, len(window) - span_length)

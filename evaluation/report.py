@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws to files; n
 from matplotlib.figure import Figure
 
 from closedbook.evaluation.intervals import wilson_interval
-from closedbook.evaluation.results import load_results, open_atomic, write_text_atomic
+from closedbook.evaluation.results import load_results, open_atomic, write_jsonl_atomic, write_text_atomic
 
 _DOTS_PER_INCH = 150
 _TABLE_COLUMNS = (
@@ -239,10 +239,13 @@ def _save(figure: Figure, path: str | Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write results.md and one accuracy plot a task and split."""
+    """Write results.md, one accuracy plot a task and split, and the curves of the runs named."""
     parser = argparse.ArgumentParser(description="Write a table and plots from a folder of results.")
     parser.add_argument("--results", type=Path, required=True, help="folder of <task>/<name>.json results")
     parser.add_argument("--output", type=Path, required=True, help="folder for results.md and the plots")
+    parser.add_argument(
+        "--runs", type=Path, nargs="*", default=[], help="run folders: draw their loss and keep their log"
+    )
     options = parser.parse_args(arguments)
     results = load_results(options.results)
     table = results_table(results)
@@ -250,6 +253,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for task, split in sorted({(result["task"], result["split"]) for result in results}):
         chosen = [result for result in results if (result["task"], result["split"]) == (task, split)]
         plot_accuracies(chosen, options.output / f"accuracy-{task}-{split}.png")
+    for run in options.runs:
+        history = read_log_history(run / "trainer_state.json")
+        plot_run(history, options.output / f"{run.name}.png", title=run.name)
+        write_jsonl_atomic(options.output / f"{run.name}.jsonl", history)
     print(table)
 
 

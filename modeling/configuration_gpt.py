@@ -70,7 +70,7 @@ class VanillaGPTConfig(PreTrainedConfig):
 
     @property
     def head_dim(self) -> int:
-        return self.hidden_size // self.num_attention_heads
+        return self.hidden_size // max(1, self.num_attention_heads)  # the library reads it before validation
 
     def validate_sizes(self):
         for name in (

@@ -184,9 +184,10 @@ def parse_arguments(dataclass_types: Sequence[type], argv: Sequence[str]):
 
     Raises:
         FileNotFoundError: if the recipe does not exist.
-        ValueError: for a recipe that is not a mapping, or has a key that is no argument (all are named).
+        ValueError: for a recipe that is not a mapping, or has a key that is no argument (all are named) or a
+            key without a value.
     """
-    argv = list(argv)
+    argv = [part for flag in argv for part in (flag.split("=", 1) if flag.startswith("--recipe=") else [flag])]
     recipe = None
     if "--recipe" in argv:
         place = argv.index("--recipe")
@@ -208,7 +209,10 @@ def recipe_name(recipe: Path | None) -> str | None:
 def _recipe_flags(recipe: Path, dataclass_types: Sequence[type]) -> list[str]:
     if not recipe.is_file():
         raise FileNotFoundError(f"recipe {recipe} does not exist")
-    content = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    try:
+        content = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"recipe {recipe} is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"recipe {recipe} must map argument names to values")
     known = {item.name for kind in dataclass_types for item in fields(kind) if item.init}
@@ -217,6 +221,8 @@ def _recipe_flags(recipe: Path, dataclass_types: Sequence[type]) -> list[str]:
         raise ValueError(f"recipe {recipe}: no such argument: {', '.join(map(str, unknown))}")
     flags = []
     for name, value in content.items():
+        if value is None or value == []:
+            raise ValueError(f"recipe {recipe}: {name} has no value; leave the line out for the default")
         flags.append(f"--{name}")
         if isinstance(value, dict):
             flags.append(json.dumps(value))

@@ -27,7 +27,6 @@ if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from closedbook.modeling.configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
@@ -77,10 +76,9 @@ def main(argv: list[str]) -> dict:
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint by their minGPT names, without attention masks and wrappers around names.
+    """The tensors of a checkpoint by their minGPT names, without attention masks and wrappers.
 
-    Raises:
-        ValueError: for a file that is no state dict, or that would have to run code to be read.
+    Raises `ValueError` for a file that is no state dict, or that would have to run code to be read.
     """
     try:
         is_torch = path.suffix != ".safetensors"
@@ -90,7 +88,9 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
             f"refused to load {path}: it is no file of torch.save, or a pickle of more than tensors, which runs "
             "the code it names when it is read. If you trust it, save its bare state_dict() from a shell of yours"
         ) from error
-    except (SafetensorError, RuntimeError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # on bytes that are no checkpoint, the readers raise whatever they stumble over
         raise ValueError(f"{path} is damaged, or no checkpoint: {error}") from error
     for wrapper in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):

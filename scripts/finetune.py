@@ -74,6 +74,9 @@ class Answering(TrainerCallback):
 
 def main(argv: list[str]) -> dict:
     start, regularisation, people, question_args, args, recipe = parse_arguments(ARGUMENTS, argv)
+    model_folder = Path(start.model).resolve()
+    if Path(args.output_dir).resolve() in (model_folder, *model_folder.parents):
+        raise ValueError(f"output_dir {args.output_dir} holds the model to start from: use another folder")
     checkpoint = prepare_run(args)
     model, tokenizer = load_model_folder(start.model)
     if start.from_scratch:

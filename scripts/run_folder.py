@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import pickle
 import shutil
 import tempfile
 from pathlib import Path
@@ -19,8 +20,8 @@ logger = logging.getLogger(__name__)
 RUN_FILE = "run.json"
 
 
-def claim_output_folder(folder: str | Path, resume: bool, overwrite: bool) -> Path | None:
-    """Check that a run may write to `folder`; returns the checkpoint to go on from, if any.
+def check_output_folder(folder: str | Path, resume: bool, overwrite: bool) -> Path | None:
+    """Check that a run may write to `folder`, and change nothing; returns the checkpoint to go on from, if any.
 
     Raises:
         ValueError: if the folder holds a run and neither `resume` nor `overwrite` is set, or if both are.
@@ -45,8 +46,18 @@ def claim_output_folder(folder: str | Path, resume: bool, overwrite: bool) -> Pa
             )
         if not (folder / RUN_FILE).exists():
             raise ValueError(f"--overwrite: {folder} was not written by a run of this package; clear it yourself")
-        shutil.rmtree(folder)
     return None
+
+
+def claim_output_folder(folder: str | Path, resume: bool, overwrite: bool) -> Path | None:
+    """Check as `check_output_folder` does, then clear a folder that is to be overwritten.
+
+    To be called when nothing but the writing is left to do: a mistyped flag must not cost the old run.
+    """
+    checkpoint = check_output_folder(folder, resume, overwrite)
+    if overwrite and Path(folder).exists():
+        shutil.rmtree(folder)
+    return checkpoint
 
 
 def last_good_checkpoint(folder: str | Path) -> Path | None:
@@ -68,7 +79,7 @@ def checkpoint_problem(checkpoint: Path) -> str | None:
             weights.keys()
         torch.load(checkpoint / "optimizer.pt", weights_only=True, map_location="meta")
         torch.load(checkpoint / "scheduler.pt", weights_only=True)
-    except (OSError, ValueError, SafetensorError, RuntimeError) as error:
+    except (OSError, EOFError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
         return f"{type(error).__name__}: {error}"
     return None
 
@@ -104,13 +115,16 @@ def load_model_folder(folder: str | Path):
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{folder} holds no model (no config.json)")
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+        )  # what does not fit is complained about below, all of it at once
     except SafetensorError as error:
         raise ValueError(
             f"the weights in {folder} are damaged ({error}). Copy the folder again, or load its last good "
             "checkpoint-* folder"
         ) from error
-    problems = {kind: sorted(map(str, info[kind])) for kind in ("missing_keys", "unexpected_keys") if info[kind]}
+    kinds = ("missing_keys", "unexpected_keys", "mismatched_keys")
+    problems = {kind: sorted(map(str, info[kind])) for kind in kinds if info[kind]}
     if problems:
         raise ValueError(
             f"the weights in {folder} are not those of its config.json ({model.config.model_type}): {problems}"
@@ -124,7 +138,7 @@ def load_model_folder(folder: str | Path):
 
 
 def write_run_file(folder: str | Path, **facts) -> None:
-    """Record what made the folder, for `evaluate.py` and for people."""
+    """Record what made the folder, and where and with what, for `evaluate.py` and for people."""
     write_json_atomic(Path(folder) / RUN_FILE, facts | run_environment())
 
 

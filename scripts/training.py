@@ -12,11 +12,13 @@ from transformers import Trainer, TrainerCallback, set_seed
 
 from closedbook.data.mixture import Component, Mixture
 from closedbook.data.packing import PackingCollator
+from closedbook.evaluation.results import write_json_atomic
 from closedbook.scripts.arguments import ClosedbookTrainingArguments
 from closedbook.scripts.optimizer import MuonWithAdamW
 from closedbook.scripts.run_folder import (
+    RUN_FILE,
+    check_output_folder,
     claim_output_folder,
-    last_good_checkpoint,
     read_run_file,
     save_model_folder,
     write_run_file,
@@ -26,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 def prepare_run(args: ClosedbookTrainingArguments) -> Path | None:
-    """Set up logging, the output folder, the batch and the seed; returns the checkpoint to resume from.
+    """Set up logging, the batch and the seed, and check the folder; returns the checkpoint to resume from.
 
     Called before anything slow, so that a wrong setting fails at once.
     """
@@ -34,11 +36,12 @@ def prepare_run(args: ClosedbookTrainingArguments) -> Path | None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     args.set_threads()
     args.divide_batch()
-    with args.main_process_first(desc="claiming the output folder"):
-        if args.process_index == 0:
-            claim_output_folder(args.output_dir, args.resume, args.overwrite)
+    checkpoint = None
+    with args.main_process_first(desc="checking the output folder"):
+        if args.process_index == 0 or args.resume:  # a fresh folder may be in use before the others look
+            checkpoint = check_output_folder(args.output_dir, args.resume, args.overwrite)
     set_seed(args.seed)
-    return last_good_checkpoint(args.output_dir) if args.resume else None
+    return checkpoint
 
 
 def count_steps(args: ClosedbookTrainingArguments, num_records: int) -> int:
@@ -55,6 +58,28 @@ def apply_dropout(model, regularisation) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = regularisation.dropout
+
+
+class RunFileWriter(TrainerCallback):
+    """Keeps a run file beside the checkpoints, so that a killed run is known, and its time counted."""
+
+    def __init__(self, folder: str, facts: dict, seconds_before: float):
+        self.folder = folder
+        self.facts = facts
+        self.seconds_before = seconds_before
+        self.start = time.perf_counter()
+
+    def seconds(self) -> float:
+        return round(self.seconds_before + time.perf_counter() - self.start, 1)
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            write_run_file(self.folder, **self.facts, train_seconds=self.seconds())
+
+    def on_save(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            known = read_run_file(self.folder) | {"train_seconds": self.seconds()}
+            write_json_atomic(Path(self.folder) / RUN_FILE, known)
 
 
 def train(
@@ -87,6 +112,12 @@ def train(
     optimizer = None
     if args.optimizer == "muon":
         optimizer = MuonWithAdamW(model, args.learning_rate, args.weight_decay, (args.adam_beta1, args.adam_beta2))
+    seconds_before = read_run_file(args.output_dir).get("train_seconds", 0.0) if checkpoint else 0.0
+    with args.main_process_first(desc="claiming the output folder"):
+        if args.process_index == 0:
+            claim_output_folder(args.output_dir, args.resume, args.overwrite)
+    facts = facts | {"seed": args.seed, "world_size": args.world_size}
+    run_file = RunFileWriter(args.output_dir, facts, seconds_before)
     trainer = Trainer(
         model=model,
         args=args,
@@ -94,19 +125,16 @@ def train(
         train_dataset=mixture,
         eval_dataset=evaluation,
         processing_class=tokenizer,
-        callbacks=list(callbacks),
+        callbacks=[*callbacks, run_file],
         optimizers=(optimizer, None),
     )
-    seconds_before = read_run_file(args.output_dir).get("train_seconds", 0.0) if checkpoint else 0.0
-    start = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    seconds = time.perf_counter() - start
+    seconds = run_file.seconds()
     metrics = trainer.evaluate()
     facts = facts | {
-        "seed": args.seed,
         "steps": num_steps,
         "global_batch_size": args.global_batch_size,
-        "train_seconds": round(seconds_before + seconds, 1),
+        "train_seconds": seconds,
         "train_characters": sum(len(mixture[i].text) for i in range(len(mixture))),
         "eval_loss": metrics["eval_loss"],
         "parameters": model.num_parameters(),

@@ -1,5 +1,6 @@
 """Law 9, the rest: packed rows hold every example once and whole, and never mix two of them."""
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -27,7 +28,7 @@ def unpack(batch: dict[str, torch.Tensor]) -> list[tuple[list[int], list[int]]]:
         batch["input_ids"].tolist(), batch["labels"].tolist(), batch["position_ids"].tolist(), strict=True
     ):
         starts = [place for place, position in enumerate(positions) if position == 0] + [len(ids)]
-        for start, end in zip(starts, starts[1:], strict=False):
+        for start, end in pairwise(starts):
             assert positions[start:end] == list(range(end - start))
             if ids[start:end] != [0]:
                 found.append((ids[start:end], labels[start:end]))
@@ -102,7 +103,7 @@ def test_ids_are_those_of_the_tokenizer():
     texts = ["Zoë ⁇ in\nParis ⁇", "  □ é"]
     tokenizer = build_char_tokenizer(texts)
     batch = PackingCollator(tokenizer.get_vocab(), 30)([Example(text, 0) for text in texts])
-    assert batch["input_ids"].tolist()[0][:22] == sum(tokenizer(texts)["input_ids"], [])
+    assert batch["input_ids"][0, :21].tolist() == [i for ids in tokenizer(texts)["input_ids"] for i in ids]
 
 
 def test_no_examples_give_no_rows():

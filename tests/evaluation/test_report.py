@@ -12,6 +12,7 @@ from closedbook.evaluation.report import (
     main,
     plot_accuracies,
     plot_run,
+    plot_stages,
     read_log_history,
     results_table,
     summarize,
@@ -154,3 +155,21 @@ def test_the_command_writes_the_table_and_a_plot_for_every_split(tmp_path, resul
     table = (tmp_path / "report" / "results.md").read_text(encoding="utf-8")
     assert table == results_table(results)
     assert table in capsys.readouterr().out
+
+
+def test_the_command_draws_the_curves_of_the_runs_it_is_given(tmp_path):
+    results = tmp_path / "results"
+    write_json_atomic(results / "task" / "one.json", result())
+    run = tmp_path / "my-run"
+    history = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0}]
+    write_json_atomic(run / "trainer_state.json", {"log_history": history})
+    main(["--results", str(results), "--output", str(tmp_path / "report"), "--runs", str(run)])
+    assert (tmp_path / "report" / "my-run.png").read_bytes().startswith(b"\x89PNG")
+    lines = (tmp_path / "report" / "my-run.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == history
+
+
+def test_stages_and_accuracies_are_drawn_in_one_picture(tmp_path):
+    chosen = [result(), result("vanilla", "no_pretraining", correct=5)]
+    plot_stages({"pretraining": LOG_HISTORY, "fine-tuning": LOG_HISTORY}, chosen, tmp_path / "stages.png")
+    assert imread(tmp_path / "stages.png").shape[1] > 500

@@ -341,6 +341,12 @@ def test_a_file_that_is_no_checkpoint_is_refused(content, name, corpus, tmp_path
         convert_mingpt.main(arguments(tmp_path / name, corpus, tmp_path / "converted"))
 
 
+def test_a_checkpoint_that_is_not_there_is_named(corpus, tmp_path):
+    for name in ("none.params", "none.safetensors"):
+        with pytest.raises(FileNotFoundError, match=name):
+            convert_mingpt.main(arguments(tmp_path / name, corpus, tmp_path / "converted"))
+
+
 @pytest.mark.parametrize("content", [[1, 2], {}, {"state_dict": {}}, {"epoch": 3}, torch.zeros(2)])
 def test_a_file_without_named_tensors_is_refused(content, corpus):
     with pytest.raises(ValueError, match="no state dict"):

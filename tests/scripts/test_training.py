@@ -55,13 +55,13 @@ def test_finetuning_resumes_like_pretraining(tiny, pretrained, tmp_path):
 
 
 def test_a_run_killed_in_the_middle_and_resumed_equals_one_never_stopped(tiny, tmp_path):
-    flags = ["--max_steps", "300", "--save_steps", "20", "--dropout", "0.1"]
+    flags = ["--max_steps", "100", "--save_steps", "10", "--dropout", "0.1"]
     killed = tmp_path / "killed"
     with open(tmp_path / "log", "w", encoding="utf-8") as log:
         command = tiny.pretraining_process(killed, *flags)
         process = subprocess.Popen(command, env=tiny.environment(), stdout=log, stderr=log)
         patience = time.monotonic() + 120
-        while process.poll() is None and not (killed / "checkpoint-40").exists():
+        while process.poll() is None and not (killed / "checkpoint-20").exists():
             assert time.monotonic() < patience, (tmp_path / "log").read_text(encoding="utf-8")
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGKILL)
@@ -82,7 +82,7 @@ def test_accumulation_equals_the_whole_batch_at_once(tiny, tmp_path, optimizer):
     flags = [*EXACT, "--optimizer", optimizer, "--global_batch_size", "8"]
     tiny.pretrain(tmp_path / "whole", *flags, "--per_device_train_batch_size", "8")
     tiny.pretrain(tmp_path / "parts", *flags, "--per_device_train_batch_size", "2")
-    tiny.assert_close(tmp_path / "whole", tmp_path / "parts", logged=1e-4, weights=1e-3)
+    tiny.assert_close(tmp_path / "whole", tmp_path / "parts", logged=1e-3, weights=3e-3)
 
 
 def test_accumulation_of_answers_weighs_every_character_alike(tiny, pretrained, tmp_path):
@@ -90,7 +90,7 @@ def test_accumulation_of_answers_weighs_every_character_alike(tiny, pretrained, 
     flags = [*EXACT, *tiny.people(), "--global_batch_size", "8", "--optimizer", "adamw"]
     tiny.finetune(tmp_path / "whole", pretrained, *flags, "--per_device_train_batch_size", "8")
     tiny.finetune(tmp_path / "parts", pretrained, *flags, "--per_device_train_batch_size", "2")
-    tiny.assert_close(tmp_path / "whole", tmp_path / "parts", logged=1e-4, weights=1e-3)
+    tiny.assert_close(tmp_path / "whole", tmp_path / "parts", logged=1e-3, weights=3e-3)
 
 
 def test_time_spent_before_a_kill_is_counted(tiny, tmp_path, monkeypatch):

@@ -1,0 +1,201 @@
+"""What is wrong is said before training begins, by its name, and nothing is written."""
+
+import json
+
+import pytest
+from huggingface_hub.errors import StrictDataclassError
+
+
+@pytest.fixture
+def refused(tiny, tmp_path, pretrained, monkeypatch):
+    """Run a script with bad flags and check: the error, its message, no training, nothing written."""
+    from closedbook.scripts import training
+
+    def never(*args, **kwargs):
+        raise AssertionError("training began")
+
+    def check(script, message, *flags, error=ValueError):
+        output = tmp_path / "output"
+        monkeypatch.setattr(training.Trainer, "train", never)
+        with pytest.raises(error, match=message):
+            if script == "pretrain":
+                tiny.pretrain(output, *flags)
+            elif script == "finetune":
+                tiny.finetune(output, pretrained, *flags)
+            else:
+                tiny.evaluate(pretrained, "--output_dir", output, *flags)
+        assert not output.exists()
+
+    return check
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(content: str, name: str = "input.tsv"):
+        path = tmp_path / name
+        path.write_bytes(content.encode())
+        return path
+
+    return write
+
+
+def test_a_missing_corpus_file_is_named(refused, tmp_path):
+    flags = ["--corpus", "wiki", "--corpus_path", tmp_path / "wiki.txt"]
+    refused("pretrain", "wiki.txt: there is no such file", *flags, error=FileNotFoundError)
+
+
+@pytest.mark.parametrize("corpus", ["wiki", "text"])
+@pytest.mark.parametrize("content", ["", " \n\n"])
+def test_an_empty_corpus_file_is_named(refused, written, corpus, content):
+    refused("pretrain", "input.tsv is empty", "--corpus", corpus, "--corpus_path", written(content))
+
+
+def test_a_line_of_the_corpus_without_a_name_is_counted_out(refused, written):
+    path = written("Ada Lind. Ada Lind was born.\nno name here\n")
+    refused("pretrain", r"input.tsv:2: expected `Name. sentence`", "--corpus", "wiki", "--corpus_path", path)
+
+
+@pytest.mark.parametrize("corpus", ["wiki", "text", "hub"])
+def test_a_corpus_of_files_needs_a_path(refused, corpus):
+    refused("pretrain", f"--corpus {corpus} needs --corpus_path", "--corpus", corpus)
+
+
+def test_unknown_names_come_with_the_known_ones(refused):
+    refused("pretrain", "unknown corpus 'wikki'; known: biographies, wiki, text, hub", "--corpus", "wikki")
+    refused("pretrain", "unknown architecture 'rnn'; known: vanilla, perceiver", "--architecture", "rnn")
+    refused("pretrain", "unknown objective 'spam'.*known: span_corruption", "--objectives", "spam")
+    refused("pretrain", "unknown attributes.*'shoe_size'.*birth_place", "--attributes", "shoe_size")
+    refused("pretrain", "unknown_characters|unknown must be", "--unknown_characters", "ignore")
+    refused("finetune", "unknown questions 'quiz'; known: biographies, file, cs224n", "--questions", "quiz")
+    refused("evaluate", "unknown questions 'quiz'", "--questions", "quiz")
+
+
+@pytest.mark.parametrize(
+    "weight, message",
+    [
+        ("much", "'much' is not a number"),
+        ("0", "weight 0.0"),
+        ("-1", "weight -1.0"),
+        ("nan", "nan"),
+        ("inf", "inf"),
+    ],
+)
+def test_weights_of_objectives_are_positive_numbers(refused, weight, message):
+    refused("pretrain", message, "--objectives", f"span_corruption={weight}", "left_to_right")
+
+
+def test_documents_cannot_be_asked_as_questions(refused):
+    refused("pretrain", "question_answering", "--objectives", "question_answering")
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--num_attention_heads", "3"], "multiple of num_attention_heads"),
+        (["--hidden_size", "0"], "hidden_size must be at least 1"),
+        (["--block_size", "0"], "at least 1"),
+        (["--num_hidden_layers", "0"], "num_hidden_layers must be at least 1"),
+        (["--architecture", "perceiver", "--num_latents", "0"], "num_latents must be between 1 and"),
+        (["--architecture", "perceiver", "--num_latents", "65"], "num_latents must be between 1 and"),
+        (["--architecture", "perceiver", "--latent_layout", "ring"], "latent_layout must be one of"),
+        (["--dropout", "1"], "dropout must be in"),
+    ],
+)
+def test_sizes_and_rates_without_sense_are_refused(refused, flags, message):
+    refused("pretrain", message, *flags, error=(ValueError, StrictDataclassError))
+
+
+@pytest.mark.parametrize("flag", ["--num_people", "--num_versions", "--eval_examples", "--row_length"])
+def test_counts_below_one_are_refused(refused, flag):
+    refused("pretrain", "at least 1|must be from 1|positive", flag, "0")
+
+
+def test_finetuning_refuses_rates_without_sense(refused, tiny):
+    refused(
+        "finetune",
+        "dropout must be in",
+        *tiny.people(),
+        "--dropout",
+        "1.5",
+        error=(ValueError, StrictDataclassError),
+    )
+    refused("finetune", "fractions have to be positive", *tiny.people(), "--validation_share", "1.5")
+    refused("finetune", "validation_share", *tiny.people(), "--validation_share", "-0.5")
+
+
+def test_a_missing_model_is_named(tiny, tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere holds no model"):
+        tiny.finetune(tmp_path / "output", tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="nowhere holds no model"):
+        tiny.evaluate(tmp_path / "nowhere")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_questions_of_a_file_need_the_file(refused, tmp_path):
+    refused("finetune", "questions of kind 'cs224n' need a file", "--questions", "cs224n")
+    refused("evaluate", "questions of kind 'file' need a file", "--questions", "file")
+    flags = ["--questions", "file", "--train_questions", tmp_path / "no.tsv"]
+    refused("finetune", "no.tsv: there is no such file", *flags, error=FileNotFoundError)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("", "input.tsv is empty"),
+        ("Where was Ada born?\tRome\nWhere was Bo born?\n", "input.tsv:2: no tab in 'Where was Bo born"),
+        ("Where was Ada born?\tRome\tItaly\n", "input.tsv:1: 2 tabs"),
+        ("Where was Ada born?\t\n", "input.tsv:1: the answer to .* is empty"),
+        (f"Where was {'Ada' * 20} born?\tRome\n", "takes 83 characters .*the block has 64"),
+        ("Where was Łódź born?\tRome\n", r"unknown to the model: .*'Ł' \(U\+0141\)"),
+        ("Where was Ada born?\t東京\n", r"unknown to the model: .*\(U\+4EAC\)"),
+        ("Where was A⁇ born?\tRome\n", r"special .*U\+2047"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["cs224n", "file"])
+def test_training_questions_are_checked_before_training(refused, written, kind, content, message):
+    refused("finetune", message, "--questions", kind, "--train_questions", written(content))
+
+
+def test_a_broken_line_of_json_is_counted_out(refused, written):
+    path = written(json.dumps({"question": "Who?", "answer": "Ada"}) + "\n{no json\n", "input.jsonl")
+    refused("finetune", "input.jsonl:2: not JSON", "--questions", "file", "--train_questions", path)
+
+
+def test_a_broken_held_out_file_is_named_and_its_line(refused, written, files):
+    flags = ["--questions", "cs224n", "--train_questions", files["train"], "--exclude_people_of"]
+    refused("finetune", "input.tsv:2: 2 tabs", *flags, written("Where was Ada born?\tx\na\tb\tc\n"))
+    refused("finetune", "nothing.tsv: there is no such", *flags, "nothing.tsv", error=FileNotFoundError)
+
+
+def test_training_questions_all_about_evaluated_people_are_refused(refused, files):
+    flags = ["--questions", "cs224n", "--train_questions", files["train"]]
+    refused("finetune", "all 6 training questions", *flags, "--exclude_people_of", files["train"])
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("Where was Bo born?\n", "input.tsv:1: no tab"),
+        (f"Where was {'Ada' * 20} born?\tRome\n", "the block has 64"),
+        ("Where was Łódź born?\tRome\n", r"unknown to the model: .*'Ł' \(U\+0141\)"),
+    ],
+)
+def test_evaluation_checks_its_questions_first(refused, written, content, message):
+    refused("evaluate", message, "--questions", "cs224n", "--question_file", written(content))
+
+
+def test_evaluation_does_not_lose_answers_by_mistake(refused, files):
+    flags = ["--questions", "cs224n", "--question_file", files["dev"]]
+    refused("evaluate", "there is an answer, but with_answers=False", *flags, "--without_answers")
+
+
+@pytest.mark.parametrize("flag", ["--batch_size", "--max_new_tokens"])
+def test_evaluation_refuses_counts_below_one(refused, tiny, flag):
+    refused("evaluate", "must be at least 1", *tiny.people(), flag, "0")
+
+
+def test_a_global_batch_that_does_not_divide_is_refused_before_reading_anything(refused):
+    refused("pretrain", "global_batch_size 12", "--global_batch_size", "12")
+    refused(
+        "pretrain", "--recipe|no-such.yaml does not exist", "--recipe", "no-such.yaml", error=FileNotFoundError
+    )
