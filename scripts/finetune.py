@@ -86,7 +86,7 @@ def main(argv: list[str]) -> dict:
     held_out = [read_held_out(question_args.questions, path) for path in start.exclude_people_of]
     questions, excluded = remove_overlap(questions, *held_out)
     callbacks = []
-    if question_args.validation_share > 0:
+    if question_args.validation_share != 0:
         shares = {"train": 1 - question_args.validation_share, "validation": question_args.validation_share}
         parts = split_by_entity(questions, shares, args.seed)
         questions = parts["train"]

@@ -6,6 +6,7 @@
 Every key of a recipe is also a flag, and flags win. The output folder is a Hugging Face model folder.
 """
 
+import math
 import sys
 from pathlib import Path
 
@@ -101,15 +102,20 @@ def parse_objectives(objectives: list[str]) -> list[tuple[str, float]]:
     """`["span_corruption=3", "left_to_right"]` -> names with weights.
 
     Raises:
-        ValueError: for a weight that is no number.
+        ValueError: for a weight that is no positive number, or an objective that documents cannot serve.
     """
     parsed = []
     for item in objectives:
         name, _, weight = item.partition("=")
+        if name == "question_answering":
+            raise ValueError(f"objective {name!r} needs questions, which documents are not: use finetune.py")
         try:
-            parsed.append((name, float(weight or 1)))
+            share = float(weight or 1)
         except ValueError:
-            raise ValueError(f"objective {item!r}: {weight!r} is not a number") from None
+            share = math.nan
+        if not 0 < share < math.inf:
+            raise ValueError(f"objective {item!r}: {weight!r} is not a positive number")
+        parsed.append((name, share))
     return parsed
 
 

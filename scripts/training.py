@@ -52,9 +52,14 @@ def count_steps(args: ClosedbookTrainingArguments, num_records: int) -> int:
 
 
 def apply_dropout(model, regularisation) -> None:
-    """Set the dropout rates of a model already made."""
+    """Set the dropout rates of a model already made.
+
+    Raises:
+        huggingface_hub.errors.StrictDataclassError: for a rate outside [0, 1).
+    """
     model.config.embedding_dropout = model.config.hidden_dropout = regularisation.dropout
     model.config.attention_dropout = regularisation.attention_dropout
+    model.config.validate()
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = regularisation.dropout

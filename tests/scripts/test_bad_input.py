@@ -70,17 +70,9 @@ def test_unknown_names_come_with_the_known_ones(refused):
     refused("evaluate", "unknown questions 'quiz'", "--questions", "quiz")
 
 
-@pytest.mark.parametrize(
-    "weight, message",
-    [
-        ("much", "'much' is not a number"),
-        ("0", "weight 0.0"),
-        ("-1", "weight -1.0"),
-        ("nan", "nan"),
-        ("inf", "inf"),
-    ],
-)
-def test_weights_of_objectives_are_positive_numbers(refused, weight, message):
+@pytest.mark.parametrize("weight", ["much", "0", "-1", "nan", "inf"])
+def test_weights_of_objectives_are_positive_numbers(refused, weight):
+    message = f"'span_corruption={weight}': '{weight}' is not a positive number"
     refused("pretrain", message, "--objectives", f"span_corruption={weight}", "left_to_right")
 
 
@@ -105,7 +97,7 @@ def test_sizes_and_rates_without_sense_are_refused(refused, flags, message):
     refused("pretrain", message, *flags, error=(ValueError, StrictDataclassError))
 
 
-@pytest.mark.parametrize("flag", ["--num_people", "--num_versions", "--eval_examples", "--row_length"])
+@pytest.mark.parametrize("flag", ["--num_people", "--num_versions", "--eval_examples"])
 def test_counts_below_one_are_refused(refused, flag):
     refused("pretrain", "at least 1|must be from 1|positive", flag, "0")
 
@@ -120,7 +112,7 @@ def test_finetuning_refuses_rates_without_sense(refused, tiny):
         error=(ValueError, StrictDataclassError),
     )
     refused("finetune", "fractions have to be positive", *tiny.people(), "--validation_share", "1.5")
-    refused("finetune", "validation_share", *tiny.people(), "--validation_share", "-0.5")
+    refused("finetune", "fractions have to be positive", *tiny.people(), "--validation_share", "-0.5")
 
 
 def test_a_missing_model_is_named(tiny, tmp_path):
@@ -145,7 +137,7 @@ def test_questions_of_a_file_need_the_file(refused, tmp_path):
         ("Where was Ada born?\tRome\nWhere was Bo born?\n", "input.tsv:2: no tab in 'Where was Bo born"),
         ("Where was Ada born?\tRome\tItaly\n", "input.tsv:1: 2 tabs"),
         ("Where was Ada born?\t\n", "input.tsv:1: the answer to .* is empty"),
-        (f"Where was {'Ada' * 20} born?\tRome\n", "takes 83 characters .*the block has 64"),
+        (f"Where was {'Ada' * 20} born?\tRome\n", "takes 82 characters .*the block has 64"),
         ("Where was Łódź born?\tRome\n", r"unknown to the model: .*'Ł' \(U\+0141\)"),
         ("Where was Ada born?\t東京\n", r"unknown to the model: .*\(U\+4EAC\)"),
         ("Where was A⁇ born?\tRome\n", r"special .*U\+2047"),

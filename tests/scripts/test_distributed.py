@@ -1,0 +1,88 @@
+"""Two processes do what one does: in training at equal global batch, and in answering."""
+
+import json
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from closedbook.scripts.run_folder import read_run_file
+
+
+@pytest.fixture
+def launch(tiny):
+    """Run a script with `accelerate launch` in two processes on the CPU, as `scripts/launch/cpu2.yaml` says."""
+
+    def run(script, *flags) -> str:
+        folder = tiny.checkout / "scripts"
+        launcher = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", free_port()]
+        command = [*launcher, "--config_file", folder / "launch" / "cpu2.yaml", folder / f"{script}.py", *flags]
+        process = subprocess.run(
+            list(map(str, command)),
+            env=tiny.environment(ACCELERATE_USE_CPU="true"),
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert process.returncode == 0, process.stderr[-3000:]
+        return process.stdout + process.stderr
+
+    return run
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+def test_two_processes_train_as_one(tiny, launch, tmp_path):
+    flags = ["--precision", "fp32", "--dropout", "0", "--global_batch_size", "8", "--save_strategy", "no"]
+    command = tiny.pretraining_process(tmp_path / "two", *flags, "--per_device_train_batch_size", "2")
+    launch("pretrain", *command[2:])
+    tiny.pretrain(tmp_path / "one", *flags)
+    two, one = read_run_file(tmp_path / "two"), read_run_file(tmp_path / "one")
+    assert (two["world_size"], one["world_size"]) == (2, 1)
+    for same in ("train_characters", "steps", "global_batch_size", "parameters"):
+        assert two[same] == one[same]
+    tiny.assert_close(tmp_path / "one", tmp_path / "two", logged=1e-3, weights=3e-3)
+
+
+@pytest.mark.slow
+def test_two_processes_resume_what_two_processes_began(tiny, launch, tmp_path):
+    flags = ["--dropout", "0.1", "--global_batch_size", "8", "--per_device_train_batch_size", "2"]
+    launch("pretrain", *tiny.pretraining_process(tmp_path / "straight", *flags)[2:])
+    stopped = tiny.stopped_at(4, tmp_path / "straight", tmp_path / "stopped")
+    launch("pretrain", *tiny.pretraining_process(stopped, *flags, "--resume")[2:])
+    assert read_run_file(stopped)["world_size"] == 2
+    tiny.assert_equal(tmp_path / "straight", stopped)
+
+
+@pytest.mark.slow
+def test_two_processes_refuse_an_occupied_folder_together(tiny, launch, pretrained):
+    with pytest.raises(AssertionError, match="already holds files"):
+        launch("pretrain", *tiny.pretraining_process(pretrained)[2:])
+
+
+@pytest.mark.slow
+def test_two_processes_answer_as_one(tiny, launch, tmp_path):
+    """Nine questions: the shares of the processes are not equal."""
+    people = [*tiny.people(), "--num_people", "23"]
+    model = tmp_path / "model"
+    tiny.pretrain(model, *people)
+    results = tmp_path / "results"
+    launch("evaluate", "--model", model, *people, "--output_dir", tmp_path / "two", "--results", results)
+    tiny.evaluate(model, *people, "--max_new_tokens", "32", "--output_dir", tmp_path / "one")
+    two, one = (
+        [
+            json.loads(line)
+            for line in (tmp_path / name / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
+        for name in ("two", "one")
+    )
+    assert len(two) == 9
+    confidences = [pytest.approx(row.pop("confidence"), rel=1e-3) for row in one]
+    assert [row.pop("confidence") for row in two] == confidences
+    assert two == one
+    assert len(list(results.rglob("*.json"))) == 1
