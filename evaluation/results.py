@@ -162,8 +162,8 @@ def _commit() -> str | None:
 def _command() -> str:
     spec = sys.modules["__main__"].__spec__
     # With `python -m name` the first argument is not what was typed, but the full path of the module's file.
-    typed = sys.argv if spec is None else ["python", "-m", spec.name, *sys.argv[1:]]
-    return shlex.join(typed)
+    typed = sys.argv if spec is None else ["-m", spec.name, *sys.argv[1:]]
+    return shlex.join(["python", *typed])
 
 
 def make_result(

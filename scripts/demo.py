@@ -19,12 +19,12 @@ from transformers import HfArgumentParser
 from transformers.utils.logging import disable_progress_bar
 
 from closedbook.evaluation.answering import answer_questions
-from closedbook.evaluation.baselines import evaluate_majority
 from closedbook.evaluation.report import plot_stages, read_log_history
-from closedbook.evaluation.results import make_result, result_path, write_json_atomic
+from closedbook.evaluation.results import result_path, write_json_atomic
 from closedbook.scripts import finetune, pretrain
-from closedbook.scripts.arguments import PopulationArguments, parse_arguments
-from closedbook.scripts.evaluate import evaluate
+from closedbook.scripts.arguments import PopulationArguments
+from closedbook.scripts.command_line import parse_arguments
+from closedbook.scripts.evaluate import evaluate, majority_result
 from closedbook.scripts.question_sets import ask_about_people
 from closedbook.scripts.run_folder import load_model_folder
 
@@ -60,14 +60,15 @@ def main(argv: list[str]) -> dict:
     finetune.main([*finetuning, *baseline, "--output_dir", str(output / "no_pretraining")])
     say("4/4  asking about the other 120, whose questions were never trained on")
     people, _ = parse_people(RECIPES / "demo_finetune.yaml")
-    results = [majority(people, args.seed)]
+    known, asked = (ask_about_people(people, split) for split in ("train", "test"))
+    results = [majority_result("biographies", "test", known, asked)]
     for name in ("no_pretraining", "model"):
         flags = ["--model", str(output / name), "--num_people", str(people.num_people)]
         flags += ["--population_seed", str(people.population_seed), "--attributes", *people.attributes]
         results.append(evaluate(flags))
     for result in results:
         folder = args.results or output / "results"
-        path = result_path(folder, "biographies", result["model"], result["protocol"], args.seed)
+        path = result_path(folder, "biographies", result["model"], result["protocol"], result["seed"])
         write_json_atomic(path, result)
     curves = {
         "pretraining": read_log_history(output / "pretrained" / "trainer_state.json"),
@@ -95,24 +96,6 @@ def parse_people(recipe: Path) -> tuple[PopulationArguments, Path]:
     """The people whom a recipe asks about."""
     *arguments, path = parse_arguments(finetune.ARGUMENTS, ["--recipe", str(recipe), "--model", "none"])
     return next(item for item in arguments if isinstance(item, PopulationArguments)), path
-
-
-def majority(people: PopulationArguments, seed: int) -> dict:
-    """Always the most frequent answer of the training people."""
-    score = evaluate_majority(ask_about_people(people, "train"), ask_about_people(people, "test"))
-    return make_result(
-        task="biographies",
-        split="test",
-        model="majority",
-        parameters=0,
-        protocol="majority",
-        recipe=f"always {score.answer}",
-        seed=seed,
-        n=score.n,
-        correct=score.correct,
-        train_characters=0,
-        train_seconds=0,
-    )
 
 
 def show(results: list[dict], output: Path) -> None:

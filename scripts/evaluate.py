@@ -19,6 +19,7 @@ if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
+from datasets import Dataset
 
 from closedbook.data.questions import check_fit
 from closedbook.evaluation.answering import answer_questions
@@ -31,7 +32,8 @@ from closedbook.evaluation.results import (
     write_plain_predictions,
     write_predictions,
 )
-from closedbook.scripts.arguments import PopulationArguments, parse_arguments
+from closedbook.scripts.arguments import PopulationArguments
+from closedbook.scripts.command_line import parse_arguments
 from closedbook.scripts.pretrain import model_name
 from closedbook.scripts.question_sets import ask_about_people, read_questions
 from closedbook.scripts.run_folder import load_model_folder, read_run_file
@@ -108,8 +110,10 @@ def evaluate(argv: list[str]) -> dict | None:
     result = summarise(args, asked, answers, known, model)
     write_json_atomic(folder / "results.json", result)
     if args.results:
-        path = result_path(args.results, args.task, result["model"], result["protocol"], result["seed"])
-        write_json_atomic(path, result)
+        rows = [result] if known is None else [result, majority_result(args.task, args.split, known, asked)]
+        for row in rows:
+            path = result_path(args.results, row["task"], row["model"], row["protocol"], row["seed"])
+            write_json_atomic(path, row)
     return result
 
 
@@ -142,6 +146,24 @@ def summarise(args: EvaluationArguments, asked, answers, known, model) -> dict:
     result["train_commands"] = [stage["command"] for stage in stages if "command" in stage]
     result["train_hardware"] = [stage["hardware"] for stage in stages if "hardware" in stage]
     return result
+
+
+def majority_result(task: str, split: str, known: Dataset, asked: Dataset) -> dict:
+    """The result of always giving the most frequent answer of the training questions."""
+    score = evaluate_majority(known, asked)
+    return make_result(
+        task=task,
+        split=split,
+        model=f"always-{score.answer.replace(' ', '-')}",
+        parameters=0,
+        protocol="majority",
+        recipe="the most frequent training answer",
+        seed=0,
+        n=score.n,
+        correct=score.correct,
+        train_characters=0,
+        train_seconds=0,
+    )
 
 
 if __name__ == "__main__":

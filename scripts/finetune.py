@@ -26,9 +26,8 @@ from closedbook.scripts.arguments import (
     PopulationArguments,
     QuestionArguments,
     RegularisationArguments,
-    parse_arguments,
-    recipe_name,
 )
+from closedbook.scripts.command_line import parse_arguments, recipe_name
 from closedbook.scripts.pretrain import model_name
 from closedbook.scripts.question_sets import read_questions, training_questions
 from closedbook.scripts.run_folder import load_model_folder, read_run_file

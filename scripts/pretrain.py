@@ -25,9 +25,8 @@ from closedbook.scripts.arguments import (
     ModelArguments,
     PopulationArguments,
     RegularisationArguments,
-    parse_arguments,
-    recipe_name,
 )
+from closedbook.scripts.command_line import parse_arguments, recipe_name
 from closedbook.scripts.training import count_steps, prepare_run, train
 
 ARGUMENTS = (

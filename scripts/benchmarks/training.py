@@ -38,7 +38,7 @@ from transformers import HfArgumentParser, TrainerCallback
 from closedbook.data.mixture import Component, Mixture
 from closedbook.data.objectives import span_corruption
 from closedbook.modeling.tokenization_char import PAD_CHARACTER, build_char_tokenizer
-from closedbook.scripts.arguments import CorpusArguments, PopulationArguments, parse_arguments
+from closedbook.scripts.arguments import CorpusArguments, PopulationArguments
 from closedbook.scripts.benchmarks.measure import (
     SIDES,
     alternate,
@@ -49,6 +49,7 @@ from closedbook.scripts.benchmarks.measure import (
     report,
     run_for_memory,
 )
+from closedbook.scripts.command_line import parse_arguments
 from closedbook.scripts.pretrain import ARGUMENTS, build_model, load_components
 from closedbook.scripts.training import prepare_run, train
 

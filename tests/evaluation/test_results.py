@@ -149,7 +149,7 @@ def test_a_graphics_card_is_named_with_its_memory(monkeypatch):
 def test_the_command_is_recorded_as_it_was_typed(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["scripts/answer.py", "--questions", "/elsewhere/my file.tsv"])
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
-    assert run_environment()["command"] == "scripts/answer.py --questions '/elsewhere/my file.tsv'"
+    assert run_environment()["command"] == "python scripts/answer.py --questions '/elsewhere/my file.tsv'"
 
 
 def test_a_module_run_by_name_is_recorded_by_name(monkeypatch):

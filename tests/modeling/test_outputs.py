@@ -83,7 +83,9 @@ def test_half_precision_stays_finite_and_close(variant, attention):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("kind", ["plain", "packed", "padded"])
+@pytest.mark.parametrize(
+    "kind", ["plain", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("packed", "padded"))]
+)
 def test_the_whole_forward_pass_compiles_into_one_graph(variant, kind):
     torch._dynamo.reset()
     model, tokens = variant.model(), variant.tokens(2, variant.block)
@@ -97,6 +99,7 @@ def test_the_whole_forward_pass_compiles_into_one_graph(variant, kind):
     torch.testing.assert_close(compiled(**batch).logits[seen], model(**batch).logits[seen], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_compiled_training_step_has_the_same_gradients(variant):
     torch._dynamo.reset()
     tokens = variant.tokens(2, 14)

@@ -121,7 +121,7 @@ def pretrained(tiny, tmp_path_factory) -> Path:
 @pytest.fixture
 def parse():
     """`parse_arguments`, which sets environment variables, with the environment restored afterwards."""
-    from closedbook.scripts.arguments import parse_arguments
+    from closedbook.scripts.command_line import parse_arguments
 
     with _process_left_as_it_was():
         yield parse_arguments

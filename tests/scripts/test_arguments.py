@@ -14,8 +14,8 @@ from closedbook.scripts.arguments import (
     CorpusArguments,
     ModelArguments,
     PopulationArguments,
-    recipe_name,
 )
+from closedbook.scripts.command_line import recipe_name
 
 SCRIPTS = Path(arguments.__file__).resolve().parent
 RECIPES = sorted((SCRIPTS / "recipes").glob("*.yaml"))
@@ -98,7 +98,7 @@ def test_unknown_flags_are_named(parse):
 
 
 def test_a_recipe_has_to_exist_and_to_be_named(parse, tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere.yaml does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere.yaml does not exist"):
         parse((ModelArguments,), ["--recipe", str(tmp_path / "nowhere.yaml")])
     with pytest.raises(ValueError, match="--recipe needs a file"):
         parse((ModelArguments,), ["--hidden_size", "32", "--recipe"])

@@ -25,7 +25,7 @@ def launch(tiny):
             text=True,
             timeout=240,
         )
-        assert process.returncode == 0, process.stderr[-3000:]
+        assert process.returncode == 0, process.stderr
         return process.stdout + process.stderr
 
     return run
@@ -71,8 +71,7 @@ def test_two_processes_answer_as_one(tiny, launch, tmp_path):
     people = [*tiny.people(), "--num_people", "23"]
     model = tmp_path / "model"
     tiny.pretrain(model, *people)
-    results = tmp_path / "results"
-    launch("evaluate", "--model", model, *people, "--output_dir", tmp_path / "two", "--results", results)
+    launch("evaluate", "--model", model, *people, "--output_dir", tmp_path / "two")
     tiny.evaluate(model, *people, "--max_new_tokens", "32", "--output_dir", tmp_path / "one")
     two, one = (
         [
@@ -85,4 +84,3 @@ def test_two_processes_answer_as_one(tiny, launch, tmp_path):
     confidences = [pytest.approx(row.pop("confidence"), rel=1e-3) for row in one]
     assert [row.pop("confidence") for row in two] == confidences
     assert two == one
-    assert len(list(results.rglob("*.json"))) == 1

@@ -167,7 +167,7 @@ def test_nobody_is_in_both_splits_of_the_people_and_no_seed_moves_anybody(parse,
     train, test = ask_about_people(people, "train"), ask_about_people(people, "test")
     assert (len(train), len(test)) == (12, 8)
     assert set(train["entity"]).isdisjoint(test["entity"])
-    with pytest.raises(ValueError, match="unknown split 'dev' .*known: train, test"):
+    with pytest.raises(ValueError, match=r"unknown split 'dev' .*known: train, test"):
         ask_about_people(people, "dev")
 
 

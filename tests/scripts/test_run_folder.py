@@ -47,7 +47,7 @@ def test_a_new_or_empty_folder_is_free(tmp_path):
 
 def test_a_folder_that_holds_a_run_is_refused_and_left_alone(tiny, run):
     before = snapshot(run)
-    with pytest.raises(ValueError, match="already holds files.*--resume.*--overwrite"):
+    with pytest.raises(ValueError, match=r"already holds files.*--resume.*--overwrite"):
         tiny.pretrain(run)
     assert snapshot(run) == before
 
@@ -193,7 +193,7 @@ def test_damaged_weights_are_refused(run, keep):
 
 def test_missing_weights_are_refused(run):
     (run / "model.safetensors").unlink()
-    with pytest.raises((OSError, ValueError), match="model.safetensors"):
+    with pytest.raises((OSError, ValueError), match=r"model.safetensors"):
         load_model_folder(run)
 
 
@@ -208,7 +208,7 @@ def test_weights_that_lack_a_tensor_or_have_another_size_are_refused(tiny, run):
     weights = tiny.weights(run)
     without = {name: weight for name, weight in weights.items() if name != "lm_head.weight"}
     save_file(without, run / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ValueError, match="missing_keys.*lm_head.weight"):
+    with pytest.raises(ValueError, match=r"missing_keys.*lm_head.weight"):
         load_model_folder(run)
     wider = weights | {"model.norm.weight": torch.ones(17)}
     save_file(wider, run / "model.safetensors", metadata={"format": "pt"})
