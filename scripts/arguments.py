@@ -21,9 +21,6 @@ class ModelArguments:
     block_size: int = field(default=128, metadata={"help": "longest example, in characters"})
     num_latents: int = field(default=64, metadata={"help": "perceiver: latents a block"})
     latent_layout: str = field(default="spread", metadata={"help": "perceiver: spread, or prefix (published)"})
-    unknown_characters: str = field(
-        default="error", metadata={"help": "characters outside the vocabulary: error, or mask"}
-    )
 
 
 @dataclass

@@ -42,9 +42,7 @@ def main(argv: list[str]) -> dict:
     model_args, regularisation, people, corpus_args, args, recipe = parse_arguments(ARGUMENTS, argv)
     checkpoint = prepare_run(args)
     components, alphabet = load_components(corpus_args, people)
-    tokenizer = build_char_tokenizer(
-        alphabet, model_max_length=model_args.block_size, unknown=model_args.unknown_characters
-    )
+    tokenizer = build_char_tokenizer(alphabet, model_max_length=model_args.block_size)
     model = build_model(model_args, regularisation, len(tokenizer))
     facts = train(
         model,

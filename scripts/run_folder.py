@@ -75,6 +75,8 @@ def checkpoint_problem(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint, or None. The state file is the last that the library writes."""
     try:
         json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        if any(checkpoint.glob("pytorch_model_fsdp*")):
+            return None  # sharded: torch.distributed.checkpoint checks its own files when it reads them
         with safe_open(checkpoint / "model.safetensors", framework="pt") as weights:
             weights.keys()
         torch.load(checkpoint / "optimizer.pt", weights_only=True, map_location="meta")

@@ -87,6 +87,20 @@ class RunFileWriter(TrainerCallback):
             write_json_atomic(Path(self.folder) / RUN_FILE, known)
 
 
+def refuse_another_run(known: dict, facts: dict) -> None:
+    """Refuse to resume a run as another one: with these changed, the two halves would not be one run.
+
+    Raises:
+        ValueError: naming what changed.
+    """
+    for name in ("stage", "model", "seed", "global_batch_size"):
+        if name in known and known[name] != facts.get(name):
+            raise ValueError(
+                f"--resume: the run in this folder has {name} {known[name]}, now it is {facts.get(name)}; resume "
+                "with the run's own settings"
+            )
+
+
 def train(
     model,
     tokenizer,
@@ -108,20 +122,29 @@ def train(
         callbacks: for example periodic answering.
     """
     block_size = model.config.max_position_embeddings
+    if args.row_length < block_size:
+        raise ValueError(
+            f"row_length {args.row_length} is below the block of {block_size} characters: a whole example must "
+            "fit into a row"
+        )
     args.max_steps = num_steps
     mixture = Mixture(components, args.seed, block_size, num_steps * args.global_batch_size)
     evaluation = Mixture(components, args.seed + 1_000_003, block_size, args.eval_examples)
-    collator = PackingCollator(
-        tokenizer.get_vocab(), max(args.row_length, block_size), pad_token_id=tokenizer.pad_token_id
-    )
+    collator = PackingCollator(tokenizer.get_vocab(), args.row_length, pad_token_id=tokenizer.pad_token_id)
     optimizer = None
     if args.optimizer == "muon":
         optimizer = MuonWithAdamW(model, args.learning_rate, args.weight_decay, (args.adam_beta1, args.adam_beta2))
-    seconds_before = read_run_file(args.output_dir).get("train_seconds", 0.0) if checkpoint else 0.0
+    facts = facts | {
+        "seed": args.seed,
+        "global_batch_size": args.global_batch_size,
+        "world_size": args.world_size,
+    }
+    known = read_run_file(args.output_dir) if checkpoint else {}
+    refuse_another_run(known, facts)
+    seconds_before = known.get("train_seconds", 0.0)
     with args.main_process_first(desc="claiming the output folder"):
         if args.process_index == 0:
             claim_output_folder(args.output_dir, args.resume, args.overwrite)
-    facts = facts | {"seed": args.seed, "world_size": args.world_size}
     run_file = RunFileWriter(args.output_dir, facts, seconds_before)
     trainer = Trainer(
         model=model,
@@ -138,7 +161,6 @@ def train(
     metrics = trainer.evaluate()
     facts = facts | {
         "steps": num_steps,
-        "global_batch_size": args.global_batch_size,
         "train_seconds": seconds,
         "train_characters": sum(len(mixture[i].text) for i in range(len(mixture))),
         "eval_loss": metrics["eval_loss"],

@@ -105,7 +105,7 @@ def test_gradient_checkpointing_changes_no_gradient(variant, how, packed):
         model = variant.model(embedding_dropout=0.1, hidden_dropout=0.2, attention_dropout=0.2).train()
         if checkpointing:
             model.activation_checkpointing_enable()
-            assert model.is_gradient_checkpointing
+            assert model.is_activation_checkpointing
         torch.manual_seed(5)  # the same dropout
         model(tokens, position_ids=position_ids, labels=tokens, **how).loss.backward()
         gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})

@@ -65,7 +65,6 @@ def test_unknown_names_come_with_the_known_ones(refused):
     refused("pretrain", "unknown architecture 'rnn'; known: vanilla, perceiver", "--architecture", "rnn")
     refused("pretrain", "unknown objective 'spam'.*known: span_corruption", "--objectives", "spam")
     refused("pretrain", "unknown attributes.*'shoe_size'.*birth_place", "--attributes", "shoe_size")
-    refused("pretrain", "unknown_characters|unknown must be", "--unknown_characters", "ignore")
     refused("finetune", "unknown questions 'quiz'; known: biographies, file, cs224n", "--questions", "quiz")
     refused("evaluate", "unknown questions 'quiz'", "--questions", "quiz")
 
@@ -191,3 +190,7 @@ def test_a_global_batch_that_does_not_divide_is_refused_before_reading_anything(
     refused(
         "pretrain", "--recipe|no-such.yaml does not exist", "--recipe", "no-such.yaml", error=FileNotFoundError
     )
+
+
+def test_a_row_shorter_than_the_block_is_refused(refused):
+    refused("pretrain", "row_length", "--row_length", "8")

@@ -229,3 +229,19 @@ def test_the_run_file_tells_facts_and_circumstances(tmp_path):
     assert (facts["stage"], facts["seed"]) == ("pretrain", 1)
     assert {"versions", "hardware", "commit", "command"} <= facts.keys()
     assert facts == json.loads((tmp_path / RUN_FILE).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("flags", [("--seed", "11"), ("--global_batch_size", "4")])
+def test_a_run_is_not_resumed_with_settings_that_make_it_another(tiny, run, flags):
+    before = snapshot(run)
+    with pytest.raises(ValueError, match=f"--resume: the run in this folder has {flags[0][2:]}"):
+        tiny.pretrain(run, "--resume", *flags)
+    assert snapshot(run) == before
+
+
+def test_a_sharded_checkpoint_is_left_to_its_own_reader_to_check(tmp_path):
+    checkpoint = tmp_path / "checkpoint-3"
+    (checkpoint / "pytorch_model_fsdp_0").mkdir(parents=True)
+    assert checkpoint_problem(checkpoint) is not None, "no state file: the save was cut short"
+    (checkpoint / "trainer_state.json").write_text("{}", encoding="utf-8")
+    assert checkpoint_problem(checkpoint) is None
