@@ -55,6 +55,7 @@ class SoftmaxAttention(nn.Module):
         self.k_proj = nn.Linear(config.hidden_size, config.hidden_size)
         self.v_proj = nn.Linear(config.hidden_size, config.hidden_size)
         self.o_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.o_proj.adds_to_residual_stream = True  # initialised smaller, see GPTPreTrainedModel
 
     def forward(
         self,

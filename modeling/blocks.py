@@ -32,6 +32,7 @@ class GPTFeedForward(nn.Module):
         self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size)
         self.activation = ACT2FN[config.hidden_act]
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.down_proj.adds_to_residual_stream = True  # initialised smaller, see GPTPreTrainedModel
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         return self.down_proj(self.activation(self.up_proj(hidden_states)))

@@ -17,7 +17,7 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import capture_outputs
 
 from .attention_softmax import SoftmaxAttention
-from .blocks import GPTBlock, GPTEmbeddings, GPTFeedForward, PerceiverDownBlock, PerceiverUpBlock
+from .blocks import GPTBlock, GPTEmbeddings, PerceiverDownBlock, PerceiverUpBlock
 from .bottleneck import (
     LATENT,
     Columns,
@@ -45,11 +45,11 @@ class GPTPreTrainedModel(PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module):
         super()._init_weights(module)
-        residual_std = self.config.initializer_range / (2 * self.config.num_hidden_layers) ** 0.5
-        if isinstance(module, SoftmaxAttention):
-            init.normal_(module.o_proj.weight, std=residual_std)
-        elif isinstance(module, GPTFeedForward):
-            init.normal_(module.down_proj.weight, std=residual_std)
+        # The marks stand on the linear layers themselves: of modules that it does not know, the library
+        # initialises only those that hold parameters directly, and would never show us their parents.
+        if getattr(module, "adds_to_residual_stream", False):
+            residual_std = self.config.initializer_range / (2 * self.config.num_hidden_layers) ** 0.5
+            init.normal_(module.weight, std=residual_std)
         elif isinstance(module, PerceiverDownBlock):
             init.normal_(module.latents, std=self.config.initializer_range)
 
@@ -153,7 +153,7 @@ class VanillaGPTModel(VanillaGPTPreTrainedModel):
                 self._refuse_packed_with_mask(attention_mask, position_ids)
             elif attention_mask.dim() == 2:
                 rows = position_ids.expand(inputs_embeds.shape[0], -1)
-                same_example = packed_sequence_mask_function(example_indices(rows))
+                same_example = packed_sequence_mask_function(example_indices(rows, attention_mask.bool()))
         return create_causal_mask(
             config=self.config,
             inputs_embeds=inputs_embeds,
