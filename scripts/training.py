@@ -131,6 +131,10 @@ def train(
     mixture = Mixture(components, args.seed, block_size, num_steps * args.global_batch_size)
     evaluation = Mixture(components, args.seed + 1_000_003, block_size, args.eval_examples)
     collator = PackingCollator(tokenizer.get_vocab(), args.row_length, pad_token_id=tokenizer.pad_token_id)
+    attention = args.attention
+    if attention == "auto":
+        attention = "eager" if args.use_cpu else "sdpa"
+    model.set_attn_implementation(attention)
     optimizer = None
     if args.optimizer == "muon":
         optimizer = MuonWithAdamW(model, args.learning_rate, args.weight_decay, (args.adam_beta1, args.adam_beta2))
