@@ -44,7 +44,7 @@ SIZES = {
 
 @pytest.fixture(scope="module", params=["gpt2", "vanilla", "perceiver"])
 def model(request) -> PreTrainedModel:
-    torch.manual_seed(5)
+    torch.manual_seed(11)
     if request.param == "gpt2":  # written by others: answering needs nothing that only our models have
         model = GPT2LMHeadModel(GPT2Config(bos_token_id=None, eos_token_id=None, **SIZES))
     elif request.param == "vanilla":
@@ -188,7 +188,7 @@ def test_unknown_characters_are_named_where_the_tokenizer_refuses_them_itself(mo
 def test_unknown_characters_are_read_as_the_unknown_token_where_the_tokenizer_declares_one(model):
     tokenizer = build_char_tokenizer([ALPHABET], unknown="mask")
     unknown, mask = answer_questions(model, tokenizer, ["az", f"a{MASK}"], progress=False)
-    assert unknown == mask
+    assert_same([unknown], [mask])
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_logits_and_generated_text_are_the_same_in_another_process(variant, read
     assert entry["classes"][0] == type(model).__name__
     inputs = tokenizer(PROMPT, return_tensors="pt", return_token_type_ids=False)
     with torch.no_grad():
-        torch.testing.assert_close(entry["tensors"]["logits"], model(**inputs).logits, atol=1e-6, rtol=0)
+        torch.testing.assert_close(entry["tensors"]["logits"], model(**inputs).logits, atol=1e-5, rtol=0)
     generated = model.generate(**inputs, max_new_tokens=10, do_sample=False)
     assert entry["text"] == tokenizer.decode(generated[0])
 
@@ -142,7 +142,7 @@ def test_logits_and_generated_text_are_the_same_in_another_process(variant, read
 def test_the_stack_without_its_head_loads_by_itself(variant, readers, reader):
     difference = readers[reader][variant.name]["base"]
     assert isinstance(difference, float), difference
-    assert difference < 1e-6
+    assert difference < 1e-5
 
 
 @READERS
