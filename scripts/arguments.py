@@ -92,7 +92,7 @@ class ClosedbookTrainingArguments(TrainingArguments):
         default="auto",
         metadata={
             "help": "attn_implementation while training; auto: eager on a CPU, whose fused kernel has a slow "
-            "backward pass (8,500 against 12,300 tokens a second at the reference size), else sdpa"
+            "backward pass (see LOG.md), else sdpa"
         },
     )
     row_length: int = field(default=256, metadata={"help": "tokens of a packed row"})
