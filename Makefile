@@ -6,12 +6,13 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help demo test test-slow lint format bench clean
+.PHONY: help demo test test-slow test-upstream lint format bench clean
 
 help:
-	@echo "make demo       train and question a small GPT on embedded data (about 5 minutes on 2 cores)"
-	@echo "make test       lint and the test suite"
-	@echo "make test-slow  the tests marked slow"
+	@echo "make demo           train and question a small GPT on embedded data (about 5 minutes on 2 cores)"
+	@echo "make test           lint and the test suite"
+	@echo "make test-slow      the tests marked slow"
+	@echo "make test-upstream  transformers' own tests, for every architecture and the tokenizer"
 	@echo "make lint | format | bench | clean"
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
@@ -27,12 +28,18 @@ demo: $(STAMP)
 	@$(RUN) scripts/demo.py
 
 test: $(STAMP) lint
+	@$(RUN) tests/upstream/fetch.py || echo "--- going on without transformers' own tests"
 	@echo "--- tests (set CLOSEDBOOK_CS224N=folder to include those on the reference files)"
 	@$(RUN) -m pytest -q -m "not slow"
 
 test-slow: $(STAMP)
 	@echo "--- slow tests"
-	@$(RUN) -m pytest -q -m slow
+	@$(RUN) -m pytest -q -m slow --ignore tests/upstream
+
+test-upstream: $(STAMP)
+	@$(RUN) tests/upstream/fetch.py
+	@echo "--- transformers' own tests of models, configurations, training, tensor parallelism and tokenizers"
+	@$(RUN) -m pytest -q -rfE tests/upstream
 
 lint: $(STAMP)
 	@$(RUN) -m ruff check .
@@ -46,6 +53,7 @@ bench: $(STAMP)
 	@echo "--- benchmarks: each prints one JSON object as its last line"
 	@$(RUN) scripts/benchmarks/training.py
 	@$(RUN) scripts/benchmarks/answering.py
+	@$(RUN) scripts/benchmarks/architectures.py --lengths 128 512 --seconds 5 --overwrite
 
 clean:
-	rm -rf $(VENV) outputs build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .upstream outputs build *.egg-info .pytest_cache .ruff_cache .hypothesis

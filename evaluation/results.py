@@ -30,6 +30,8 @@ PROTOCOLS = {
     "no_pretraining": "fine-tuned on questions alone",
     "two_stage": "pretrained on documents, then fine-tuned on questions",
     "mixed": "documents and questions in one training run",
+    "pretrain": "pretrained on documents, never trained on questions",
+    "converted": "trained elsewhere, converted",
 }
 
 _FIELD_TYPES: dict[str, type | tuple[type, ...]] = {
@@ -163,7 +165,17 @@ def _command() -> str:
     spec = sys.modules["__main__"].__spec__
     # With `python -m name` the first argument is not what was typed, but the full path of the module's file.
     typed = sys.argv if spec is None else ["-m", spec.name, *sys.argv[1:]]
-    return shlex.join(["python", *typed])
+    return shlex.join(["python", *_without_tokens(typed)])
+
+
+def _without_tokens(words: list[str]) -> list[str]:
+    """Access tokens (`--hub_token ...`) do not belong into files that are shared."""
+    hidden = []
+    for word in words:
+        if hidden and re.fullmatch(r"--\w*token", hidden[-1]):
+            word = "..."
+        hidden.append(re.sub(r"^(--\w*token)=.*", r"\1=...", word))
+    return hidden
 
 
 def make_result(

@@ -8,20 +8,24 @@ from torch import nn
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .attention_softmax import SoftmaxAttention
+from .attention import TOKEN_MIXERS
 
 
 class GPTEmbeddings(nn.Module):
-    """Characters and learned positions, `(B, T) -> (B, T, D)`."""
+    """Characters and, where positions are learned, those: `(B, T, D) -> (B, T, D)`."""
 
     def __init__(self, config):
         super().__init__()
         self.tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.positions = None
+        if config.position == "learned":
+            self.positions = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.dropout = nn.Dropout(config.embedding_dropout)
 
     def forward(self, inputs_embeds: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
-        return self.dropout(inputs_embeds + self.positions(position_ids))
+        if self.positions is not None:
+            inputs_embeds = inputs_embeds + self.positions(position_ids)
+        return self.dropout(inputs_embeds)
 
 
 class GPTFeedForward(nn.Module):
@@ -39,12 +43,16 @@ class GPTFeedForward(nn.Module):
 
 
 class GPTBlock(GradientCheckpointingLayer):
-    """Pre-norm block: `x + attention(norm(x))`, then `x + feed_forward(norm(x))`."""
+    """Pre-norm block: `x + attention(norm(x))`, then `x + feed_forward(norm(x))`.
 
-    def __init__(self, config, layer_idx: int):
+    Args:
+        attention: name of its token mixer.
+    """
+
+    def __init__(self, config, layer_idx: int, attention: str):
         super().__init__()
         self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.self_attn = SoftmaxAttention(config, layer_idx)
+        self.self_attn = TOKEN_MIXERS[attention](config, layer_idx, config.stack_length)
         self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.mlp = GPTFeedForward(config)
         self.dropout = nn.Dropout(config.hidden_dropout)
@@ -62,20 +70,22 @@ class GPTBlock(GradientCheckpointingLayer):
 class PerceiverDownBlock(GPTBlock):
     """Reads the sequence `(B, T, D)` into latents `(B, N, D)`.
 
-    The queries are learned vectors, one a latent. In the published layout the norm is applied to the queries
-    and the raw inputs are read; the default layout normalises both, which keeps keys at the scale of the
-    other blocks from the first step on.
+    The queries are learned vectors, one a latent; where the latents are the last positions themselves, their
+    inputs. In the published layout the norm is applied to the queries and the raw inputs are read; the other
+    layouts normalise both, which keeps keys at the scale of the other blocks from the first step on.
     """
 
     def __init__(self, config, layer_idx: int):
-        super().__init__(config, layer_idx)
+        super().__init__(config, layer_idx, "softmax")
         self.normalise_inputs = config.latent_layout != "prefix"
-        self.latents = nn.Parameter(torch.empty(config.num_latents, config.hidden_size))
+        self.latents = None
+        if config.latent_layout != "last":
+            self.latents = nn.Parameter(torch.empty(config.num_latents, config.hidden_size))
 
     def forward(
         self, inputs: torch.Tensor, number: torch.Tensor, attention_mask=None, past_key_values=None, **kwargs
     ):
-        queries = self.latents[number]
+        queries = inputs[:, -number.shape[1] :] if self.latents is None else self.latents[number]
         mixed, _ = self.self_attn(
             self.attention_norm(queries),
             attention_mask,
@@ -94,7 +104,7 @@ class PerceiverUpBlock(GPTBlock):
     """
 
     def __init__(self, config, layer_idx: int):
-        super().__init__(config, layer_idx)
+        super().__init__(config, layer_idx, "softmax")
         self.reads_inputs = config.latent_layout != "prefix"
 
     def forward(

@@ -1,7 +1,8 @@
 """Vanilla and Perceiver GPT as transformers models.
 
-One skeleton: embedded characters plus learned positions, pre-norm blocks, a final norm, an untied head. The
-Perceiver differs in what its first and last block read (see `bottleneck.py`), nothing else.
+One skeleton: embedded characters, pre-norm blocks, a final norm, an untied head. How a block mixes tokens is the
+configuration's choice (see `attention.py`). The Perceiver differs in what its first and last block read (see
+`bottleneck.py`), nothing else.
 
 Shapes: B batch, T tokens, D hidden, V vocabulary.
 """
@@ -10,26 +11,36 @@ import torch
 from torch import nn
 from transformers import DynamicCache, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
-from transformers.masking_utils import create_causal_mask, packed_sequence_mask_function
+from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from transformers.modeling_utils import slice_logits_to_keep
+from transformers.processing_utils import Unpack
+from transformers.utils import TransformersKwargs
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
-from .attention_softmax import SoftmaxAttention
+from .attention import TOKEN_MIXERS
 from .blocks import GPTBlock, GPTEmbeddings, PerceiverDownBlock, PerceiverUpBlock
 from .bottleneck import (
-    LATENT,
     Columns,
-    LatentCacheLayer,
-    as_attention_mask,
     column_mask,
     down_mask,
+    fold_stretches,
+    last_latents,
     latent_layout,
-    token_layout,
+    one_stretch,
 )
 from .configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
-from .positions import check_positions, example_indices, resolve_position_ids
+from .loading import check_same_architecture, check_whole_stack
+from .mixing import check_attention_mask, mix_latents, mix_tokens, prepare_cache
+from .positions import (
+    check_positions,
+    resolve_position_ids,
+    rotary_angles,
+    sequence_layout,
+    simplify_places,
+)
+from .token_mixer import TokenMixer, as_mask
 
 
 class GPTPreTrainedModel(PreTrainedModel):
@@ -40,7 +51,13 @@ class GPTPreTrainedModel(PreTrainedModel):
     _no_split_modules = ["GPTBlock", "PerceiverDownBlock", "PerceiverUpBlock"]
     _skip_keys_device_placement = ["past_key_values"]
     _supports_sdpa = True
-    _can_record_outputs = {"hidden_states": GPTBlock, "attentions": SoftmaxAttention}
+    _can_record_outputs = {"hidden_states": GPTBlock, "attentions": TokenMixer}
+
+    def get_input_embeddings(self):
+        return self.base_model.embeddings.tokens
+
+    def set_input_embeddings(self, value):
+        self.base_model.embeddings.tokens = value
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -50,8 +67,25 @@ class GPTPreTrainedModel(PreTrainedModel):
         if getattr(module, "adds_to_residual_stream", False):
             residual_std = self.config.initializer_range / (2 * self.config.num_hidden_layers) ** 0.5
             init.normal_(module.weight, std=residual_std)
-        elif isinstance(module, PerceiverDownBlock):
+        elif isinstance(module, PerceiverDownBlock) and module.latents is not None:
             init.normal_(module.latents, std=self.config.initializer_range)
+        elif isinstance(module, TokenMixer):
+            module.init_own_weights()
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *model_args, output_loading_info=False, **kwargs):
+        """As everywhere, but weights of another variant are refused instead of half loaded.
+
+        Raises:
+            ValueError: if the checkpoint is of another family, attention, kind of position or latent layout, or
+                has fewer or other weights than the stack (the head may be missing: it is then new, as everywhere).
+        """
+        name = pretrained_model_name_or_path
+        check_same_architecture(cls.config_class, name, model_args, kwargs)
+        model, info = super().from_pretrained(name, *model_args, output_loading_info=True, **kwargs)
+        if kwargs.get("state_dict") is None and not output_loading_info:  # who asks for the report judges it
+            check_whole_stack(name, info["missing_keys"], info["unexpected_keys"])
+        return (model, info) if output_loading_info else model
 
     def save_pretrained(self, *args, **kwargs):
         """As everywhere, and the folder also says which class is its `AutoModel`.
@@ -73,6 +107,14 @@ class VanillaGPTPreTrainedModel(GPTPreTrainedModel):
     _supports_attention_backend = True
     _can_compile_fullgraph = True
 
+    def __init__(self, config: VanillaGPTConfig, *args, **kwargs):
+        offered = TOKEN_MIXERS[config.attention].implementations
+        if offered is not None:
+            self._supports_flash_attn = False
+            self._supports_attention_backend = False
+            self._supports_flex_attn = "flex_attention" in offered
+        super().__init__(config, *args, **kwargs)
+
 
 class PerceiverGPTPreTrainedModel(GPTPreTrainedModel):
     """Latents need masks that flash attention cannot express, and a cache that grows unevenly."""
@@ -87,15 +129,9 @@ class VanillaGPTModel(VanillaGPTPreTrainedModel):
     def __init__(self, config: VanillaGPTConfig):
         super().__init__(config)
         self.embeddings = GPTEmbeddings(config)
-        self.layers = nn.ModuleList(GPTBlock(config, i) for i in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(GPTBlock(config, i, config.attention) for i in range(config.num_hidden_layers))
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.post_init()
-
-    def get_input_embeddings(self):
-        return self.embeddings.tokens
-
-    def set_input_embeddings(self, value):
-        self.embeddings.tokens = value
 
     @merge_with_config_defaults
     @capture_outputs
@@ -107,7 +143,7 @@ class VanillaGPTModel(VanillaGPTPreTrainedModel):
         past_key_values=None,
         inputs_embeds: torch.FloatTensor | None = None,
         use_cache: bool | None = None,
-        **kwargs,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPast:
         """Args are those of every causal model of transformers.
 
@@ -115,63 +151,27 @@ class VanillaGPTModel(VanillaGPTPreTrainedModel):
         with or without a cache or a mask.
 
         Raises:
-            ValueError: for a position beyond the block.
+            ValueError: for a position beyond the block; with any attention but softmax also for a mask that is
+                not `(B, tokens)`, or a cache of fixed size.
         """
         inputs_embeds = _embed(self, input_ids, inputs_embeds)
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=self.config)
+        if past_key_values is not None and TOKEN_MIXERS[self.config.attention].uses_places:
+            prepare_cache(self.config, past_key_values)
         past_length = 0 if past_key_values is None else past_key_values.get_seq_length()
         given_position_ids = position_ids
         position_ids = resolve_position_ids(position_ids, attention_mask, past_length, inputs_embeds)
         check_positions(position_ids, self.config.max_position_embeddings, self.training)
-        mask = self._causal_mask(inputs_embeds, attention_mask, given_position_ids, past_key_values)
+        mixing = mix_tokens(self.config, inputs_embeds, attention_mask, given_position_ids, past_key_values)
+        if self.config.position == "rotary":
+            mixing["rotary"] = _rotary(self.config, position_ids, inputs_embeds)
         hidden_states = self.embeddings(inputs_embeds, position_ids)
         for layer in self.layers:
             hidden_states = layer(
-                hidden_states,
-                attention_mask=mask,
-                past_key_values=past_key_values,
-                position_ids=position_ids,
-                **kwargs,
+                hidden_states, past_key_values=past_key_values, position_ids=position_ids, **mixing, **kwargs
             )
         return BaseModelOutputWithPast(last_hidden_state=self.norm(hidden_states), past_key_values=past_key_values)
-
-    def _causal_mask(self, inputs_embeds, attention_mask, position_ids, past_key_values):
-        """The library's causal mask, made to see packed examples in every case.
-
-        By itself it looks for them only without a cache and without a mask; both come by default, and then
-        examples silently read each other.
-        """
-        empty_cache = past_key_values is not None and (
-            not past_key_values.is_compileable and past_key_values.get_seq_length() == 0
-        )
-        if empty_cache:
-            past_key_values = None
-        same_example = None
-        if position_ids is not None and attention_mask is not None and past_key_values is None:
-            if "flash" in self.config._attn_implementation:
-                self._refuse_packed_with_mask(attention_mask, position_ids)
-            elif attention_mask.dim() == 2:
-                rows = position_ids.expand(inputs_embeds.shape[0], -1)
-                same_example = packed_sequence_mask_function(example_indices(rows, attention_mask.bool()))
-        return create_causal_mask(
-            config=self.config,
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            past_key_values=past_key_values,
-            position_ids=position_ids,
-            and_mask_function=same_example,
-        )
-
-    def _refuse_packed_with_mask(self, attention_mask, position_ids):
-        """Flash attention drops mask functions without a word, so say it here."""
-        steps_on = torch.diff(position_ids, dim=-1) == 1
-        both_tokens = attention_mask[:, 1:].bool() & attention_mask[:, :-1].bool()
-        if bool((both_tokens & ~steps_on).any()):
-            raise ValueError(
-                "packed rows with an attention_mask need attn_implementation 'sdpa', 'eager' or "
-                "'flex_attention'; with flash attention pass one packed row and no attention_mask"
-            )
 
 
 class PerceiverGPTModel(PerceiverGPTPreTrainedModel):
@@ -180,18 +180,13 @@ class PerceiverGPTModel(PerceiverGPTPreTrainedModel):
     def __init__(self, config: PerceiverGPTConfig):
         super().__init__(config)
         last = config.num_hidden_layers - 1
+        inner = range(1, last if config.has_up_block else last + 1)
         self.embeddings = GPTEmbeddings(config)
         self.down_block = PerceiverDownBlock(config, 0)
-        self.layers = nn.ModuleList(GPTBlock(config, i) for i in range(1, last))
-        self.up_block = PerceiverUpBlock(config, last)
+        self.layers = nn.ModuleList(GPTBlock(config, i, config.attention) for i in inner)
+        self.up_block = PerceiverUpBlock(config, last) if config.has_up_block else None
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.post_init()
-
-    def get_input_embeddings(self):
-        return self.embeddings.tokens
-
-    def set_input_embeddings(self, value):
-        self.embeddings.tokens = value
 
     @merge_with_config_defaults
     @capture_outputs
@@ -203,83 +198,116 @@ class PerceiverGPTModel(PerceiverGPTPreTrainedModel):
         past_key_values=None,
         inputs_embeds: torch.FloatTensor | None = None,
         use_cache: bool | None = None,
-        **kwargs,
+        latents_to_keep: int = 0,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPast:
         """Args are those of every causal model of transformers; masks must be two-dimensional.
+
+        With `latent_layout="last"`, `latents_to_keep` says of how many last tokens the hidden states are wanted,
+        0 for all: those before are only read, and the returned hidden states `(B, kept, D)` may begin later
+        than the tokens do.
 
         Raises:
             ValueError: for a position beyond the block, a mask that is not `(B, tokens)`, or a cache that
                 cannot hold latents.
         """
-        if attention_mask is not None and attention_mask.dim() != 2:
-            raise ValueError(
-                "PerceiverGPT reads attention masks of shape (batch, tokens) only: its own masks are "
-                "(latents x tokens). For packed rows pass position_ids that restart."
-            )
+        config = self.config
+        check_attention_mask(config, attention_mask)
         inputs_embeds = _embed(self, input_ids, inputs_embeds)
+        attention_mask, places = simplify_places(attention_mask, position_ids)
         if use_cache and past_key_values is None:
-            past_key_values = DynamicCache(config=self.config)
+            past_key_values = DynamicCache(config=config)
         if past_key_values is not None:
-            self._prepare_cache(past_key_values)
+            prepare_cache(config, past_key_values)
         past_length = 0 if past_key_values is None else past_key_values.get_seq_length()
         batch_size, length = inputs_embeds.shape[:2]
-        tokens = token_layout(batch_size, length, past_length, attention_mask, position_ids, inputs_embeds.device)
+        tokens = sequence_layout(batch_size, length, past_length, attention_mask, places, inputs_embeds.device)
         position_ids = resolve_position_ids(position_ids, attention_mask, past_length, inputs_embeds)
-        check_positions(position_ids, self.config.max_position_embeddings, self.training)
+        check_positions(position_ids, config.max_position_embeddings, self.training)
         inputs = self.embeddings(inputs_embeds, position_ids)
-        latents = latent_layout(tokens, self.config)
-
-        def prepared(visible):
-            return as_attention_mask(visible, self.config._attn_implementation, inputs.dtype)
-
-        columns = Columns(latents.index, latents.example, torch.full_like(latents.index, LATENT))
-        cached = [layer.extend(columns, length) for layer in self._latent_caches(past_key_values)[:-1]]
+        latents = (
+            latent_layout(tokens, config) if config.has_up_block else last_latents(tokens, config, latents_to_keep)
+        )
+        angles = latent_angles = None
+        if config.position == "rotary":
+            angles = _rotary(config, position_ids, inputs)
+            latent_angles = _rotary(config, position_ids.expand(batch_size, -1).gather(1, latents.slot), inputs)
+        kwargs["past_key_values"] = past_key_values
+        caches = [] if past_key_values is None else past_key_values.layers[1:]
         hidden_states = self.down_block(
             inputs,
             latents.number,
-            attention_mask=prepared(down_mask(tokens, latents, attention_mask)),
-            past_key_values=past_key_values,
+            attention_mask=self._mask(down_mask(tokens, latents, attention_mask), inputs),
+            rotary=latent_angles,
+            key_rotary=angles,
             **kwargs,
         )
+        if self.up_block is None and tokens.regular and past_key_values is None:
+            hidden_states = self._stretch_by_stretch(hidden_states, latent_angles, **kwargs)
+            return BaseModelOutputWithPast(last_hidden_state=self.norm(hidden_states))
+        seen = latents.columns
+        if TOKEN_MIXERS[config.attention].lay_out is None:
+            # every layer announces the same columns; the last answer serves all
+            for layer in caches[: len(self.layers)]:
+                seen = layer.extend(latents.columns, length)
         if self.layers and hidden_states.shape[1]:
-            seen = cached[0] if cached else columns
-            mask = prepared(column_mask(latents.index, latents.example, None, seen))
+            mixing = mix_latents(config, latents, seen, inputs.dtype)
             for layer in self.layers:
-                hidden_states = layer(
-                    hidden_states, attention_mask=mask, past_key_values=past_key_values, **kwargs
-                )
+                hidden_states = layer(hidden_states, rotary=latent_angles, **mixing, **kwargs)
+        if self.up_block is not None:
+            hidden_states = self._read_back(
+                inputs, hidden_states, tokens, latents, caches, (angles, latent_angles), **kwargs
+            )
+        return BaseModelOutputWithPast(last_hidden_state=self.norm(hidden_states), past_key_values=past_key_values)
+
+    def _stretch_by_stretch(self, hidden_states, rotary, **kwargs) -> torch.Tensor:
+        """The latent stack where the latents are the last positions and all rows stand alike, `(B, T, D)`.
+
+        As rows of a batch, stretches cost nothing for what they do not read of each other.
+        """
+        batch_size, length = hidden_states.shape[:2]
+        size = self.config.num_latents
+        hidden_states = fold_stretches(hidden_states, size)
+        latents = one_stretch(self.config, len(hidden_states), hidden_states.device)
+        if rotary is not None:
+            rotary = tuple(
+                fold_stretches(angles.expand(batch_size, -1, -1, -1).squeeze(1), size).unsqueeze(1)
+                for angles in rotary
+            )
+        mixing = mix_latents(self.config, latents, latents.columns, hidden_states.dtype)
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, rotary=rotary, **mixing, **kwargs)
+        return hidden_states.unflatten(0, (batch_size, -1)).flatten(1, 2)[:, :length]
+
+    def _read_back(self, inputs, hidden_states, tokens, latents, caches, rotary, **kwargs) -> torch.Tensor:
+        """From the latents back to every position, `(B, T, D)`."""
+        angles, source_angles = rotary
+        columns = latents.columns
         stretch = tokens.rank // self.config.tokens_per_latent
         if self.up_block.reads_inputs:
             raw_index = torch.where(tokens.valid, tokens.index, torch.iinfo(torch.int64).max)
-            columns = columns.followed_by(Columns(raw_index, tokens.example, stretch))
-        for layer in self._latent_caches(past_key_values)[-1:]:
-            columns = layer.extend(columns, length)
-        hidden_states = self.up_block(
+            columns = columns.followed_by(Columns(raw_index, tokens.example, stretch, torch.zeros_like(stretch)))
+            if angles is not None:
+                pairs = zip(source_angles, angles, strict=True)
+                rows = inputs.shape[0]
+                source_angles = tuple(torch.cat([a, b.expand(rows, -1, -1, -1)], dim=2) for a, b in pairs)
+        for layer in caches[-1:]:
+            columns = layer.extend(columns, inputs.shape[1])
+        return self.up_block(
             inputs,
             hidden_states,
-            attention_mask=prepared(column_mask(tokens.index, tokens.example, stretch, columns)),
-            past_key_values=past_key_values,
+            attention_mask=self._mask(column_mask(tokens.index, tokens.example, stretch, columns), inputs),
+            rotary=angles,
+            key_rotary=source_angles,
             **kwargs,
         )
-        return BaseModelOutputWithPast(last_hidden_state=self.norm(hidden_states), past_key_values=past_key_values)
 
-    def _prepare_cache(self, past_key_values):
-        """Give an empty default cache the layers that latents need; refuse one that cannot have them."""
-        if past_key_values.is_compileable:
-            raise ValueError(
-                "PerceiverGPT decodes with a dynamic cache only (a latent is due every few tokens): leave "
-                "out cache_implementation, or pass DynamicCache(config=model.config)"
-            )
-        if not past_key_values.layers:
-            past_key_values.layers = DynamicCache(config=self.config).layers
-            past_key_values.layer_class_to_replicate = None
-        if not all(isinstance(layer, LatentCacheLayer) for layer in past_key_values.layers[1:]):
-            raise ValueError(
-                "this cache was made for another architecture; pass DynamicCache(config=model.config)"
-            )
+    def _mask(self, visible: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+        return as_mask(visible, self.config, inputs.dtype)
 
-    def _latent_caches(self, past_key_values) -> list[LatentCacheLayer]:
-        return [] if past_key_values is None else past_key_values.layers[1:]
+
+def _rotary(config, position_ids, hidden_states):
+    return rotary_angles(position_ids, config.head_dim, config.rope_theta, hidden_states.dtype)
 
 
 def _embed(model, input_ids, inputs_embeds):
@@ -308,13 +336,15 @@ class _CausalLMHead:
         labels: torch.LongTensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
-        **kwargs,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> CausalLMOutputWithPast:
         """Logits `(B, T, V)`, and with `labels` `(B, T)` (-100 where there is nothing to learn) the loss.
 
         `num_items_in_batch` in `kwargs` divides the summed loss by the labels of all accumulated batches, so
         that accumulation does not change the gradient although labels are sparse.
         """
+        if getattr(self.config, "latent_layout", None) == "last" and isinstance(logits_to_keep, int):
+            kwargs["latents_to_keep"] = logits_to_keep
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -325,6 +355,7 @@ class _CausalLMHead:
             **kwargs,
         )
         logits = self.lm_head(slice_logits_to_keep(outputs.last_hidden_state, logits_to_keep))
+        kwargs.pop("latents_to_keep", None)
         loss = None
         if labels is not None:
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
@@ -340,6 +371,7 @@ class _CausalLMHead:
 class VanillaGPTForCausalLM(_CausalLMHead, VanillaGPTPreTrainedModel, GenerationMixin):
     """Vanilla GPT with a language-model head."""
 
+    _tp_plan = {"lm_head": "colwise_gather_output"}
     _tied_weights_keys = {"lm_head.weight": "model.embeddings.tokens.weight"}
 
     def __init__(self, config: VanillaGPTConfig):
@@ -348,10 +380,24 @@ class VanillaGPTForCausalLM(_CausalLMHead, VanillaGPTPreTrainedModel, Generation
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
 
+    @staticmethod
+    def create_masks_for_generate(
+        config, inputs_embeds, attention_mask=None, past_key_values=None, position_ids=None, **kwargs
+    ):
+        """The mask that `generate` prepares for a cache of fixed size: one, as all such layers are of one kind."""
+        return create_causal_mask(
+            config=config,
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            position_ids=position_ids,
+        )
+
 
 class PerceiverGPTForCausalLM(_CausalLMHead, PerceiverGPTPreTrainedModel, GenerationMixin):
     """Perceiver GPT with a language-model head."""
 
+    _tp_plan = {"lm_head": "colwise_gather_output"}
     _tied_weights_keys = {"lm_head.weight": "model.embeddings.tokens.weight"}
 
     def __init__(self, config: PerceiverGPTConfig):

@@ -19,8 +19,20 @@ class ModelArguments:
     num_hidden_layers: int = field(default=4, metadata={"help": "number of blocks"})
     num_attention_heads: int = field(default=8, metadata={"help": "heads a block; must divide the width"})
     block_size: int = field(default=128, metadata={"help": "longest example, in characters"})
+    attention: str = field(
+        default="softmax",
+        metadata={"help": "softmax, synthesizer_dense, synthesizer_random, linformer or bigbird"},
+    )
+    position: str = field(default="learned", metadata={"help": "learned or rotary"})
+    attention_block_size: int = field(default=16, metadata={"help": "linformer, bigbird: tokens a block"})
+    num_landmarks: int = field(default=32, metadata={"help": "linformer: landmarks of the past"})
+    num_window_blocks: int = field(default=2, metadata={"help": "bigbird: own block and those before it"})
+    num_global_blocks: int = field(default=1, metadata={"help": "bigbird: first blocks, read by everyone"})
+    num_random_blocks: int = field(default=1, metadata={"help": "bigbird: past blocks drawn for each block"})
     num_latents: int = field(default=64, metadata={"help": "perceiver: latents a block"})
-    latent_layout: str = field(default="spread", metadata={"help": "perceiver: spread, or prefix (published)"})
+    latent_layout: str = field(
+        default="spread", metadata={"help": "perceiver: spread, prefix (published) or last (Perceiver AR)"}
+    )
 
 
 @dataclass
@@ -88,11 +100,11 @@ class ClosedbookTrainingArguments(TrainingArguments):
             "per_device_train_batch_size is the most a device holds at once"
         },
     )
-    attention: str = field(
+    attn_implementation: str = field(
         default="auto",
         metadata={
-            "help": "attn_implementation while training; auto: eager on a CPU, whose fused kernel has a slow "
-            "backward pass (see LOG.md), else sdpa"
+            "help": "how attention is computed while training; auto: eager on a CPU with rows of up to 256 tokens "
+            "(its fused kernel has a slow backward pass, see LOG.md), else sdpa"
         },
     )
     row_length: int = field(default=256, metadata={"help": "tokens of a packed row"})
@@ -103,6 +115,9 @@ class ClosedbookTrainingArguments(TrainingArguments):
     resume: bool = field(default=False, metadata={"help": "go on from the last good checkpoint"})
     overwrite: bool = field(default=False, metadata={"help": "replace the run that output_dir holds"})
     eval_examples: int = field(default=256, metadata={"help": "examples of the fixed evaluation set"})
+    license: str | None = field(
+        default=None, metadata={"help": "license of the weights, for the model card; by default it states none"}
+    )
 
     # Changed defaults. The collator needs every column, which the library would drop:
     remove_unused_columns: bool = field(default=False)

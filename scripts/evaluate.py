@@ -4,8 +4,9 @@
         --questions cs224n --question_file birth_dev.tsv --train_questions birth_places_train.tsv \\
         --task cs224n --split dev --results results
 
-Writes `predictions.jsonl` and `results.json` into `--output_dir` (default: `<model>/<split>`), and with
-`--results` a copy of the result at `<results>/<task>/<model>-<protocol>-seed<seed>.json`.
+Writes `predictions.jsonl` and `results.json` into `--output_dir` (default: `<model>/<split>`), adds the result
+to the card in the model's folder unless a person changed it, and with `--results` puts a copy of the result
+at `<results>/<task>/<model>-<protocol>-seed<seed>.json`.
 """
 
 import json
@@ -26,6 +27,7 @@ from closedbook.evaluation.answering import answer_questions
 from closedbook.evaluation.baselines import evaluate_majority
 from closedbook.evaluation.metrics.exact_match.exact_match import is_match
 from closedbook.evaluation.results import (
+    PROTOCOLS,
     make_result,
     result_path,
     write_json_atomic,
@@ -34,6 +36,7 @@ from closedbook.evaluation.results import (
 )
 from closedbook.scripts.arguments import PopulationArguments
 from closedbook.scripts.command_line import parse_arguments
+from closedbook.scripts.model_card import record_evaluation
 from closedbook.scripts.pretrain import model_name
 from closedbook.scripts.question_sets import ask_about_people, read_questions
 from closedbook.scripts.run_folder import load_model_folder, read_run_file
@@ -109,6 +112,7 @@ def evaluate(argv: list[str]) -> dict | None:
         return None
     result = summarise(args, asked, answers, known, model)
     write_json_atomic(folder / "results.json", result)
+    record_evaluation(args.model, result)
     if args.results:
         rows = [result] if known is None else [result, majority_result(args.task, args.split, known, asked)]
         for row in rows:
@@ -129,7 +133,7 @@ def summarise(args: EvaluationArguments, asked, answers, known, model) -> dict:
         split=args.split,
         model=run.get("model", model_name(model.config)),
         parameters=model.num_parameters(),
-        protocol=run.get("protocol", "two_stage"),
+        protocol=run.get("protocol", run.get("stage") if run.get("stage") in PROTOCOLS else "two_stage"),
         recipe=" then ".join(str(stage.get("recipe") or "flags") for stage in stages) or "unknown",
         seed=run.get("seed", 0),
         n=len(asked),

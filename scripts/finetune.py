@@ -9,7 +9,7 @@ what the questions alone teach. Files under `--exclude_people_of` are read for n
 """
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
@@ -92,6 +92,7 @@ def main(argv: list[str]) -> dict:
         callbacks.append(Answering(parts["validation"], tokenizer))
     check_fit(questions, block_size=model.config.max_position_embeddings, vocabulary=tokenizer.get_vocab())
     before = {} if start.from_scratch else read_run_file(start.model)
+    base_model = model_folder.name if model_folder.exists() else start.model  # whole where it is one on the Hub
     facts = train(
         model,
         tokenizer,
@@ -104,9 +105,15 @@ def main(argv: list[str]) -> dict:
             "protocol": "no_pretraining" if start.from_scratch else "two_stage",
             "model": model_name(model.config),
             "recipe": recipe_name(recipe),
+            "base_model": None if start.from_scratch else base_model,
             "pretraining": before,
+            "questions": question_args.questions,
             "training_questions": len(questions),
             "excluded_people": excluded,
+            "arguments": asdict(start)
+            | asdict(regularisation)
+            | asdict(question_args)
+            | (asdict(people) if question_args.questions == "biographies" else {}),
         },
         callbacks=callbacks,
     )

@@ -8,6 +8,7 @@ Every key of a recipe is also a flag, and flags win. The output folder is a Hugg
 
 import math
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
@@ -44,11 +45,14 @@ def main(argv: list[str]) -> dict:
     components, alphabet = load_components(corpus_args, people)
     tokenizer = build_char_tokenizer(alphabet, model_max_length=model_args.block_size)
     model = build_model(model_args, regularisation, len(tokenizer))
+    documents = components[0].records
+    is_biographies = corpus_args.corpus == "biographies"
+    is_dataset = corpus_args.corpus == "hub" and not Path(corpus_args.corpus_path).exists()
     facts = train(
         model,
         tokenizer,
         components,
-        count_steps(args, len(components[0].records)),
+        count_steps(args, len(documents)),
         args,
         checkpoint,
         facts={
@@ -57,6 +61,13 @@ def main(argv: list[str]) -> dict:
             "recipe": recipe_name(recipe),
             "corpus": corpus_args.corpus,
             "objectives": corpus_args.objectives,
+            "dataset": corpus_args.corpus_path if is_dataset else None,
+            "documents": len(documents),
+            "document_characters": sum(len(document["text"]) for document in documents),
+            "arguments": asdict(model_args)
+            | asdict(regularisation)
+            | asdict(corpus_args)
+            | (asdict(people) if is_biographies else {}),
         },
     )
     print(f"saved {args.output_dir}: {facts['parameters']:,} parameters, eval loss {facts['eval_loss']:.3f}")
@@ -117,10 +128,10 @@ def parse_objectives(objectives: list[str]) -> list[tuple[str, float]]:
 
 
 def model_name(config) -> str:
-    """Short name for results: the architecture, and the layout where there is a choice."""
-    if isinstance(config, PerceiverGPTConfig):
-        return f"perceiver-{config.latent_layout}"
-    return "vanilla"
+    """Short name for results: the architecture, and along each axis what is not the default."""
+    name = f"perceiver-{config.latent_layout}" if isinstance(config, PerceiverGPTConfig) else "vanilla"
+    choices = (config.attention, "softmax"), (config.position, "learned")
+    return "-".join([name, *(choice for choice, default in choices if choice != default)])
 
 
 def build_model(args: ModelArguments, regularisation: RegularisationArguments, vocab_size: int):
@@ -135,6 +146,13 @@ def build_model(args: ModelArguments, regularisation: RegularisationArguments, v
         "num_hidden_layers": args.num_hidden_layers,
         "num_attention_heads": args.num_attention_heads,
         "max_position_embeddings": args.block_size,
+        "attention": args.attention,
+        "position": args.position,
+        "attention_block_size": args.attention_block_size,
+        "num_landmarks": args.num_landmarks,
+        "num_window_blocks": args.num_window_blocks,
+        "num_global_blocks": args.num_global_blocks,
+        "num_random_blocks": args.num_random_blocks,
         "embedding_dropout": regularisation.dropout,
         "hidden_dropout": regularisation.dropout,
         "attention_dropout": regularisation.attention_dropout,

@@ -14,6 +14,7 @@ from closedbook.data.mixture import Component, Mixture
 from closedbook.data.packing import PackingCollator
 from closedbook.evaluation.results import write_json_atomic
 from closedbook.scripts.arguments import ClosedbookTrainingArguments
+from closedbook.scripts.model_card import record_run
 from closedbook.scripts.optimizer import MuonWithAdamW
 from closedbook.scripts.run_folder import (
     RUN_FILE,
@@ -25,6 +26,12 @@ from closedbook.scripts.run_folder import (
 )
 
 logger = logging.getLogger(__name__)
+
+# What the run file keeps of the training arguments: all that shapes the weights, nothing of the machine.
+RECORDED_ARGUMENTS = (
+    *("optimizer", "learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "weight_decay"),
+    *("adam_beta1", "adam_beta2", "max_grad_norm", "max_steps", "global_batch_size", "row_length", "seed"),
+)
 
 
 def prepare_run(args: ClosedbookTrainingArguments) -> Path | None:
@@ -118,7 +125,7 @@ def train(
             seed: its loss says how well the records are known, not how well others would be guessed.
         num_steps: optimizer steps.
         checkpoint: folder to resume from, or None.
-        facts: to be written to the run file beside the counts.
+        facts: to be written to the run file beside the counts; "arguments" are those of the script, if any.
         callbacks: for example periodic answering.
     """
     block_size = model.config.max_position_embeddings
@@ -131,10 +138,11 @@ def train(
     mixture = Mixture(components, args.seed, block_size, num_steps * args.global_batch_size)
     evaluation = Mixture(components, args.seed + 1_000_003, block_size, args.eval_examples)
     collator = PackingCollator(tokenizer.get_vocab(), args.row_length, pad_token_id=tokenizer.pad_token_id)
-    attention = args.attention
-    if attention == "auto":
-        attention = "eager" if args.use_cpu else "sdpa"
-    model.set_attn_implementation(attention)
+    implementation = args.attn_implementation
+    if implementation == "auto":
+        # a CPU's fused kernel has a slow backward pass, which pays off only where rows are long (see LOG.md)
+        implementation = "eager" if args.use_cpu and args.row_length <= 256 else "sdpa"
+    model.set_attn_implementation(implementation)
     optimizer = None
     if args.optimizer == "muon":
         optimizer = MuonWithAdamW(model, args.learning_rate, args.weight_decay, (args.adam_beta1, args.adam_beta2))
@@ -142,6 +150,10 @@ def train(
         "seed": args.seed,
         "global_batch_size": args.global_batch_size,
         "world_size": args.world_size,
+        "license": args.license,
+        "arguments": facts.get("arguments", {})
+        | {name: getattr(args, name) for name in RECORDED_ARGUMENTS}
+        | {"precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"},
     }
     known = read_run_file(args.output_dir) if checkpoint else {}
     refuse_another_run(known, facts)
@@ -177,5 +189,5 @@ def train(
         unwrapped = trainer.accelerator.unwrap_model(trainer.model)
         save_model_folder(unwrapped, tokenizer, args.output_dir, state_dict)
         trainer.state.save_to_json(str(Path(args.output_dir) / "trainer_state.json"))
-        write_run_file(args.output_dir, **facts)
+        record_run(args.output_dir, **facts)
     return facts

@@ -1,6 +1,7 @@
-"""What both benchmarks share: the clock, the peak of memory, and the one JSON line at the end."""
+"""What the benchmarks share: the clock, the peak of memory, and the one JSON line at the end."""
 
 import json
+import math
 import re
 import statistics
 import subprocess
@@ -43,6 +44,16 @@ def peak_memory_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+def reset_peak_memory() -> None:
+    """Let `peak_memory_mib` begin anew, where the system can: a CUDA GPU, Linux."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        return
+    marker = Path("/proc/self/clear_refs")
+    if marker.exists():
+        marker.write_text("5")  # see proc(5): sets the peak to what is held now
+
+
 def check_flags(only: str | None, **counts: int) -> None:
     """Refuse an unknown side, and a count below 1.
 
@@ -56,10 +67,18 @@ def check_flags(only: str | None, **counts: int) -> None:
             raise ValueError(f"--{name} must be at least 1, got {value}")
 
 
-def alternate(measures: dict[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
-    """Take turns (A B A B ...), so that a machine that slows down or warms up does so for both sides."""
+def alternate(
+    measures: dict[str, Callable[[], float]], repeats: int, seconds: float = math.inf
+) -> dict[str, list[float]]:
+    """Take turns (A B A B ...), so that a machine that slows down or warms up does so for all sides.
+
+    Begins no further turn once `seconds` are over, so that there is one at least.
+    """
     taken: dict[str, list[float]] = {side: [] for side in measures}
+    end = now() + seconds
     for repeat in range(repeats):
+        if repeat and now() > end:
+            break
         for side, measure in measures.items():
             taken[side].append(measure())
             print(f"repeat {repeat + 1} of {repeats}, {side}: {taken[side][-1]:.4g}", file=sys.stderr)
@@ -75,18 +94,27 @@ def run_for_memory(work: Callable[[], object]) -> dict[str, float]:
     return result
 
 
+def in_fresh_process(script: str, argv: Sequence[str]) -> dict:
+    """Run the script; what the JSON object says that is its last line.
+
+    Raises:
+        RuntimeError: if that process fails; it has said why on stderr.
+    """
+    run = subprocess.run([sys.executable, script, *argv], stdout=subprocess.PIPE, encoding="utf-8", check=False)
+    if run.returncode:
+        raise RuntimeError(
+            f"{Path(script).name} {' '.join(argv)} ended with exit code {run.returncode}; see above"
+        )
+    return json.loads(run.stdout.splitlines()[-1])
+
+
 def memory_in_fresh_process(script: str, argv: Sequence[str], side: str) -> dict[str, float]:
     """`run_for_memory` of one side in a process that does nothing else: a peak never comes down again.
 
     Raises:
         RuntimeError: if that process fails; it has said why on stderr.
     """
-    run = subprocess.run(
-        [sys.executable, script, *argv, "--only", side], stdout=subprocess.PIPE, encoding="utf-8", check=False
-    )
-    if run.returncode:
-        raise RuntimeError(f"measuring the memory of {side!r} ended with exit code {run.returncode}; see above")
-    return json.loads(run.stdout.splitlines()[-1])
+    return in_fresh_process(script, [*argv, "--only", side])
 
 
 def report(

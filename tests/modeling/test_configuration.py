@@ -1,10 +1,13 @@
 """Configurations: what they accept, what they refuse and in which words, and that JSON keeps them."""
 
-import pytest
-from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoConfig
+import json
 
-from closedbook.modeling.configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
+import pytest
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from closedbook.modeling.configuration_gpt import ATTENTIONS, PerceiverGPTConfig, VanillaGPTConfig
 
 BOTH = pytest.mark.parametrize("config_class", [VanillaGPTConfig, PerceiverGPTConfig])
 
@@ -73,6 +76,15 @@ def test_rates_outside_of_zero_to_one_are_refused(config_class, name, value):
         ("hidden_act", 3),
         ("use_cache", "yes"),
         ("max_position_embeddings", None),
+        ("attention", None),
+        ("position", 1),
+        ("attention_block_size", "16"),
+        ("num_landmarks", 2.5),
+        ("share_landmark_projections", 1),
+        ("num_random_blocks", "1"),
+        ("random_blocks", "none"),
+        ("random_blocks", [[0.5]]),
+        ("rope_theta", "large"),
     ],
 )
 def test_values_of_a_wrong_type_are_refused_by_name(config_class, name, value):
@@ -93,7 +105,9 @@ def test_latents_of_a_wrong_type_are_refused_by_name(name, value):
 
 
 def test_an_unknown_layout_is_refused_with_the_known_ones():
-    with pytest.raises(StrictDataclassError, match="latent_layout must be one of spread, prefix, got 'scattered'"):
+    with pytest.raises(
+        StrictDataclassError, match="latent_layout must be one of spread, prefix, last, got 'scattered'"
+    ):
         PerceiverGPTConfig(latent_layout="scattered")
 
 
@@ -120,3 +134,144 @@ def test_spread_latents_stand_at_equal_distances_that_cover_the_block(block, lat
     assert len(range(0, block, distance)) <= latents
     prefix = PerceiverGPTConfig(max_position_embeddings=block, num_latents=latents, latent_layout="prefix")
     assert prefix.tokens_per_latent == 1
+
+
+# What is wrong with the default block of 128 tokens, 64 latents and 8 heads of 32 numbers, and what is said of it.
+BAD = {
+    "unknown attention": (
+        {"attention": "softmx"},
+        f"attention must be one of {', '.join(ATTENTIONS)}, got 'softmx'",
+    ),
+    "unknown position": ({"position": "rope"}, "position must be one of learned, rotary, got 'rope'"),
+    "rotary dense synthesizer": (
+        {"attention": "synthesizer_dense", "position": "rotary"},
+        "'synthesizer_dense' has no queries and keys.*use position='learned'",
+    ),
+    "rotary random synthesizer": (
+        {"attention": "synthesizer_random", "position": "rotary"},
+        "'synthesizer_random' has no queries and keys.*use position='learned'",
+    ),
+    "odd heads": (
+        {"position": "rotary", "hidden_size": 24, "num_attention_heads": 8},
+        r"size of a head must be even, got 3 \(hidden_size 24 / 8 heads\)",
+    ),
+    "no wavelength": ({"position": "rotary", "rope_theta": 0}, "rope_theta must be positive, got 0"),
+    "block that does not fit": (
+        {"attention": "linformer", "attention_block_size": 24},
+        r"attention_block_size \(24\) must divide the (128|64) positions",
+    ),
+    "sparse block that does not fit": (
+        {"attention": "bigbird", "attention_block_size": 48},
+        r"attention_block_size \(48\) must divide the (128|64) positions",
+    ),
+    "block longer than the sequence": (
+        {"attention": "linformer", "attention_block_size": 256},
+        r"attention_block_size \(256\) must divide",
+    ),
+    "no block": ({"attention": "bigbird", "attention_block_size": 0}, r"attention_block_size \(0\) must divide"),
+    "negative block": (
+        {"attention": "linformer", "attention_block_size": -4},
+        r"attention_block_size \(-4\) must divide",
+    ),
+    "no landmarks": ({"attention": "linformer", "num_landmarks": 0}, "num_landmarks must be at least 1.*got 0"),
+    "no window": ({"attention": "bigbird", "num_window_blocks": 0}, "num_window_blocks must be at least 1"),
+    "negative global": (
+        {"attention": "bigbird", "num_global_blocks": -1},
+        "num_global_blocks must not be negative",
+    ),
+    "negative random": (
+        {"attention": "bigbird", "num_random_blocks": -1},
+        "num_random_blocks must not be negative",
+    ),
+    "more random blocks than there are": (
+        {"attention": "bigbird", "num_random_blocks": 6},
+        r"num_random_blocks is 6, but of the [84] blocks only [51] are neither global .* nor in the window",
+    ),
+    "draw for other blocks": (
+        {"attention": "bigbird", "random_blocks": [[], [0]]},
+        "random_blocks holds choices for 2 blocks, there are [84]; leave it out",
+    ),
+    "draw of a later block": (
+        {
+            "attention": "bigbird",
+            "attention_block_size": 32,
+            "num_latents": 128,
+            "random_blocks": [[], [2], [], []],
+        },
+        r"random_blocks\[1\] is \[2\]: block 1 may read blocks 0 to 1",
+    ),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("name", BAD)
+def test_a_mixer_that_cannot_be_is_refused_before_any_tensor_is_made(config_class, name):
+    fields, message = BAD[name]
+    if config_class is VanillaGPTConfig:
+        fields = {field: value for field, value in fields.items() if field != "num_latents"}
+    with pytest.raises(StrictDataclassError, match=message):
+        config_class(**fields)
+
+
+def test_fields_of_another_attention_need_not_fit():
+    assert VanillaGPTConfig(attention_block_size=7, num_landmarks=0, num_random_blocks=99).random_blocks is None
+    config = PerceiverGPTConfig(position="rotary", num_latents=7)
+    assert config.stack_length == 7
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"num_landmark": 3}, r"no field num_landmark \(did you mean num_landmarks\?\)"),
+        ({"atention": "softmax"}, r"no field atention \(did you mean attention\?\)"),
+        ({"num_heads": 4, "zzz": 1}, r"no field num_heads \(did you mean num_attention_heads\?\), zzz$"),
+    ],
+)
+def test_an_unknown_field_is_refused_with_the_one_that_was_probably_meant(config_class, given, message):
+    with pytest.raises(ValueError, match=f"{config_class.__name__} has {message}"):
+        config_class(**given)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"atention": "softmax"}, r"has no field atention \(did you mean attention\?\)"),
+        ({"num_landmark": 3}, r"has no field num_landmark \(did you mean num_landmarks\?\)"),
+        ({"hidden_size": "32"}, "field 'hidden_size'.*expected int, got str"),
+        ({"attention_block_size": 2.5}, "field 'attention_block_size'.*expected int, got float"),
+        ({"random_blocks": {"0": []}}, "field 'random_blocks'.*expected a list, got dict"),
+        ({"hidden_dropout": None}, "field 'hidden_dropout'"),
+        ({"attention": "linformr"}, "attention must be one of softmax"),
+    ],
+)
+def test_a_config_file_with_a_mistake_is_refused_before_any_tensor_is_made(
+    config_class, tmp_path, monkeypatch, changed, message
+):
+    config_class().save_pretrained(tmp_path)  # no weights: the configuration must fail before they are missed
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("a tensor was made")
+
+    monkeypatch.setattr(torch.nn.Module, "__init__", refuse)
+    for load in (AutoConfig.from_pretrained, config_class.from_pretrained, AutoModelForCausalLM.from_pretrained):
+        with pytest.raises((ValueError, StrictDataclassError), match=f"(?s){message}"):
+            load(tmp_path)
+
+
+def test_fields_of_a_perceiver_are_unknown_to_a_vanilla_gpt():
+    with pytest.raises(ValueError, match="VanillaGPTConfig has no field num_latents"):
+        VanillaGPTConfig(num_latents=8)
+
+
+def test_what_the_library_writes_into_a_config_file_is_no_unknown_field(tmp_path):
+    config = VanillaGPTConfig(
+        attention="bigbird", id2label={0: "a", 1: "b"}, architectures=["VanillaGPTForCausalLM"]
+    )
+    config.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "torch_dtype": "bfloat16", "temperature": 0.5}))
+    assert AutoConfig.from_pretrained(tmp_path).dtype == torch.bfloat16

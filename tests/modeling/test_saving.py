@@ -168,7 +168,8 @@ def test_the_tokenizer_files_serve_readers_who_trust_no_code(readers, tokenizer)
 
 def test_only_flat_code_files_travel_with_a_checkpoint(saved, variant):
     names = {path.name for path in (saved / variant.name).iterdir()}
-    assert {"configuration_gpt.py", "modeling_gpt.py", "bottleneck.py", "tokenization_char.py"} <= names
+    own = {path.name for path in (Path(__file__).parents[2] / "modeling").glob("*.py")} - {"__init__.py"}
+    assert own <= names
     assert not [path for path in (saved / variant.name).iterdir() if path.is_dir()]
 
 
@@ -195,29 +196,14 @@ def test_a_model_in_half_precision_comes_back_in_half_precision(variant, tmp_pat
     assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), model.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("fields", [{"vocab_size": 30}, {"hidden_size": 64}, {"max_position_embeddings": 32}])
-def test_a_checkpoint_of_another_size_is_an_error(saved, variant, fields):
-    with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"):
-        variant.model_class.from_pretrained(saved / variant.name, **fields)
-
-
-def test_a_checkpoint_with_fewer_layers_is_reported_as_incomplete(saved, variant):
-    if "spread-no-inner-block" in variant.name:
-        pytest.skip("its last block would be missing under every number of layers")
-    layers = variant.config().num_hidden_layers + 1
-    _, info = variant.model_class.from_pretrained(
-        saved / variant.name, num_hidden_layers=layers, output_loading_info=True
-    )
-    assert info["missing_keys"]
-
-
-@pytest.mark.parametrize("kept", [0, 100, -10])
-def test_a_truncated_weight_file_is_an_error(variant, tmp_path, kept):
+def test_a_truncated_weight_file_is_an_error(variant, tmp_path):
     variant.model().save_pretrained(tmp_path)
     weights = tmp_path / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:kept])
-    with pytest.raises(Exception, match="deserializing header"):
-        AutoModelForCausalLM.from_pretrained(tmp_path)
+    whole = weights.read_bytes()
+    for kept in (0, 100, -10):
+        weights.write_bytes(whole[:kept])
+        with pytest.raises(Exception, match="deserializing header"):
+            AutoModelForCausalLM.from_pretrained(tmp_path)
 
 
 def test_a_missing_weight_file_is_an_error(variant, tmp_path):

@@ -264,12 +264,22 @@ BROKEN = {
     "no latents": ("perceiver", without("down_block.C"), r"missing: down_block\.C"),
     "a foreign tensor": ("vanilla", replaced("head.bias", VOCAB), r"unexpected: head\.bias"),
     "latents in a vanilla model": ("vanilla", replaced("down_block.C", 1, 5, WIDTH), r"missing: down_block\.attn"),
-    "a synthesizer": (
+    "a synthesizer with queries": (
         "vanilla",
         replaced("blocks.0.attn.w1.weight", WIDTH, WIDTH),
-        "synthesizer .*not supported yet",
+        r"missing: .*attn\.w2.* unexpected: .*attn\.query",
     ),
-    "rotary positions": ("vanilla", replaced("blocks.0.attn.rope_cache", 6, 2, 2), "rotary .*not supported yet"),
+    "learned and rotary positions": (
+        "vanilla",
+        replaced("blocks.0.attn.rope_cache", 12, 2, 2),
+        r"unexpected: blocks\.0\.attn\.rope_cache",
+    ),
+    "a synthesizer in a perceiver": (
+        "perceiver",
+        replaced("blocks.0.attn.w2", WIDTH // HEADS, BLOCK - 1),
+        r"unexpected: blocks\.0\.attn\.w2",
+    ),
+    "a perceiver without positions": ("perceiver", without("pos_emb"), r"missing: pos_emb"),
     "a narrow head": (
         "vanilla",
         replaced("head.weight", VOCAB, WIDTH - 1),

@@ -1,0 +1,185 @@
+"""Every architecture on the reference task at one identical, short budget: pretrain, fine-tune, ask.
+
+    python scripts/compare.py --data cs224n --num_threads 1
+
+`--data` is the folder of the reference files. The budget is that of the recipes cs224n_short_pretrain.yaml and
+cs224n_short_finetune.yaml; `--pretraining_steps` and `--finetuning_epochs` change it for all. A run's folders are
+`<output_dir>/<variant>-seed<k>/pretrained` and `.../finetuned`, its result is
+`<results>/<task>/<variant>-two_stage-seed<k>.json`, and after every run `<results>/<task>.json` and `.md` say what
+all of them say together. Runs that have a result are not repeated, so a stopped command goes on where it was.
+
+Read the table by the evaluation loss of pretraining: how well the documents are known, measured on other
+corruptions of them. At a short budget accuracy is near always saying "London" for everybody, and the
+questions of birth_dev are for reporting, not for choosing.
+"""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
+    sys.path.pop(0)  # this folder's evaluate.py would stand before the library `evaluate`
+
+import yaml
+from transformers import HfArgumentParser
+
+from closedbook.evaluation.comparison import comparison_table, summarise_runs
+from closedbook.evaluation.results import result_path, run_environment, write_json_atomic, write_text_atomic
+from closedbook.scripts import finetune, pretrain
+from closedbook.scripts.evaluate import evaluate
+from closedbook.scripts.run_folder import RUN_FILE, read_run_file
+from closedbook.scripts.variants import VARIANTS, check_choices
+
+RECIPES = Path(__file__).resolve().parent / "recipes"
+FILES = {
+    "corpus": "wiki.txt",
+    "train": "birth_places_train.tsv",
+    "dev": "birth_dev.tsv",
+    "inputs": "birth_test_inputs.tsv",
+}
+
+
+@dataclass
+class CompareArguments:
+    """What to run, and where to write."""
+
+    data: str = field(metadata={"help": f"folder with {', '.join(FILES.values())}"})
+    variants: list[str] = field(
+        default_factory=lambda: list(VARIANTS), metadata={"help": "names of scripts/variants.py; default: all"}
+    )
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "one run each"})
+    output_dir: str = field(default="outputs/compare", metadata={"help": "folder for the models"})
+    results: str = field(default="results", metadata={"help": "folder for the results"})
+    task: str = field(default="cs224n-short", metadata={"help": "name of the task in the results"})
+    num_threads: int = field(default=0, metadata={"help": "CPU threads; 0 takes all cores"})
+
+
+@dataclass
+class Budget:
+    """What all variants get alike; 0 means what the recipe says."""
+
+    pretraining_recipe: str = field(
+        default=str(RECIPES / "cs224n_short_pretrain.yaml"), metadata={"help": "recipe of stage 1"}
+    )
+    finetuning_recipe: str = field(
+        default=str(RECIPES / "cs224n_short_finetune.yaml"), metadata={"help": "recipe of stage 2"}
+    )
+    pretraining_steps: int = field(default=0, metadata={"help": "optimizer steps of stage 1"})
+    finetuning_epochs: float = field(default=0.0, metadata={"help": "epochs of stage 2"})
+
+    def describe(self) -> dict:
+        """The content of both recipes with what the flags change of it: what makes two runs comparable."""
+        changes = {"max_steps": self.pretraining_steps}, {"num_train_epochs": self.finetuning_epochs}
+        stages = {}
+        for name, path, change in zip(
+            ("pretraining", "finetuning"), (self.pretraining_recipe, self.finetuning_recipe), changes, strict=True
+        ):
+            if not Path(path).is_file():
+                raise FileNotFoundError(f"recipe {path} does not exist")
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            stages[name] = content | {key: value for key, value in change.items() if value}
+        return stages
+
+
+def main(argv: list[str]) -> list[dict]:
+    """Returns one row a variant, in the order of the table."""
+    args, budget = HfArgumentParser((CompareArguments, Budget)).parse_args_into_dataclasses(argv)
+    check_choices("variants", args.variants, list(VARIANTS))
+    check_choices("seeds", args.seeds)
+    files = {name: Path(args.data) / file for name, file in FILES.items()}
+    missing = [str(path) for path in files.values() if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(f"--data: there is no {', '.join(missing)}")
+    pairs = [(seed, variant) for seed in args.seeds for variant in args.variants]
+    for seed, variant in pairs:  # another budget's runs are refused now, not after an hour
+        find_result(args, budget, variant, seed)
+    for seed, variant in pairs:
+        if find_result(args, budget, variant, seed) is None:
+            print(f"=== {variant}, seed {seed}", flush=True)
+            run(args, budget, files, variant, seed)
+            summarise(args, budget)
+    return summarise(args, budget)
+
+
+def run(args: CompareArguments, budget: Budget, files: dict[str, Path], variant: str, seed: int) -> None:
+    """Both stages and the questions; a stage that has been finished before is not repeated."""
+    folder = Path(args.output_dir) / f"{variant}-seed{seed}"
+    write_json_atomic(folder / "budget.json", budget.describe())
+    common = ["--seed", str(seed), "--num_threads", str(args.num_threads), "--disable_tqdm", "true"]
+    steps = ["--max_steps", str(budget.pretraining_steps)] if budget.pretraining_steps else []
+    epochs = ["--num_train_epochs", str(budget.finetuning_epochs)] if budget.finetuning_epochs else []
+    choices = [word for name, value in VARIANTS[variant].items() for word in (f"--{name}", value)]
+    first, second = folder / "pretrained", folder / "finetuned"
+    held_out = [str(files["dev"]), str(files["inputs"])]
+    stages = (
+        (
+            pretrain.main,
+            first,
+            [*("--recipe", budget.pretraining_recipe, "--corpus_path", str(files["corpus"])), *choices, *steps],
+        ),
+        (
+            finetune.main,
+            second,
+            [
+                *("--recipe", budget.finetuning_recipe, "--model", str(first)),
+                *("--train_questions", str(files["train"]), "--exclude_people_of", *held_out, *epochs),
+            ],
+        ),
+    )
+    for train, output, flags in stages:
+        if "eval_loss" not in read_run_file(output):  # the last thing that a run writes
+            again = ["--overwrite"] if (output / RUN_FILE).exists() else []
+            train([*flags, *common, *again, "--output_dir", str(output)])
+    evaluate(
+        [
+            *("--model", str(second), "--task", args.task, "--split", "dev", "--results", args.results),
+            *("--questions", "cs224n", "--question_file", str(files["dev"])),
+            *("--train_questions", str(files["train"])),
+        ]
+    )
+    path = result_path(args.results, args.task, variant, "two_stage", seed)
+    pretraining = read_run_file(first)
+    more = {"pretraining_loss": pretraining["eval_loss"], "budget": budget.describe()}
+    write_json_atomic(path, json.loads(path.read_text(encoding="utf-8")) | more)
+
+
+def find_result(args: CompareArguments, budget: Budget, variant: str, seed: int) -> dict | None:
+    """The result of a finished run, or None.
+
+    Raises:
+        ValueError: if the run, finished or not, had another budget.
+    """
+    path = result_path(args.results, args.task, variant, "two_stage", seed)
+    result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    begun = Path(args.output_dir) / f"{variant}-seed{seed}" / "budget.json"
+    budgets = [(path, result.get("budget"))]
+    budgets += [(begun, json.loads(begun.read_text(encoding="utf-8")))] if begun.exists() else []
+    for source, known in budgets:
+        if known is not None and known != budget.describe():
+            raise ValueError(
+                f"{source} is of a run with another budget, which does not compare with this one; use another "
+                "--task and --output_dir, or move it away"
+            )
+    return result if "budget" in result else None
+
+
+def summarise(args: CompareArguments, budget: Budget) -> list[dict]:
+    """Write what all finished runs say together, the lowest evaluation loss first."""
+    rows = []
+    for variant in VARIANTS:
+        paths = sorted(Path(args.results, args.task).glob(f"{variant}-two_stage-seed*.json"))
+        results = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        results = [result for result in results if result.get("budget") == budget.describe()]
+        if results:
+            rows.append(summarise_runs(variant, sorted(results, key=lambda result: result["seed"])))
+    rows.sort(key=lambda row: row["pretraining_loss"])
+    path = Path(args.results) / args.task
+    content = {"task": args.task, "budget": budget.describe(), "rows": rows, **run_environment()}
+    write_json_atomic(path.with_name(f"{path.name}.json"), content)
+    write_text_atomic(path.with_name(f"{path.name}.md"), comparison_table(rows))
+    return rows
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
