@@ -13,7 +13,7 @@ so that what has to be read stands at every distance and at every place of the b
 by heart. The symbols of a string and the keys of an example are distinct, hence the prompt determines every
 answer, and all are drawn uniformly. What can be had without reading from the right place: in blocks of 64, a
 model that only knows which symbols a string had and which of them were copied already gets 29% of a copy, one
-that only knows which values there are gets about 11% of the recall.
+that only knows how often each value came gets 24% of the recall.
 """
 
 from collections.abc import Callable

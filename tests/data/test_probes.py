@@ -99,14 +99,14 @@ def test_no_answer_is_likelier_than_another_whatever_asks_for_it(name, num_answe
     assert not {FILLER, SEPARATOR} & {answer for example in examples for answer in example.answers}
 
 
-@pytest.mark.parametrize("name, documented", [("copy", 0.29), ("associative_recall", 0.11)])
+@pytest.mark.parametrize("name, documented", [("copy", 0.29), ("associative_recall", 0.24)])
 def test_guessing_among_the_candidates_gets_no_more_than_documented(name, documented):
     examples = [ProbeExamples(name, 0, 64, 2000)[i] for i in range(2000)]
     shares = []
     for example in examples:
         if name == "copy":  # one of the symbols that have not been copied yet
             shares += [1 / left for left in range(len(example.answers), 0, -1)]
-        else:  # one of the values that there are
+        else:  # the value that came most often
             pairs = [token - (2 + NUM_SYMBOLS) for token in example.tokens if token >= 2 + NUM_SYMBOLS]
             counts = Counter(pair % NUM_KEYS for pair in pairs)
             shares += [max(counts.values()) / len(pairs)] * len(example.answers)

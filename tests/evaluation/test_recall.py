@@ -29,9 +29,9 @@ class Knowing:
 
 @pytest.mark.parametrize("probe", PROBES)
 def test_what_a_model_knows_is_counted_where_it_belongs(probe):
-    examples = ProbeExamples(probe, 0, 64, 10)
-    distances, sources, right = recall(Knowing(list(examples), lambda distance: distance <= 20), examples, 4)
-    assert right == [distance <= 20 for distance in distances]
+    examples = ProbeExamples(probe, 0, 64, 30)
+    distances, sources, right = recall(Knowing(list(examples), lambda distance: distance <= 30), examples, 4)
+    assert right == [distance <= 30 for distance in distances]
     assert 0 < sum(right) < len(right)
     assert sources == [source for example in examples for source in example.sources]
     _, _, right = recall(Knowing(list(examples), lambda distance: True), examples, 4)
