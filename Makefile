@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+# Models under test are so small that a second process helps and a second thread does not.
+WORKERS ?= --numprocesses 2 --dist loadfile
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
@@ -30,11 +32,11 @@ demo: $(STAMP)
 test: $(STAMP) lint
 	@$(RUN) tests/upstream/fetch.py || echo "--- going on without transformers' own tests"
 	@echo "--- tests (set CLOSEDBOOK_CS224N=folder to include those on the reference files)"
-	@$(RUN) -m pytest -q -m "not slow"
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -q -m "not slow" $(WORKERS)
 
 test-slow: $(STAMP)
 	@echo "--- slow tests"
-	@$(RUN) -m pytest -q -m slow --ignore tests/upstream
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -q -m slow --ignore tests/upstream $(WORKERS)
 
 test-upstream: $(STAMP)
 	@$(RUN) tests/upstream/fetch.py

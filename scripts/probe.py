@@ -49,7 +49,7 @@ WARMUP_STEPS = 50
 class Budget:
     """What all variants get alike."""
 
-    steps: int = field(default=800, metadata={"help": "optimizer steps"})
+    steps: int = field(default=1000, metadata={"help": "optimizer steps"})
     batch_size: int = field(default=32, metadata={"help": "examples a step"})
     learning_rate: float = field(default=0.01, metadata={"help": "peak; 50 steps of warm-up, cosine to zero"})
     initializer_range: float = field(
