@@ -26,8 +26,8 @@ class PackingCollator:
         pad_token_id: fills what is left of a row.
 
     Returns, when called with a list of examples, a dict of `(rows, row_length)` tensors: `input_ids`,
-    `labels`, `position_ids`. Padding has position 0 everywhere, hence is an example of its own, token by
-    token; nothing reads it and it has no label. `rows` follows from the examples.
+    `labels`, `position_ids`. The padding of a row is an example of its own (of several, where it is longer
+    than every example), so that nothing reads it, and it has no label. `rows` follows from the examples.
 
     Raises:
         ValueError: for an example longer than a row, or a character outside the vocabulary (named).
@@ -43,7 +43,10 @@ class PackingCollator:
         shape = (len(rows), self.row_length)
         input_ids = torch.full(shape, self.pad_token_id, dtype=torch.long)
         labels = torch.full(shape, IGNORED, dtype=torch.long)
-        position_ids = torch.zeros(shape, dtype=torch.long)
+        # padding counts like one more example: were every padding token an example, each would cost a model that
+        # works in blocks or latents a whole block, or a latent
+        longest = max((len(example.text) for example in examples), default=1)
+        position_ids = torch.empty(shape, dtype=torch.long)
         for row, members in enumerate(rows):
             offset = 0
             for member in members:
@@ -56,6 +59,7 @@ class PackingCollator:
                 first = max(1, example.loss_start)
                 labels[row, offset + first : end] = ids[first:]
                 offset = end
+            position_ids[row, offset:] = torch.arange(self.row_length - offset) % longest
         return {"input_ids": input_ids, "labels": labels, "position_ids": position_ids}
 
     def _encode(self, text: str) -> list[int]:

@@ -1,12 +1,13 @@
 """Two probes of what a model carries across its block, as sequences of token ids.
 
 * `copy`: a random string, some filler, the string again. Each symbol has to be read from where it stood
-  first, a fixed number of tokens earlier that differs from example to example.
+  first, a fixed number of tokens earlier that differs from example to example: it can be found by its content,
+  or by its place, reckoned from those of the two separators.
 * `associative_recall`: pairs of a key and a value at random places, then keys alone; after each of these its value
   has to be told (after Ba et al. 2016, arXiv:1610.06258; several questions a sequence as in Arora et al. 2023,
   arXiv:2312.04927). A pair is one token: what is asked is whether it can be found by its content and brought
-  across, not also whether two neighbours can be bound together first, which takes a model of this size many
-  times the training.
+  across, not also whether two neighbours can be bound together first: with pairs of two tokens (and 16 keys or
+  more) vanilla softmax attention was still at about the level of guessing after 800 to 1,500 steps.
 
 An example is a pure function of (seed, index). It fills the block up to its last token, with filler before it,
 so that what has to be read stands at every distance and at every place of the block: no position can be learned
