@@ -35,8 +35,8 @@ def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown, one row a variant."""
     lines = [
         "| variant | parameters | evaluation loss, nats a character (each seed) | accuracy [95%, pooled] | seeds "
-        "| training characters | training seconds |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| training characters |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
         low, high = row["interval"]
@@ -48,7 +48,6 @@ def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
             f"{row['accuracy']:.1%} [{low:.1%}, {high:.1%}]",
             str(len(row["seeds"])),
             f"{row['train_characters']:,.0f}",
-            f"{row['train_seconds']:,.0f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

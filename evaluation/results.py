@@ -165,6 +165,10 @@ def _command() -> str:
     spec = sys.modules["__main__"].__spec__
     # With `python -m name` the first argument is not what was typed, but the full path of the module's file.
     typed = sys.argv if spec is None else ["-m", spec.name, *sys.argv[1:]]
+    room = Path(typed[0]).resolve().parent
+    if spec is None and "scripts" in room.parts:  # wherever the package lies, as the README names it
+        place = room.parts[len(room.parts) - 1 - room.parts[::-1].index("scripts") :]
+        typed = ["/".join([*place, Path(typed[0]).name]), *typed[1:]]
     return shlex.join(["python", *_without_tokens(typed)])
 
 

@@ -9,8 +9,9 @@ blocks of c tokens: for a token in block b the landmarks are made of the blocks 
 so that they are a running mean whatever the length, and the tokens of the own block, up to itself, are read
 as they are. One softmax over both.
 
-A row of T tokens costs O(T (k + c) D), linear in T. A decoding step costs O((k + c) D), and the cache is a
-state of constant size, 2 (k + c) D numbers a row, which cannot be rolled back.
+A row of T tokens costs O(T (k + c) D), linear in T; packed or padded rows add O((T / c)^2 k D) for their sums,
+which is less up to T = c^2. A decoding step costs O((k + c) D), and the cache is a state of constant size,
+2 (k + c) D numbers a row and layer, which cannot be rolled back.
 """
 
 from dataclasses import dataclass

@@ -104,9 +104,9 @@ def fold_stretches(hidden_states: torch.Tensor, size: int) -> torch.Tensor:
     return filled.unflatten(1, (-1, size)).flatten(0, 1)
 
 
-def one_stretch(config, num_rows: int, device: torch.device) -> LatentLayout:
+def one_stretch(size: int, num_rows: int, device: torch.device) -> LatentLayout:
     """The latents of folded stretches, one a row."""
-    number = torch.arange(config.num_latents, device=device).expand(num_rows, -1)
+    number = torch.arange(size, device=device).expand(num_rows, -1)
     zeros = torch.zeros_like(number)
     return LatentLayout(number, number, number, zeros, zeros, first_number=0)
 

@@ -7,10 +7,12 @@ field is checked when a configuration is made or saved, before any tensor exists
 
 import difflib
 import hashlib
+import math
 from dataclasses import fields
 
 from huggingface_hub.dataclasses import strict
 from transformers import GenerationConfig, PreTrainedConfig
+from transformers.activations import ACT2CLS
 
 # Each kind of attention with the kind of cache that it decodes with; "full_attention" grows with every token.
 ATTENTIONS = {
@@ -36,7 +38,12 @@ LIBRARY_KEYS = frozenset(
         "output_attentions",
         "per_layer_config",
         "quantization_config",
+        "sparsity_config",
+        "tokenizer_class",
         "torch_dtype",
+        "torchscript",
+        "transformers.js_config",
+        "unsloth_version",
     )
 )
 
@@ -235,7 +242,7 @@ class VanillaGPTConfig(PreTrainedConfig):
                     f"rotary positions turn pairs of numbers, so the size of a head must be even, got "
                     f"{self.head_dim} (hidden_size {self.hidden_size} / {self.num_attention_heads} heads)"
                 )
-            if self.rope_theta <= 0:
+            if not 0 < self.rope_theta < math.inf:
                 raise ValueError(f"rope_theta must be positive, got {self.rope_theta}")
         if self.attention in ("linformer", "bigbird"):
             self._validate_blocks()
@@ -271,8 +278,17 @@ class VanillaGPTConfig(PreTrainedConfig):
                 "it out to draw them again"
             )
         for block, chosen in enumerate(self.random_blocks):
+            if len(chosen) > self.num_random_blocks:
+                raise ValueError(
+                    f"random_blocks[{block}] names {len(chosen)} blocks, num_random_blocks is "
+                    f"{self.num_random_blocks}"
+                )
             if any(not 0 <= other <= block for other in chosen):
                 raise ValueError(f"random_blocks[{block}] is {chosen}: block {block} may read blocks 0 to {block}")
+
+    def validate_activation(self):
+        if self.hidden_act not in ACT2CLS:
+            raise ValueError(f"hidden_act must be one of {', '.join(sorted(ACT2CLS))}, got {self.hidden_act!r}")
 
     def validate_rates(self):
         for name in ("embedding_dropout", "hidden_dropout", "attention_dropout"):

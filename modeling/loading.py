@@ -22,6 +22,8 @@ def check_same_architecture(config_class: type, name, model_args: tuple, kwargs:
         return
     hub = {key: kwargs[key] for key in HUB_ARGUMENTS if key in kwargs}
     saved, _ = PreTrainedConfig.get_config_dict(name, **hub)
+    if "model_type" not in saved:
+        return  # weights alone, or an adapter: the configuration comes from elsewhere
     if saved.get("model_type") != config_class.model_type:
         raise ValueError(
             f"{name} holds a model of type {saved.get('model_type')!r}, not {config_class.model_type!r}: load it "
@@ -39,17 +41,21 @@ def check_same_architecture(config_class: type, name, model_args: tuple, kwargs:
             )
 
 
-def check_whole_stack(name, missing_keys, unexpected_keys) -> None:
+def check_whole_stack(name, stack, missing_keys, unexpected_keys) -> None:
     """Refuse a checkpoint that lacks weights of the stack, or has some that the stack has no place for.
 
-    The head is left alone: without one a stack is a feature extractor, and a new one can be trained.
+    Heads are left alone: without one a stack is a feature extractor, and a new one can be trained.
+
+    Args:
+        stack: the model without its head.
 
     Raises:
         ValueError: naming them.
     """
     told = []
     for keys, what in ((missing_keys, "missing"), (unexpected_keys, "not expected")):
-        found = sorted(str(key) for key in keys if not str(key).startswith("lm_head."))
+        names = (str(key).removeprefix(f"{stack.base_model_prefix}.") for key in keys)
+        found = sorted(key for key in names if key.split(".")[0] in stack._modules)
         if found:
             shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
             told.append(f"{shown}: {what}")

@@ -13,17 +13,25 @@ from .positions import SequenceLayout, example_indices, sequence_layout, simplif
 from .token_mixer import as_mask
 
 
-def check_attention_mask(config, attention_mask: torch.Tensor | None) -> None:
+def check_attention_mask(config, attention_mask: torch.Tensor | None, num_tokens: int) -> None:
     """Refuse masks that say nothing about where an example begins, where a mixer has to know.
 
+    Args:
+        num_tokens: cached and new ones.
+
     Raises:
-        ValueError: for a mask that is not `(batch, tokens)`.
+        ValueError: for a mask that is not `(batch, num_tokens)`.
     """
     if attention_mask is not None and attention_mask.dim() != 2:
         raise ValueError(
             f"{config.model_type} with attention {config.attention!r} reads attention masks of shape (batch, "
             "tokens) only: its own masks follow the places of tokens in their examples. For packed rows pass "
             "position_ids that restart."
+        )
+    if attention_mask is not None and attention_mask.shape[1] != num_tokens:
+        raise ValueError(
+            f"attention_mask covers {attention_mask.shape[1]} tokens, but there are {num_tokens}, those in the "
+            "cache included"
         )
 
 
@@ -58,9 +66,9 @@ def mix_tokens(config, inputs_embeds, attention_mask, position_ids, past_key_val
     if not mixer.uses_places:
         mask = causal_mask(config, inputs_embeds, attention_mask, position_ids, past_key_values)
         return {"attention_mask": mask}
-    check_attention_mask(config, attention_mask)
-    attention_mask, position_ids = simplify_places(attention_mask, position_ids)
     past_length = 0 if past_key_values is None else past_key_values.get_seq_length()
+    check_attention_mask(config, attention_mask, past_length + inputs_embeds.shape[1])
+    attention_mask, position_ids = simplify_places(attention_mask, position_ids)
     batch_size, length = inputs_embeds.shape[:2]
     tokens = sequence_layout(batch_size, length, past_length, attention_mask, position_ids, inputs_embeds.device)
     if mixer.lay_out is not None:

@@ -84,7 +84,7 @@ class GPTPreTrainedModel(PreTrainedModel):
         check_same_architecture(cls.config_class, name, model_args, kwargs)
         model, info = super().from_pretrained(name, *model_args, output_loading_info=True, **kwargs)
         if kwargs.get("state_dict") is None and not output_loading_info:  # who asks for the report judges it
-            check_whole_stack(name, info["missing_keys"], info["unexpected_keys"])
+            check_whole_stack(name, model.base_model, info["missing_keys"], info["unexpected_keys"])
         return (model, info) if output_loading_info else model
 
     def save_pretrained(self, *args, **kwargs):
@@ -147,8 +147,8 @@ class VanillaGPTModel(VanillaGPTPreTrainedModel):
     ) -> BaseModelOutputWithPast:
         """Args are those of every causal model of transformers.
 
-        `position_ids` `(B, T)` that restart pack several examples into a row; they never read each other,
-        with or without a cache or a mask.
+        `position_ids` `(B, T)` that restart pack several examples into a row; they never read each other, with
+        or without a mask. They are told apart within one pass: a cache goes on with one example a row.
 
         Raises:
             ValueError: for a position beyond the block; with any attention but softmax also for a mask that is
@@ -212,15 +212,15 @@ class PerceiverGPTModel(PerceiverGPTPreTrainedModel):
                 cannot hold latents.
         """
         config = self.config
-        check_attention_mask(config, attention_mask)
         inputs_embeds = _embed(self, input_ids, inputs_embeds)
-        attention_mask, places = simplify_places(attention_mask, position_ids)
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=config)
         if past_key_values is not None:
             prepare_cache(config, past_key_values)
         past_length = 0 if past_key_values is None else past_key_values.get_seq_length()
         batch_size, length = inputs_embeds.shape[:2]
+        check_attention_mask(config, attention_mask, past_length + length)
+        attention_mask, places = simplify_places(attention_mask, position_ids)
         tokens = sequence_layout(batch_size, length, past_length, attention_mask, places, inputs_embeds.device)
         position_ids = resolve_position_ids(position_ids, attention_mask, past_length, inputs_embeds)
         check_positions(position_ids, config.max_position_embeddings, self.training)
@@ -242,7 +242,12 @@ class PerceiverGPTModel(PerceiverGPTPreTrainedModel):
             key_rotary=angles,
             **kwargs,
         )
-        if self.up_block is None and tokens.regular and past_key_values is None:
+        # folded stretches are rows of another batch, which nobody asked to see
+        shown = any(
+            kwargs.get(f"output_{kind}", getattr(config, f"output_{kind}", False))
+            for kind in self._can_record_outputs
+        )
+        if self.up_block is None and tokens.regular and past_key_values is None and not shown:
             hidden_states = self._stretch_by_stretch(hidden_states, latent_angles, **kwargs)
             return BaseModelOutputWithPast(last_hidden_state=self.norm(hidden_states))
         seen = latents.columns
@@ -266,9 +271,9 @@ class PerceiverGPTModel(PerceiverGPTPreTrainedModel):
         As rows of a batch, stretches cost nothing for what they do not read of each other.
         """
         batch_size, length = hidden_states.shape[:2]
-        size = self.config.num_latents
+        size = min(self.config.num_latents, length)
         hidden_states = fold_stretches(hidden_states, size)
-        latents = one_stretch(self.config, len(hidden_states), hidden_states.device)
+        latents = one_stretch(size, len(hidden_states), hidden_states.device)
         if rotary is not None:
             rotary = tuple(
                 fold_stretches(angles.expand(batch_size, -1, -1, -1).squeeze(1), size).unsqueeze(1)

@@ -49,7 +49,7 @@ def check_positions(position_ids: torch.Tensor, max_position_embeddings: int, tr
     """Refuse positions beyond the model's block.
 
     Skipped while compiling and when training on an accelerator, where looking at the values would stall the
-    device at every step; the embedding's own device check still catches them there.
+    device at every step; learned positions are still checked by the device there.
 
     Raises:
         ValueError: if a position lies beyond the block.

@@ -275,3 +275,21 @@ def test_what_the_library_writes_into_a_config_file_is_no_unknown_field(tmp_path
     path = tmp_path / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "torch_dtype": "bfloat16", "temperature": 0.5}))
     assert AutoConfig.from_pretrained(tmp_path).dtype == torch.bfloat16
+
+
+@BOTH
+def test_an_unknown_activation_is_refused_with_the_known_ones(config_class):
+    with pytest.raises(StrictDataclassError, match=r"hidden_act must be one of .*gelu.*, got 'foo'"):
+        config_class(hidden_act="foo")
+
+
+@pytest.mark.parametrize("theta", [0, -1.0, float("nan"), float("inf")])
+def test_a_base_of_rotary_wavelengths_that_is_no_positive_number_is_refused(theta):
+    with pytest.raises(StrictDataclassError, match="rope_theta must be positive"):
+        VanillaGPTConfig(position="rotary", rope_theta=theta)
+
+
+def test_a_saved_draw_is_not_silently_kept_when_fewer_blocks_are_asked_for():
+    drawn = VanillaGPTConfig(attention="bigbird", num_random_blocks=2).random_blocks
+    with pytest.raises(StrictDataclassError, match="num_random_blocks is 1"):
+        VanillaGPTConfig(attention="bigbird", num_random_blocks=1, random_blocks=drawn)

@@ -162,3 +162,28 @@ def test_tensors_given_by_hand_are_the_callers_business(saved, table):
     state = {name: tensor for name, tensor in model.state_dict().items() if "layers.3" not in name}
     loaded = VanillaGPTForCausalLM.from_pretrained(None, config=model.config, state_dict=state)
     assert torch.equal(loaded.lm_head.weight, model.lm_head.weight)
+
+
+def test_weights_without_a_configuration_load_with_a_given_one(variant, tmp_path):
+    model = variant.model()
+    model.save_pretrained(tmp_path)
+    (tmp_path / "config.json").unlink()
+    loaded = variant.model_class.from_pretrained(tmp_path, config=model.config)
+    assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), model.parameters(), strict=True))
+
+
+def test_a_head_of_ones_own_starts_new_on_a_pretrained_stack(variant, tmp_path):
+    model = variant.model()
+    model.save_pretrained(tmp_path)
+    stack_class = type(model.model)
+
+    class Scorer(stack_class.__mro__[1]):
+        def __init__(self, config):
+            super().__init__(config)
+            self.model = stack_class(config)
+            self.score = torch.nn.Linear(config.hidden_size, 1)
+            self.post_init()
+
+    loaded = Scorer.from_pretrained(tmp_path)
+    expected = model.model.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in loaded.model.state_dict().items())

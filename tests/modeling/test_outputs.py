@@ -123,3 +123,14 @@ def test_a_compiled_training_step_has_the_same_gradients(variant):
     gradients = dict(plain.named_parameters())
     for name, parameter in other.named_parameters():
         torch.testing.assert_close(parameter.grad, gradients[name].grad, atol=1e-5, rtol=1e-4, msg=name)
+
+
+@torch.no_grad()
+def test_hidden_states_and_weights_are_the_same_with_a_cache_and_without(variant):
+    model, tokens = variant.model("eager"), variant.tokens(2, 11)
+    asked = {"output_hidden_states": True, "output_attentions": True}
+    cached, plain = (model(tokens, use_cache=use_cache, **asked) for use_cache in (True, False))
+    for name in ("hidden_states", "attentions"):
+        assert len(getattr(cached, name)) == len(getattr(plain, name))
+        for one, other in zip(getattr(cached, name), getattr(plain, name), strict=True):
+            torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)

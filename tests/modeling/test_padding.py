@@ -106,3 +106,10 @@ def test_masks_of_another_shape_are_refused_or_obeyed(variant):
     else:
         with pytest.raises(ValueError, match=r"\(batch, tokens\) only.*position_ids that restart"):
             model(tokens, attention_mask=causal)
+
+
+def test_a_mask_that_does_not_cover_the_tokens_is_refused(variant):
+    if variant.name in ("vanilla", "vanilla-rotary"):
+        pytest.skip("leaves its masks to the library")
+    with pytest.raises(ValueError, match="attention_mask covers 5 tokens, but there are 9"):
+        variant.model()(variant.tokens(2, 9), attention_mask=torch.ones(2, 5, dtype=torch.long))
