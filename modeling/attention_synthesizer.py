@@ -102,12 +102,14 @@ class RandomSynthesizerAttention(SynthesizerAttention):
         init.normal_(self.position_scores, std=1.0)
 
     def mix(self, hidden_states, value, attention_mask, rank, key_rank, **kwargs):
-        learned = nn.functional.pad(self.position_scores, (0, max(0, self.num_positions - self.num_columns)))
+        rank, column = rank.clamp(min=0), key_rank.clamp(max=self.num_columns - 1)  # padding stands nowhere
         if rank.shape[0] == 1 and key_rank.shape[0] == 1:
-            scores = learned[:, rank[0]][:, :, key_rank[0]].unsqueeze(0)
+            scores = self.position_scores.index_select(1, rank[0]).index_select(2, column[0]).unsqueeze(0)
         else:
-            rank, key_rank = rank.clamp(min=0).unsqueeze(-1), key_rank.unsqueeze(-2)
-            scores = learned[:, rank, key_rank].transpose(0, 1)  # (B, heads, queries, keys)
+            scores = self.position_scores[:, rank.unsqueeze(-1), column.unsqueeze(-2)]
+            scores = scores.transpose(0, 1)  # (B, heads, queries, keys)
+        unlearned = (key_rank >= self.num_columns)[:, None, None]
+        scores = scores.masked_fill(unlearned, 0)
         return weigh(self, as_scores(scores, attention_mask, value), value, self.dropout)
 
 
