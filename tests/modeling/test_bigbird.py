@@ -59,7 +59,7 @@ def test_the_draw_is_saved_and_not_made_again(config_class, tmp_path):
 def test_random_blocks_given_by_hand_are_taken_and_read():
     by_hand = [[], [], [], [0], [0, 1], [2]]
     fields = {**SMALL, "max_position_embeddings": 24, "attention_block_size": 4, "num_window_blocks": 1}
-    config = bigbird(num_global_blocks=0, random_blocks=by_hand, **fields)
+    config = bigbird(num_global_blocks=0, num_random_blocks=2, random_blocks=by_hand, **fields)
     assert config.random_blocks == by_hand
     model = VanillaGPTForCausalLM._from_config(config, attn_implementation="eager").eval()
     with torch.no_grad():

@@ -88,10 +88,10 @@ class VariantTests(ModelTesterMixin, GenerationTesterMixin, TrainingTesterMixin)
         super().test_attention_outputs()
 
 
-def tests_of(variant: Variant) -> type[unittest.TestCase]:
+def make_test_case(variant: Variant) -> type[unittest.TestCase]:
     """Tensor parallelism starts processes, half a minute a variant: for those of the fast suite only."""
     mixins = (VariantTests, TensorParallelTesterMixin) if variant.everywhere else (VariantTests,)
     return type(variant.name, (*mixins, unittest.TestCase), {"variant": variant, "__module__": __name__})
 
 
-globals().update({variant.name: tests_of(variant) for variant in VARIANTS})
+globals().update({variant.name: make_test_case(variant) for variant in VARIANTS})
