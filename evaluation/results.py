@@ -25,13 +25,13 @@ from closedbook.evaluation.answering import Answer
 from closedbook.evaluation.intervals import wilson_interval
 from closedbook.evaluation.metrics.exact_match.exact_match import is_match
 
-PROTOCOLS = {
+PROTOCOLS = {  # how the model came about, as a model card says it
     "majority": "one constant answer, no model",
-    "no_pretraining": "fine-tuned on questions alone",
+    "no_pretraining": "trained on questions alone, without pretraining",
     "two_stage": "pretrained on documents, then fine-tuned on questions",
-    "mixed": "documents and questions in one training run",
-    "pretrain": "pretrained on documents, never trained on questions",
-    "converted": "trained elsewhere, converted",
+    "mixed": "trained on documents and questions in one run",
+    "pretrain": "pretrained on documents",
+    "converted": "converted from a checkpoint of another program",
 }
 
 _FIELD_TYPES: dict[str, type | tuple[type, ...]] = {
@@ -165,10 +165,9 @@ def _command() -> str:
     spec = sys.modules["__main__"].__spec__
     # With `python -m name` the first argument is not what was typed, but the full path of the module's file.
     typed = sys.argv if spec is None else ["-m", spec.name, *sys.argv[1:]]
-    room = Path(typed[0]).resolve().parent
-    if spec is None and "scripts" in room.parts:  # wherever the package lies, as the README names it
-        place = room.parts[len(room.parts) - 1 - room.parts[::-1].index("scripts") :]
-        typed = ["/".join([*place, Path(typed[0]).name]), *typed[1:]]
+    script, package = Path(typed[0]).resolve(), Path(__file__).resolve().parents[1]
+    if spec is None and script.is_relative_to(package):  # wherever the package lies, as the README names it
+        typed = [script.relative_to(package).as_posix(), *typed[1:]]
     return shlex.join(["python", *_without_tokens(typed)])
 
 

@@ -54,6 +54,24 @@ def prepare_cache(config, past_key_values) -> None:
         raise ValueError("this cache was made for another architecture; pass DynamicCache(config=model.config)")
 
 
+def lay_out_tokens(config, inputs_embeds, attention_mask, position_ids, past_length: int):
+    """The places of the new tokens, and of the mask and the positions what is left to say beside them.
+
+    Args:
+        inputs_embeds: `(B, T, D)`.
+        attention_mask: `(B, past_length + T)`, or None.
+        position_ids: as the caller gave them, or None.
+
+    Raises:
+        ValueError: for a mask of another shape.
+    """
+    batch_size, length = inputs_embeds.shape[:2]
+    check_attention_mask(config, attention_mask, past_length + length)
+    attention_mask, position_ids = simplify_places(attention_mask, position_ids)
+    tokens = sequence_layout(batch_size, length, past_length, attention_mask, position_ids, inputs_embeds.device)
+    return tokens, attention_mask, position_ids
+
+
 def mix_tokens(config, inputs_embeds, attention_mask, position_ids, past_key_values) -> dict:
     """Arguments for the mixers of a stack over tokens.
 
@@ -67,10 +85,9 @@ def mix_tokens(config, inputs_embeds, attention_mask, position_ids, past_key_val
         mask = causal_mask(config, inputs_embeds, attention_mask, position_ids, past_key_values)
         return {"attention_mask": mask}
     past_length = 0 if past_key_values is None else past_key_values.get_seq_length()
-    check_attention_mask(config, attention_mask, past_length + inputs_embeds.shape[1])
-    attention_mask, position_ids = simplify_places(attention_mask, position_ids)
-    batch_size, length = inputs_embeds.shape[:2]
-    tokens = sequence_layout(batch_size, length, past_length, attention_mask, position_ids, inputs_embeds.device)
+    tokens, attention_mask, position_ids = lay_out_tokens(
+        config, inputs_embeds, attention_mask, position_ids, past_length
+    )
     if mixer.lay_out is not None:
         first_rank = past_length if tokens.regular else None
         return {"attention_mask": mixer.lay_out(config, tokens.rank, tokens.valid, first_rank)}

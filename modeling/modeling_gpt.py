@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from transformers import DynamicCache, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
-from transformers.masking_utils import create_causal_mask
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 from transformers.modeling_utils import slice_logits_to_keep
 from transformers.processing_utils import Unpack
@@ -22,6 +21,7 @@ from transformers.utils.output_capturing import capture_outputs
 from .attention import TOKEN_MIXERS
 from .blocks import GPTBlock, GPTEmbeddings, PerceiverDownBlock, PerceiverUpBlock
 from .bottleneck import (
+    NEVER,
     Columns,
     column_mask,
     down_mask,
@@ -32,14 +32,8 @@ from .bottleneck import (
 )
 from .configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
 from .loading import check_same_architecture, check_whole_stack
-from .mixing import check_attention_mask, mix_latents, mix_tokens, prepare_cache
-from .positions import (
-    check_positions,
-    resolve_position_ids,
-    rotary_angles,
-    sequence_layout,
-    simplify_places,
-)
+from .mixing import causal_mask, lay_out_tokens, mix_latents, mix_tokens, prepare_cache
+from .positions import check_positions, resolve_position_ids, rotary_angles
 from .token_mixer import TokenMixer, as_mask
 
 
@@ -94,7 +88,7 @@ class GPTPreTrainedModel(PreTrainedModel):
         """
         self.config.auto_map = {
             **(getattr(self.config, "auto_map", None) or {}),
-            "AutoModel": f"modeling_gpt.{type(self).__name__.replace('ForCausalLM', 'Model')}",
+            "AutoModel": f"modeling_gpt.{type(self.base_model).__name__}",
         }
         return super().save_pretrained(*args, **kwargs)
 
@@ -219,9 +213,9 @@ class PerceiverGPTModel(PerceiverGPTPreTrainedModel):
             prepare_cache(config, past_key_values)
         past_length = 0 if past_key_values is None else past_key_values.get_seq_length()
         batch_size, length = inputs_embeds.shape[:2]
-        check_attention_mask(config, attention_mask, past_length + length)
-        attention_mask, places = simplify_places(attention_mask, position_ids)
-        tokens = sequence_layout(batch_size, length, past_length, attention_mask, places, inputs_embeds.device)
+        tokens, attention_mask, _ = lay_out_tokens(
+            config, inputs_embeds, attention_mask, position_ids, past_length
+        )
         position_ids = resolve_position_ids(position_ids, attention_mask, past_length, inputs_embeds)
         check_positions(position_ids, config.max_position_embeddings, self.training)
         inputs = self.embeddings(inputs_embeds, position_ids)
@@ -290,7 +284,7 @@ class PerceiverGPTModel(PerceiverGPTPreTrainedModel):
         columns = latents.columns
         stretch = tokens.rank // self.config.tokens_per_latent
         if self.up_block.reads_inputs:
-            raw_index = torch.where(tokens.valid, tokens.index, torch.iinfo(torch.int64).max)
+            raw_index = torch.where(tokens.valid, tokens.index, NEVER)
             columns = columns.followed_by(Columns(raw_index, tokens.example, stretch, torch.zeros_like(stretch)))
             if angles is not None:
                 pairs = zip(source_angles, angles, strict=True)
@@ -390,13 +384,7 @@ class VanillaGPTForCausalLM(_CausalLMHead, VanillaGPTPreTrainedModel, Generation
         config, inputs_embeds, attention_mask=None, past_key_values=None, position_ids=None, **kwargs
     ):
         """The mask that `generate` prepares for a cache of fixed size: one, as all such layers are of one kind."""
-        return create_causal_mask(
-            config=config,
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            past_key_values=past_key_values,
-            position_ids=position_ids,
-        )
+        return causal_mask(config, inputs_embeds, attention_mask, position_ids, past_key_values)
 
 
 class PerceiverGPTForCausalLM(_CausalLMHead, PerceiverGPTPreTrainedModel, GenerationMixin):

@@ -12,6 +12,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import AutoConfig
 
 import closedbook.modeling  # noqa: F401  (makes AutoConfig know the architectures)
+from closedbook.evaluation.results import PROTOCOLS
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
 from closedbook.scripts.card_text import cell, fenced, public, public_command
 
@@ -21,13 +22,6 @@ FAMILIES = {
     "perceiver_gpt": "a Perceiver GPT",
 }
 TITLES = {"pretrain": "Pretraining", "finetune": "Fine-tuning", "converted": "Conversion"}
-HISTORIES = {  # by protocol, or by stage where a stage has none
-    "two_stage": "pretrained on documents, then fine-tuned on questions",
-    "no_pretraining": "trained on questions alone, without pretraining",
-    "mixed": "trained on documents and questions in one run",
-    "pretrain": "pretrained on documents",
-    "converted": "converted from a checkpoint of another program",
-}
 SNIPPET = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -52,7 +46,8 @@ def build_card(folder: Path, run: dict, results: list[dict]) -> ModelCard:
     stages = [run]
     while stages[0].get("pretraining"):
         stages.insert(0, stages[0]["pretraining"])
-    protocol = run.get("protocol", run.get("stage"))  # a result calls every other model "two_stage"
+    protocol = run.get("protocol", run.get("stage"))
+    # a result may be older than the word for how this run was made
     results = [result | ({"protocol": protocol} if protocol else {}) for result in results]
     datasets = [stage["dataset"] for stage in stages if stage.get("dataset")]
     bases = [stage["base_model"] for stage in stages if "/" in (stage.get("base_model") or "")]
@@ -83,7 +78,7 @@ def build_card(folder: Path, run: dict, results: list[dict]) -> ModelCard:
         attention=getattr(config, "attention", "softmax").replace("_", " "),
         position=getattr(config, "position", "learned"),
         layout=getattr(config, "latent_layout", None),
-        history=HISTORIES.get(protocol, "trained"),
+        history=PROTOCOLS.get(protocol, "trained"),
         snippet=SNIPPET.format(
             name=json.dumps(name, ensure_ascii=False),  # such a string is one of Python, too
             prompt=json.dumps(prompt, ensure_ascii=False),

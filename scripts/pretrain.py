@@ -8,7 +8,7 @@ Every key of a recipe is also a flag, and flags win. The output folder is a Hugg
 
 import math
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
@@ -17,7 +17,7 @@ if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
 from closedbook.data.biographies import Population, biography_documents, biography_questions
 from closedbook.data.corpora import CORPORA
 from closedbook.data.mixture import Component
-from closedbook.modeling.configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
+from closedbook.modeling.configuration_gpt import PerceiverGPTConfig
 from closedbook.modeling.modeling_gpt import PerceiverGPTForCausalLM, VanillaGPTForCausalLM
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 from closedbook.scripts.arguments import (
@@ -37,6 +37,9 @@ ARGUMENTS = (
     CorpusArguments,
     ClosedbookTrainingArguments,
 )
+
+
+ARCHITECTURES = {"vanilla": VanillaGPTForCausalLM, "perceiver": PerceiverGPTForCausalLM}
 
 
 def main(argv: list[str]) -> dict:
@@ -140,29 +143,19 @@ def build_model(args: ModelArguments, regularisation: RegularisationArguments, v
     Raises:
         ValueError: for an unknown architecture; sizes that do not fit raise from the configuration.
     """
-    sizes = {
-        "vocab_size": vocab_size,
-        "hidden_size": args.hidden_size,
-        "num_hidden_layers": args.num_hidden_layers,
-        "num_attention_heads": args.num_attention_heads,
-        "max_position_embeddings": args.block_size,
-        "attention": args.attention,
-        "position": args.position,
-        "attention_block_size": args.attention_block_size,
-        "num_landmarks": args.num_landmarks,
-        "num_window_blocks": args.num_window_blocks,
-        "num_global_blocks": args.num_global_blocks,
-        "num_random_blocks": args.num_random_blocks,
-        "embedding_dropout": regularisation.dropout,
-        "hidden_dropout": regularisation.dropout,
-        "attention_dropout": regularisation.attention_dropout,
-    }
-    if args.architecture == "vanilla":
-        return VanillaGPTForCausalLM(VanillaGPTConfig(**sizes))
-    if args.architecture == "perceiver":
-        latents = {"num_latents": args.num_latents, "latent_layout": args.latent_layout}
-        return PerceiverGPTForCausalLM(PerceiverGPTConfig(**sizes, **latents))
-    raise ValueError(f"unknown architecture {args.architecture!r}; known: vanilla, perceiver")
+    if args.architecture not in ARCHITECTURES:
+        raise ValueError(f"unknown architecture {args.architecture!r}; known: {', '.join(ARCHITECTURES)}")
+    model_class = ARCHITECTURES[args.architecture]
+    known = {field.name for field in fields(model_class.config_class)}
+    config = model_class.config_class(
+        vocab_size=vocab_size,
+        max_position_embeddings=args.block_size,
+        embedding_dropout=regularisation.dropout,
+        hidden_dropout=regularisation.dropout,
+        attention_dropout=regularisation.attention_dropout,
+        **{name: value for name, value in asdict(args).items() if name in known},
+    )
+    return model_class(config)
 
 
 if __name__ == "__main__":
