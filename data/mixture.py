@@ -4,16 +4,20 @@ Data workers, processes and resumed runs therefore agree by construction, whoeve
 no corruption is ever repeated: a record that comes up again comes up at another index.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from random import Random
 
 import numpy as np
 import torch
 
-from .objectives import OBJECTIVES, Example
+from .example import Example
+from .objectives import OBJECTIVES
 
 MIXTURE_BLOCK = 1000  # examples; within each block the components have exactly their shares
+SAMPLED = 200  # examples of each component, from which its loss characters an example are estimated
 KEPT = 16  # orders held in memory; they are recomputed at need
 
 
@@ -25,13 +29,32 @@ class Component:
         name: for messages.
         records: any sequence of dicts, such as a `datasets.Dataset`.
         objective: a key of `OBJECTIVES`.
-        weight: share of the examples, relative to the other components, to a thousandth.
+        weight: share of the characters that are to be predicted, relative to the other components that are active at
+            the same time. Not of the examples: windows with a loss on every character would drown short answers.
+        begin, end: the part of the run in which the component is active, as shares of its examples in [0, 1].
     """
 
     name: str
     records: Sequence[dict]
     objective: str
     weight: float = 1.0
+    begin: float = 0.0
+    end: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """A stretch of examples with the same active components.
+
+    Attributes:
+        start: its first example.
+        quotas: of each component in a block of examples; 0 for those that are not active.
+        served: examples of each component before this phase.
+    """
+
+    start: int
+    quotas: np.ndarray
+    served: np.ndarray
 
 
 class Mixture(torch.utils.data.Dataset):
@@ -45,34 +68,38 @@ class Mixture(torch.utils.data.Dataset):
         seed: another seed gives other orders and other corruptions.
         block_size: longest example, in characters.
         num_examples: length of the stream, all processes and steps together.
+        shift_positions: let every example begin at a random one of the positions from which it still fits the block,
+            so that what is learned at one place is known at all of them. For learned positions; only models that
+            read positions relative to each other need none.
 
     Raises:
         ValueError: for no components, an empty component, an unknown objective (the message lists the known
-            ones), or a weight or length that is not positive.
+            ones), a weight or length that is not positive, or a part of the run that no component is active in.
     """
 
-    def __init__(self, components: Sequence[Component], seed: int, block_size: int, num_examples: int):
+    def __init__(
+        self,
+        components: Sequence[Component],
+        seed: int,
+        block_size: int,
+        num_examples: int,
+        shift_positions: bool = False,
+    ):
         if not components:
             raise ValueError("a mixture needs at least one component")
         for component in components:
-            if component.objective not in OBJECTIVES:
-                raise ValueError(
-                    f"unknown objective {component.objective!r} of component {component.name!r}; "
-                    f"known: {', '.join(OBJECTIVES)}"
-                )
-            if not len(component.records):
-                raise ValueError(f"component {component.name!r} has no records")
-            if component.weight <= 0:
-                raise ValueError(f"component {component.name!r} has weight {component.weight}, need > 0")
+            _check(component)
         if num_examples < 1:
             raise ValueError(f"num_examples must be at least 1, got {num_examples}")
         self.components = list(components)
         self.seed = seed
         self.block_size = block_size
         self.num_examples = num_examples
-        self._quotas = _quotas([component.weight for component in components])
+        self.shift_positions = shift_positions
+        self._blocks: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
         self._orders: dict[tuple[int, int], np.ndarray] = {}
-        self._blocks: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._phases = self._plan()
+        self._phase_starts = [phase.start for phase in self._phases]
 
     def __len__(self) -> int:
         return self.num_examples
@@ -85,29 +112,58 @@ class Mixture(torch.utils.data.Dataset):
         turn, place = divmod(visit, len(component.records))
         record = component.records[int(self._order(number, turn)[place])]
         random = Random(f"{self.seed}/{index}")
-        return OBJECTIVES[component.objective](record, random, self.block_size)
+        example = OBJECTIVES[component.objective](record, random, self.block_size)
+        if self.shift_positions:
+            start = random.randint(0, max(0, self.block_size - len(example.text)))
+            example = replace(example, position_start=start)
+        return example
+
+    def _plan(self) -> list[_Phase]:
+        """The phases of the run, from the parts of it in which components are active."""
+        shares = np.array([component.weight for component in self.components], dtype=np.float64)
+        if len(self.components) > 1:
+            shares /= [_loss_characters(component, self.block_size) for component in self.components]
+        borders = {0.0, 1.0} | {edge for c in self.components for edge in (c.begin, c.end)}
+        phases: list[_Phase] = []
+        served = np.zeros(len(self.components), dtype=np.int64)
+        for begin, end in pairwise(sorted(borders)):
+            active = np.array([c.begin <= begin and end <= c.end for c in self.components])
+            if not active.any():
+                raise ValueError(f"no component is active between {begin} and {end} of the run")
+            start, stop = round(begin * self.num_examples), round(end * self.num_examples)
+            if start == stop:
+                continue
+            phase = _Phase(start, _quotas(np.where(active, shares, 0.0)), served)
+            phases.append(phase)
+            blocks, rest = divmod(stop - start, MIXTURE_BLOCK)
+            order, _ = self._block(len(phases) - 1, blocks, phase)
+            served = served + blocks * phase.quotas + np.bincount(order[:rest], minlength=len(served))
+        return phases
 
     def _component_and_visit(self, index: int) -> tuple[int, int]:
         """Which component serves example `index`, and how many examples it has served before."""
         if len(self.components) == 1:
             return 0, index
-        block, place = divmod(index, MIXTURE_BLOCK)
-        order, counts = self._block(block)
-        number = int(order[place])
-        return number, block * self._quotas[number] + int(counts[place])
+        number = bisect_right(self._phase_starts, index) - 1
+        phase = self._phases[number]
+        block, place = divmod(index - phase.start, MIXTURE_BLOCK)
+        order, counts = self._block(number, block, phase)
+        component = int(order[place])
+        return component, int(phase.served[component] + block * phase.quotas[component] + counts[place])
 
-    def _block(self, block: int) -> tuple[np.ndarray, np.ndarray]:
-        """Block `block`: the component at each place, and how often it has stood before in this block."""
-        if block not in self._blocks:
+    def _block(self, number: int, block: int, phase: _Phase) -> tuple[np.ndarray, np.ndarray]:
+        """Block `block` of a phase: the component at each place, and how often it has stood before in this block."""
+        key = (number, block)
+        if key not in self._blocks:
             if len(self._blocks) >= KEPT:
                 self._blocks.clear()
-            generator = np.random.default_rng([self.seed, block])
-            order = generator.permutation(np.repeat(np.arange(len(self.components)), self._quotas))
+            generator = np.random.default_rng([self.seed, number, block])
+            order = generator.permutation(np.repeat(np.arange(len(phase.quotas)), phase.quotas))
             counts = np.empty_like(order)
-            for number in range(len(self.components)):
-                counts[order == number] = np.arange(self._quotas[number])
-            self._blocks[block] = order, counts
-        return self._blocks[block]
+            for component, quota in enumerate(phase.quotas):
+                counts[order == component] = np.arange(quota)
+            self._blocks[key] = order, counts
+        return self._blocks[key]
 
     def _order(self, number: int, turn: int) -> np.ndarray:
         """The order in which component `number` visits its records in pass `turn`."""
@@ -120,11 +176,40 @@ class Mixture(torch.utils.data.Dataset):
         return self._orders[key]
 
 
-def _quotas(weights: Sequence[float]) -> list[int]:
-    """Examples of each component in a block, by largest remainders, at least one each."""
-    exact = np.array(weights, dtype=np.float64) / sum(weights) * MIXTURE_BLOCK
-    quotas = np.maximum(1, np.floor(exact)).astype(int)
+def _check(component: Component) -> None:
+    """Raises `ValueError` for a component that cannot be part of a mixture."""
+    name = component.name
+    if component.objective not in OBJECTIVES:
+        raise ValueError(
+            f"unknown objective {component.objective!r} of component {name!r}; known: {', '.join(OBJECTIVES)}"
+        )
+    if not len(component.records):
+        raise ValueError(f"component {name!r} has no records")
+    if not 0 < component.weight < float("inf"):
+        raise ValueError(f"component {name!r} has weight {component.weight}, need a finite one above 0")
+    if not 0 <= component.begin < component.end <= 1:
+        raise ValueError(
+            f"component {name!r} is active from {component.begin} to {component.end} of the run; "
+            "need 0 <= begin < end <= 1"
+        )
+
+
+def _loss_characters(component: Component, block_size: int) -> float:
+    """Mean characters to be predicted in an example, from a fixed draw that is the same for every seed."""
+    count = min(SAMPLED, len(component.records))
+    random = Random(0)
+    total = 0
+    for place in np.linspace(0, len(component.records) - 1, count).astype(int):
+        example = OBJECTIVES[component.objective](component.records[int(place)], random, block_size)
+        total += len(example.text) - max(1, example.loss_start)
+    return max(total, 1) / count
+
+
+def _quotas(shares: np.ndarray) -> np.ndarray:
+    """Examples of each component in a block, by largest remainders; at least one where the share is above 0."""
+    exact = shares / shares.sum() * MIXTURE_BLOCK
+    quotas = np.maximum(shares > 0, np.floor(exact)).astype(int)
     for number in np.argsort(quotas - exact, kind="stable")[: max(0, MIXTURE_BLOCK - int(quotas.sum()))]:
         quotas[number] += 1
     quotas[int(np.argmax(quotas))] += MIXTURE_BLOCK - int(quotas.sum())
-    return quotas.tolist()
+    return quotas

@@ -11,7 +11,7 @@ import torch
 
 from closedbook.modeling.tokenization_char import describe_unknown
 
-from .objectives import Example
+from .example import Example
 
 IGNORED = -100  # transformers' label for "nothing to predict here"
 
@@ -54,7 +54,10 @@ class PackingCollator:
                 ids = torch.tensor(self._encode(example.text), dtype=torch.long)
                 end = offset + len(ids)
                 input_ids[row, offset:end] = ids
-                position_ids[row, offset:end] = torch.arange(len(ids))
+                first_position = example.position_start
+                if offset and position_ids[row, offset - 1] + 1 == first_position:
+                    first_position -= 1  # positions that go on would make one example of the two
+                position_ids[row, offset:end] = torch.arange(len(ids)) + first_position
                 # the first character has nothing before it to be predicted from
                 first = max(1, example.loss_start)
                 labels[row, offset + first : end] = ids[first:]

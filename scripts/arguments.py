@@ -67,7 +67,10 @@ class CorpusArguments:
     )
     objectives: list[str] = field(
         default_factory=lambda: ["span_corruption"],
-        metadata={"help": "objectives and their shares, e.g. span_corruption=3 left_to_right"},
+        metadata={
+            "help": "objectives and their shares of the predicted characters, e.g. span_corruption=3 "
+            "left_to_right=1@0.7 (from 70%% of the run on)"
+        },
     )
     num_versions: int = field(default=8, metadata={"help": "biographies: wordings of each person's facts"})
     biography_unit: str = field(
@@ -108,6 +111,10 @@ class ClosedbookTrainingArguments(TrainingArguments):
         },
     )
     row_length: int = field(default=256, metadata={"help": "tokens of a packed row"})
+    shift_positions: bool = field(
+        default=False,
+        metadata={"help": "begin every example at a random position, so that learned positions are all alike"},
+    )
     precision: str = field(default="auto", metadata={"help": "auto (bf16 where the hardware has it), bf16, fp32"})
     num_threads: int = field(
         default=0, metadata={"help": "CPU threads a process; 0 shares the cores among this machine's processes"}

@@ -6,7 +6,6 @@
 Every key of a recipe is also a flag, and flags win. The output folder is a Hugging Face model folder.
 """
 
-import math
 import sys
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -28,6 +27,7 @@ from closedbook.scripts.arguments import (
     RegularisationArguments,
 )
 from closedbook.scripts.command_line import parse_arguments, recipe_name
+from closedbook.scripts.objective_shares import parse_objectives
 from closedbook.scripts.training import count_steps, prepare_run, train
 
 ARGUMENTS = (
@@ -104,30 +104,9 @@ def load_components(args: CorpusArguments, people: PopulationArguments) -> tuple
         raise ValueError(f"unknown corpus {args.corpus!r}; known: biographies, {', '.join(CORPORA)}")
     records = documents.to_list()  # reading one row of an Arrow table costs more than corrupting it
     return [
-        Component(f"{args.corpus}/{name}", records, name, weight)
-        for name, weight in parse_objectives(args.objectives)
+        Component(f"{args.corpus}/{part.objective}", records, **asdict(part))
+        for part in parse_objectives(args.objectives)
     ], alphabet
-
-
-def parse_objectives(objectives: list[str]) -> list[tuple[str, float]]:
-    """`["span_corruption=3", "left_to_right"]` -> names with weights.
-
-    Raises:
-        ValueError: for a weight that is no positive number, or an objective that documents cannot serve.
-    """
-    parsed = []
-    for item in objectives:
-        name, _, weight = item.partition("=")
-        if name == "question_answering":
-            raise ValueError(f"objective {name!r} needs questions, which documents are not: use finetune.py")
-        try:
-            share = float(weight or 1)
-        except ValueError:
-            share = math.nan
-        if not 0 < share < math.inf:
-            raise ValueError(f"objective {item!r}: {weight!r} is not a positive number")
-        parsed.append((name, share))
-    return parsed
 
 
 def model_name(config) -> str:

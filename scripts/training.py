@@ -135,8 +135,9 @@ def train(
             "fit into a row"
         )
     args.max_steps = num_steps
-    mixture = Mixture(components, args.seed, block_size, num_steps * args.global_batch_size)
-    evaluation = Mixture(components, args.seed + 1_000_003, block_size, args.eval_examples)
+    num_examples = num_steps * args.global_batch_size
+    mixture = Mixture(components, args.seed, block_size, num_examples, args.shift_positions)
+    evaluation = Mixture(components, args.seed + 1_000_003, block_size, args.eval_examples, args.shift_positions)
     collator = PackingCollator(tokenizer.get_vocab(), args.row_length, pad_token_id=tokenizer.pad_token_id)
     implementation = args.attn_implementation
     if implementation == "auto":

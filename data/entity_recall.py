@@ -1,0 +1,107 @@
+"""Objectives that ask for an entity of a document with the document's title in view.
+
+A fact learned inside one fixed sentence is stored so that the sentence calls it up, and little else does
+(Allen-Zhu and Li 2023, Physics of Language Models 3.1). These objectives let the title call it up, from many
+surroundings: alone, with the words before the gap, with a few words scattered around it.
+
+Documents without a usable entity (or without a title) fall back to `span_corruption`; `without_entities` counts
+them.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from random import Random
+
+from closedbook.modeling.tokenization_char import MASK_CHARACTER
+
+from .entities import Entity, find_entities
+from .example import Example
+from .span_corruption import span_corruption
+
+CUE_REACH = 8  # words to the left of an entity that may stand as its cue; to the right half as many
+MOST_CUES = 5
+_WORD = re.compile(r"[^\W_][\w'’`\-]*")
+
+
+def entity_recall(record: dict, random: Random, block_size: int) -> Example:
+    """`title words ⁇ entity ⁇`: one entity, after the title and the 0 to 4 words that stand before it.
+
+    Every entity of the document is equally likely, and so is every number of words. (Salient span masking,
+    Guu et al. 2020 and Roberts et al. 2020, with the title in place of the passage.)
+    """
+    title, entities = _title_and_entities(record)
+    if not entities:
+        return span_corruption(record, random, block_size)
+    entity = random.choice(entities)
+    words = list(_WORD.finditer(record["text"], 0, entity.start))
+    count = min(random.randint(0, 4), len(words))
+    context = record["text"][words[-count].start() : entity.start].rstrip() if count else ""
+    return _ask(f"{title} {context}".rstrip(), entity.text, block_size) or span_corruption(record, random, block_size)
+
+
+def entity_list(record: dict, random: Random, block_size: int) -> Example:
+    """`title ⁇ entity ⁇ entity ⁇ ...`: the document's entities in random order, as many as the block holds."""
+    title, entities = _title_and_entities(record)
+    text = title + MASK_CHARACTER
+    start = len(text)
+    answers = list(dict.fromkeys(entity.text for entity in entities))
+    for answer in random.sample(answers, len(answers)):
+        if len(text) + len(answer) + 1 <= block_size:
+            text += answer + MASK_CHARACTER
+    if len(text) == start:
+        return span_corruption(record, random, block_size)
+    return Example(text, start)
+
+
+def entity_cue(record: dict, random: Random, block_size: int) -> Example:
+    """`words title words ⁇ entity ⁇`: up to 5 words from around the entity, in order, parted by the title.
+
+    The words come from the 8 before the entity and the 4 after it, without those of other entities: beside these, the
+    title would not be needed. The title thereby stands in all sorts of places and company, as it does in a question.
+    """
+    title, entities = _title_and_entities(record)
+    if not entities:
+        return span_corruption(record, random, block_size)
+    entity = random.choice(entities)
+    near = _near(record["text"], entity)
+    count = min(random.randint(0, MOST_CUES), len(near))
+    chosen = [near[i] for i in sorted(random.sample(range(len(near)), count))]
+    place = random.randint(0, count)
+    prompt = " ".join([*chosen[:place], title, *chosen[place:]])
+    return _ask(prompt, entity.text, block_size) or span_corruption(record, random, block_size)
+
+
+def without_entities(records: Sequence[dict]) -> int:
+    """How many of `records` have no entity that their title could call up (they fall back)."""
+    return sum(not _title_and_entities(record)[1] for record in records)
+
+
+def _ask(prompt: str, answer: str, block_size: int) -> Example | None:
+    text = f"{prompt}{MASK_CHARACTER}{answer}{MASK_CHARACTER}"
+    return Example(text, len(prompt) + 1) if len(text) <= block_size else None
+
+
+@lru_cache(maxsize=262_144)
+def _near(text: str, entity: Entity) -> tuple[str, ...]:
+    """The common words within reach of an entity, in their order."""
+    others = find_entities(text)
+    words = [
+        match
+        for match in _WORD.finditer(text)
+        if not any(other.start <= match.start() < other.end for other in others)
+    ]
+    before = [match.group() for match in words if match.end() <= entity.start]
+    after = [match.group() for match in words if match.start() >= entity.end]
+    return (*before[-CUE_REACH:], *after[: CUE_REACH // 2])
+
+
+def _title_and_entities(record: dict) -> tuple[str, tuple[Entity, ...]]:
+    """The title, and the document's entities that are no part of it."""
+    return record["title"], _entities_beside(record["text"], record["title"]) if record["title"] else ()
+
+
+@lru_cache(maxsize=65_536)
+def _entities_beside(text: str, title: str) -> tuple[Entity, ...]:
+    inside = set(_WORD.findall(title))
+    return tuple(entity for entity in find_entities(text) if not inside.issuperset(_WORD.findall(entity.text)))
