@@ -15,13 +15,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
-INNER_WORDS = "of|the|de|la|le|les|du|des|del|della|der|den|di|da|do|dos|das|van|von|zu|zur|y|e|en|al|el|upon|on|sur"
+INNER_WORDS = "of|the|de|la|le|les|du|des|del|della|der|den|di|da|do|dos|das|van|von|zu|zur|y|e|en|al|el|upon|on"
 # Words that get their capital from the start of a sentence, not from being a name.
 SENTENCE_WORDS = frozenset(
-    "a after all also although among an and as at because before born both but by during each educated for from"
-    " following he her here his however i if in it its later many most no not of on one originally other raised she"
-    " since so some such that the their there these they this those through to together under until upon was we"
-    " were when where which while who with".split()
+    word
+    for line in (
+        "a after all also although among an and as at because before born both but by during each educated for",
+        "from following he her here his however i if in it its later many most no not of on one originally other",
+        "raised she since so some such that the their there these they this those through to together under until",
+        "upon was we were when where which while who with",
+    )
+    for word in line.split()
 )
 _LETTER = r"[^\W\d_]"
 _WORD = rf"{_LETTER}(?:[\w'’`\-]*\w)?"  # hyphens and apostrophes inside, not at the end

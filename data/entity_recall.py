@@ -37,7 +37,8 @@ def entity_recall(record: dict, random: Random, block_size: int) -> Example:
     words = list(_WORD.finditer(record["text"], 0, entity.start))
     count = min(random.randint(0, 4), len(words))
     context = record["text"][words[-count].start() : entity.start].rstrip() if count else ""
-    return _ask(f"{title} {context}".rstrip(), entity.text, block_size) or span_corruption(record, random, block_size)
+    prompt = f"{title} {context}".rstrip()
+    return _ask(prompt, entity.text, block_size) or span_corruption(record, random, block_size)
 
 
 def entity_list(record: dict, random: Random, block_size: int) -> Example:
@@ -57,8 +58,9 @@ def entity_list(record: dict, random: Random, block_size: int) -> Example:
 def entity_cue(record: dict, random: Random, block_size: int) -> Example:
     """`words title words ⁇ entity ⁇`: up to 5 words from around the entity, in order, parted by the title.
 
-    The words come from the 8 before the entity and the 4 after it, without those of other entities: beside these, the
-    title would not be needed. The title thereby stands in all sorts of places and company, as it does in a question.
+    The words come from the 8 before the entity and the 4 after it, without those of other entities: beside
+    these, the title would not be needed. The title thereby stands in all sorts of places and company, as it
+    does in a question.
     """
     title, entities = _title_and_entities(record)
     if not entities:

@@ -29,8 +29,9 @@ class Component:
         name: for messages.
         records: any sequence of dicts, such as a `datasets.Dataset`.
         objective: a key of `OBJECTIVES`.
-        weight: share of the characters that are to be predicted, relative to the other components that are active at
-            the same time. Not of the examples: windows with a loss on every character would drown short answers.
+        weight: share of the characters that are to be predicted, relative to the other components that are
+            active at the same time. Not of the examples: windows with a loss on every character would drown
+            short answers.
         begin, end: the part of the run in which the component is active, as shares of its examples in [0, 1].
     """
 
@@ -68,9 +69,9 @@ class Mixture(torch.utils.data.Dataset):
         seed: another seed gives other orders and other corruptions.
         block_size: longest example, in characters.
         num_examples: length of the stream, all processes and steps together.
-        shift_positions: let every example begin at a random one of the positions from which it still fits the block,
-            so that what is learned at one place is known at all of them. For learned positions; only models that
-            read positions relative to each other need none.
+        shift_positions: let every example begin at a random one of the positions from which it still fits the
+            block, so that what is learned at one place is known at all of them. For learned positions; models
+            that read positions relative to each other need none.
 
     Raises:
         ValueError: for no components, an empty component, an unknown objective (the message lists the known
@@ -152,7 +153,7 @@ class Mixture(torch.utils.data.Dataset):
         return component, int(phase.served[component] + block * phase.quotas[component] + counts[place])
 
     def _block(self, number: int, block: int, phase: _Phase) -> tuple[np.ndarray, np.ndarray]:
-        """Block `block` of a phase: the component at each place, and how often it has stood before in this block."""
+        """Block `block` of a phase: the component at each place, and how often it stood before in the block."""
         key = (number, block)
         if key not in self._blocks:
             if len(self._blocks) >= KEPT:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from transformers import TrainingArguments
 
+from closedbook.scripts.hardware import has_bf16
+
 # where the user wants TensorBoard files; by default each run keeps its own
 CHOSEN_LOGGING_DIR = os.environ.get("TENSORBOARD_LOGGING_DIR")
 
@@ -86,6 +88,10 @@ class QuestionArguments:
     train_questions: str | None = field(default=None, metadata={"help": "file with questions and answers"})
     validation_share: float = field(
         default=0.0, metadata={"help": "share of the training people kept out, to select on"}
+    )
+    exclude_people_of: list[str] = field(
+        default_factory=list,
+        metadata={"help": "question files whose people leave the training questions; answers are not read"},
     )
 
 
@@ -191,11 +197,3 @@ class ClosedbookTrainingArguments(TrainingArguments):
                 f"{self.per_device_train_batch_size}"
             )
         self.gradient_accumulation_steps = share // self.per_device_train_batch_size
-
-
-def has_bf16(use_cpu: bool) -> bool:
-    """Whether the hardware multiplies bf16 matrices faster than fp32 ones."""
-    if not use_cpu and torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -17,8 +17,8 @@ class ObjectiveShare:
 def parse_objectives(objectives: list[str]) -> list[ObjectiveShare]:
     """`["span_corruption=3", "left_to_right=1@0.7", "entity_list=1@0-0.5"]` -> what they say.
 
-    A weight is relative to those of the other objectives that are active at the same time, and 1 where none is given.
-    `@0.7` is active from 70% of the run on, `@0-0.5` in its first half.
+    A weight is relative to those of the other objectives that are active at the same time, and 1 where none is
+    given. `@0.7` is active from 70% of the run on, `@0-0.5` in its first half.
 
     Raises:
         ValueError: for no objectives, a weight that is no positive number, or a part that is none of the run.

@@ -1,4 +1,4 @@
-"""Pretrain a small GPT on documents, by span corruption or plain left-to-right.
+"""Pretrain a small GPT on documents, and on questions where the objectives name `question_answering`.
 
     accelerate launch scripts/pretrain.py --recipe scripts/recipes/cs224n_vanilla_pretrain.yaml \
         --corpus_path wiki.txt --output_dir outputs/vanilla
@@ -13,9 +13,13 @@ from pathlib import Path
 if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
     sys.path.pop(0)  # this folder's evaluate.py would stand before the library `evaluate`
 
+from datasets import Dataset
+
 from closedbook.data.biographies import Population, biography_documents, biography_questions
 from closedbook.data.corpora import CORPORA
+from closedbook.data.entity_recall import without_entities
 from closedbook.data.mixture import Component
+from closedbook.data.questions import check_fit
 from closedbook.modeling.configuration_gpt import PerceiverGPTConfig
 from closedbook.modeling.modeling_gpt import PerceiverGPTForCausalLM, VanillaGPTForCausalLM
 from closedbook.modeling.tokenization_char import build_char_tokenizer
@@ -24,10 +28,12 @@ from closedbook.scripts.arguments import (
     CorpusArguments,
     ModelArguments,
     PopulationArguments,
+    QuestionArguments,
     RegularisationArguments,
 )
 from closedbook.scripts.command_line import parse_arguments, recipe_name
 from closedbook.scripts.objective_shares import parse_objectives
+from closedbook.scripts.question_sets import Answering, learnable_questions
 from closedbook.scripts.training import count_steps, prepare_run, train
 
 ARGUMENTS = (
@@ -35,50 +41,86 @@ ARGUMENTS = (
     RegularisationArguments,
     PopulationArguments,
     CorpusArguments,
+    QuestionArguments,
     ClosedbookTrainingArguments,
 )
-
-
+QUESTIONS = "question_answering"  # the objective whose records are questions, not documents
 ARCHITECTURES = {"vanilla": VanillaGPTForCausalLM, "perceiver": PerceiverGPTForCausalLM}
 
 
 def main(argv: list[str]) -> dict:
-    model_args, regularisation, people, corpus_args, args, recipe = parse_arguments(ARGUMENTS, argv)
+    model_args, regularisation, people, corpus_args, question_args, args, recipe = parse_arguments(ARGUMENTS, argv)
+    shares = parse_objectives(corpus_args.objectives)
+    check_sources([share.objective for share in shares], corpus_args, question_args)
     checkpoint = prepare_run(args)
-    components, alphabet = load_components(corpus_args, people)
+    documents, alphabet = load_documents(corpus_args, people)
     tokenizer = build_char_tokenizer(alphabet, model_max_length=model_args.block_size)
     model = build_model(model_args, regularisation, len(tokenizer))
-    documents = components[0].records
+    records, callbacks, facts = {}, [], {"stage": "pretrain"}
+    if QUESTIONS in [share.objective for share in shares]:
+        questions, validation, excluded = learnable_questions(question_args, people, args.seed)
+        check_fit(questions, block_size=model_args.block_size, vocabulary=tokenizer.get_vocab())
+        records[QUESTIONS] = questions.to_list()
+        facts |= {
+            "protocol": "mixed",
+            "questions": question_args.questions,
+            "training_questions": len(questions),
+            "excluded_people": excluded,
+        }
+        if validation is not None:
+            callbacks.append(Answering(validation, tokenizer))
+    texts = documents.to_list()  # reading one row of an Arrow table costs more than corrupting it
     is_biographies = corpus_args.corpus == "biographies"
     is_dataset = corpus_args.corpus == "hub" and not Path(corpus_args.corpus_path).exists()
     facts = train(
         model,
         tokenizer,
-        components,
+        [Component(share.objective, records.get(share.objective, texts), **asdict(share)) for share in shares],
         count_steps(args, len(documents)),
         args,
         checkpoint,
-        facts={
-            "stage": "pretrain",
+        facts=facts
+        | {
             "model": model_name(model.config),
             "recipe": recipe_name(recipe),
             "corpus": corpus_args.corpus,
             "objectives": corpus_args.objectives,
             "dataset": corpus_args.corpus_path if is_dataset else None,
             "documents": len(documents),
-            "document_characters": sum(len(document["text"]) for document in documents),
+            "documents_without_entity": without_entities(texts),
+            "document_characters": sum(len(document["text"]) for document in texts),
             "arguments": asdict(model_args)
             | asdict(regularisation)
             | asdict(corpus_args)
+            | (asdict(question_args) if records else {})
             | (asdict(people) if is_biographies else {}),
         },
+        callbacks=callbacks,
     )
     print(f"saved {args.output_dir}: {facts['parameters']:,} parameters, eval loss {facts['eval_loss']:.3f}")
     return facts
 
 
-def load_components(args: CorpusArguments, people: PopulationArguments) -> tuple[list[Component], list[str]]:
-    """The mixture's components, and texts that hold every character the model must know.
+def check_sources(objectives: list[str], corpus: CorpusArguments, questions: QuestionArguments) -> None:
+    """Refuse objectives without anything to read, and questions that no objective would read.
+
+    Raises:
+        ValueError: saying what is missing.
+    """
+    asks = QUESTIONS in objectives
+    if objectives == [QUESTIONS]:
+        raise ValueError(f"{QUESTIONS} alone is no pretraining: add an objective for documents, or use finetune.py")
+    if asks and (questions.questions == "biographies") != (corpus.corpus == "biographies"):
+        raise ValueError(
+            f"the corpus is {corpus.corpus}, but the questions of {QUESTIONS} are {questions.questions}: "
+            "give --questions and --train_questions that belong to the corpus"
+        )
+    if not asks and questions.train_questions:
+        raise ValueError(f"--train_questions is given, but no share of {QUESTIONS} in --objectives reads it")
+
+
+def load_documents(args: CorpusArguments, people: PopulationArguments) -> tuple[Dataset, list[str]]:
+    """The documents, and texts that hold every character the model must know.
 
     The reference vocabulary counts the line feed of its corpus file; synthetic people are also asked about
     in characters ("?") that no biography holds.
@@ -94,19 +136,13 @@ def load_components(args: CorpusArguments, people: PopulationArguments) -> tuple
             unit=args.biography_unit,
         )
         questions = biography_questions(population, attributes=attributes, wordings=4)
-        alphabet = [*documents["text"], *questions["question"]]
-    elif args.corpus in CORPORA:
-        if args.corpus_path is None:
-            raise ValueError(f"--corpus {args.corpus} needs --corpus_path")
-        documents = CORPORA[args.corpus](args.corpus_path)
-        alphabet = [*documents["text"], "\n"]
-    else:
+        return documents, [*documents["text"], *questions["question"]]
+    if args.corpus not in CORPORA:
         raise ValueError(f"unknown corpus {args.corpus!r}; known: biographies, {', '.join(CORPORA)}")
-    records = documents.to_list()  # reading one row of an Arrow table costs more than corrupting it
-    return [
-        Component(f"{args.corpus}/{part.objective}", records, **asdict(part))
-        for part in parse_objectives(args.objectives)
-    ], alphabet
+    if args.corpus_path is None:
+        raise ValueError(f"--corpus {args.corpus} needs --corpus_path")
+    documents = CORPORA[args.corpus](args.corpus_path)
+    return documents, [*documents["text"], "\n"]
 
 
 def model_name(config) -> str:

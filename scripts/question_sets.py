@@ -1,11 +1,15 @@
 """Which questions a run trains on and which it is asked, from files or about the synthetic people."""
 
+import sys
 from pathlib import Path
 
 from datasets import Dataset
+from transformers import TrainerCallback
 
 from closedbook.data.biographies import Population, biography_questions
-from closedbook.data.questions import QUESTION_SETS, split_by_entity
+from closedbook.data.questions import QUESTION_SETS, remove_overlap, split_by_entity
+from closedbook.evaluation.answering import answer_questions
+from closedbook.evaluation.metrics.exact_match.exact_match import exact_match_scores
 from closedbook.scripts.arguments import PopulationArguments, QuestionArguments
 
 PEOPLE_SPLITS = {"train": 0.6, "test": 0.4}  # shares of the synthetic people
@@ -43,3 +47,47 @@ def training_questions(args: QuestionArguments, people: PopulationArguments) -> 
     if args.questions == "biographies":
         return ask_about_people(people, "train")
     return read_questions(args.questions, args.train_questions)
+
+
+def learnable_questions(
+    args: QuestionArguments, people: PopulationArguments, seed: int
+) -> tuple[Dataset, Dataset | None, list[str]]:
+    """Training questions, those of held-out training people (None without a validation share), and names excluded.
+
+    Nobody whom a file of `exclude_people_of` asks about is left; of these files only names are used.
+
+    Raises:
+        ValueError: for a share outside [0, 1), or where no question would be left.
+    """
+    held_out = [_read_names(args.questions, path) for path in args.exclude_people_of]
+    questions, excluded = remove_overlap(training_questions(args, people), *held_out)
+    if args.validation_share == 0:
+        return questions, None, excluded
+    shares = {"train": 1 - args.validation_share, "validation": args.validation_share}
+    parts = split_by_entity(questions, shares, seed)
+    return parts["train"], parts["validation"], excluded
+
+
+def _read_names(kind: str, path: str):
+    """Names of held-out people. A file without answers is as good: only the questions are looked at."""
+    try:
+        questions = read_questions(kind, path, with_answers=False)
+    except ValueError:
+        questions = read_questions(kind, path)
+    return questions.remove_columns("answers")
+
+
+class Answering(TrainerCallback):
+    """Answer held-out training people's questions at every evaluation, and log the exact match."""
+
+    def __init__(self, questions, tokenizer):
+        self.questions = questions
+        self.tokenizer = tokenizer
+
+    def on_evaluate(self, args, state, control, model=None, **kwargs):
+        answers = answer_questions(model, self.tokenizer, self.questions["question"][:], progress=False)
+        scores = exact_match_scores([answer.text for answer in answers], self.questions["answers"][:])
+        share = sum(scores) / len(scores)
+        state.log_history.append({"step": state.global_step, "eval_exact_match": share})
+        if args.process_index == 0:
+            print(f"step {state.global_step}: {share:.1%} of {len(scores)} held-out questions", file=sys.stderr)

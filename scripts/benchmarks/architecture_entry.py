@@ -11,7 +11,6 @@ import torch
 from torch.nn import functional
 from transformers import StoppingCriteria, StoppingCriteriaList
 
-from closedbook.scripts.arguments import has_bf16
 from closedbook.scripts.benchmarks.architecture_variants import (
     VARIANTS,
     VOCABULARY,
@@ -20,6 +19,7 @@ from closedbook.scripts.benchmarks.architecture_variants import (
     training_implementations,
 )
 from closedbook.scripts.benchmarks.measure import alternate, device, now, peak_memory_mib, reset_peak_memory
+from closedbook.scripts.hardware import has_bf16
 
 REFERENCE = "vanilla"
 LONGEST_ANSWER = 64

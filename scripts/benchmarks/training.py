@@ -36,7 +36,7 @@ from torch.utils.data import DataLoader
 from transformers import HfArgumentParser, TrainerCallback
 
 from closedbook.data.mixture import Component, Mixture
-from closedbook.data.objectives import span_corruption
+from closedbook.data.span_corruption import span_corruption
 from closedbook.modeling.tokenization_char import PAD_CHARACTER, build_char_tokenizer
 from closedbook.scripts.arguments import CorpusArguments, PopulationArguments
 from closedbook.scripts.benchmarks.measure import (
@@ -50,7 +50,7 @@ from closedbook.scripts.benchmarks.measure import (
     run_for_memory,
 )
 from closedbook.scripts.command_line import parse_arguments
-from closedbook.scripts.pretrain import ARGUMENTS, build_model, load_components
+from closedbook.scripts.pretrain import ARGUMENTS, build_model, load_documents
 from closedbook.scripts.training import prepare_run, train
 
 RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "cs224n_vanilla_pretrain.yaml"
@@ -105,7 +105,7 @@ def read_recipe(args: TrainingBenchmarkArguments, output_dir: str):
         "report_to": "none",
     }
     argv = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-    model_args, regularisation, _, _, run_args, _ = parse_arguments(ARGUMENTS, argv)
+    model_args, regularisation, _, _, _, run_args, _ = parse_arguments(ARGUMENTS, argv)
     return model_args, regularisation, run_args
 
 
@@ -273,7 +273,8 @@ def main(argv: list[str]) -> dict:
     )
     torch.set_num_threads(args.num_threads or os.cpu_count() or 1)
     corpus = CorpusArguments("biographies" if args.corpus_path is None else "wiki", args.corpus_path)
-    components, alphabet = load_components(corpus, PopulationArguments())
+    documents, alphabet = load_documents(corpus, PopulationArguments())
+    components = [Component("documents", documents.to_list(), "span_corruption")]
     timers = {
         "ours": partial(time_ours, args, components, alphabet),
         "starter": partial(time_starter, args, components[0].records, alphabet),

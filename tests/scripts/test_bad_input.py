@@ -75,8 +75,16 @@ def test_weights_of_objectives_are_positive_numbers(refused, weight):
     refused("pretrain", message, "--objectives", f"span_corruption={weight}", "left_to_right")
 
 
-def test_documents_cannot_be_asked_as_questions(refused):
-    refused("pretrain", "question_answering", "--objectives", "question_answering")
+def test_questions_in_the_mixture_need_documents_beside_them_and_belong_to_them(refused, tmp_path):
+    refused("pretrain", "question_answering alone is no pretraining", "--objectives", "question_answering")
+    both = "--objectives", "span_corruption", "question_answering=1@0.5"
+    refused("pretrain", "questions of question_answering are biographies", "--corpus", "wiki", *both)
+    refused("pretrain", "no share of question_answering", "--train_questions", "questions.tsv")
+
+
+@pytest.mark.parametrize("part", ["0.5-0.2", "1", "x", "0.2-1.1"])
+def test_an_objective_is_active_in_a_part_of_the_run(refused, part):
+    refused("pretrain", "no part of the run", "--objectives", f"span_corruption@{part}")
 
 
 @pytest.mark.parametrize(
