@@ -10,27 +10,29 @@ them.
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from random import Random
 
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
 
-from .entities import Entity, find_entities
+from .entities import Entity, Kind, find_entities
 from .example import Example
-from .span_corruption import span_corruption
+from .span_corruption import reassemble_span_corruption, span_corruption
 
+Kinds = tuple[Kind, ...]
+ALL: Kinds = ("name", "place", "date", "number")
 CUE_REACH = 8  # words to the left of an entity that may stand as its cue; to the right half as many
 MOST_CUES = 5
 _WORD = re.compile(r"[^\W_][\w'’`\-]*")
 
 
-def entity_recall(record: dict, random: Random, block_size: int) -> Example:
+def entity_recall(record: dict, random: Random, block_size: int, kinds: Kinds = ALL) -> Example:
     """`title words ⁇ entity ⁇`: one entity, after the title and the 0 to 4 words that stand before it.
 
     Every entity of the document is equally likely, and so is every number of words. (Salient span masking,
     Guu et al. 2020 and Roberts et al. 2020, with the title in place of the passage.)
     """
-    title, entities = _title_and_entities(record)
+    title, entities = _title_and_entities(record, kinds)
     if not entities:
         return span_corruption(record, random, block_size)
     entity = random.choice(entities)
@@ -41,9 +43,9 @@ def entity_recall(record: dict, random: Random, block_size: int) -> Example:
     return _ask(prompt, entity.text, block_size) or span_corruption(record, random, block_size)
 
 
-def entity_list(record: dict, random: Random, block_size: int) -> Example:
+def entity_list(record: dict, random: Random, block_size: int, kinds: Kinds = ALL) -> Example:
     """`title ⁇ entity ⁇ entity ⁇ ...`: the document's entities in random order, as many as the block holds."""
-    title, entities = _title_and_entities(record)
+    title, entities = _title_and_entities(record, kinds)
     text = title + MASK_CHARACTER
     start = len(text)
     answers = list(dict.fromkeys(entity.text for entity in entities))
@@ -55,14 +57,14 @@ def entity_list(record: dict, random: Random, block_size: int) -> Example:
     return Example(text, start)
 
 
-def entity_cue(record: dict, random: Random, block_size: int) -> Example:
+def entity_cue(record: dict, random: Random, block_size: int, kinds: Kinds = ALL) -> Example:
     """`words title words ⁇ entity ⁇`: up to 5 words from around the entity, in order, parted by the title.
 
     The words come from the 8 before the entity and the 4 after it, without those of other entities: beside
     these, the title would not be needed. The title thereby stands in all sorts of places and company, as it
     does in a question.
     """
-    title, entities = _title_and_entities(record)
+    title, entities = _title_and_entities(record, kinds)
     if not entities:
         return span_corruption(record, random, block_size)
     entity = random.choice(entities)
@@ -74,9 +76,24 @@ def entity_cue(record: dict, random: Random, block_size: int) -> Example:
     return _ask(prompt, entity.text, block_size) or span_corruption(record, random, block_size)
 
 
-def without_entities(records: Sequence[dict]) -> int:
+place_list = partial(entity_list, kinds=("place",))
+place_cue = partial(entity_cue, kinds=("place",))
+
+
+def without_entities(records: Sequence[dict], kinds: Kinds = ALL) -> int:
     """How many of `records` have no entity that their title could call up (they fall back)."""
-    return sum(not _title_and_entities(record)[1] for record in records)
+    return sum(not _title_and_entities(record, kinds)[1] for record in records)
+
+
+def recall_pieces(example: Example) -> list[str]:
+    """What an example of this file took from its document: words of the prompt, then the entities asked for.
+
+    Each stands in the text or the title. For a document that fell back it is the one window that was corrupted.
+    """
+    if example.loss_start == 0:
+        return [reassemble_span_corruption(example)]
+    prompt, *entities = example.text.removesuffix(MASK_CHARACTER).split(MASK_CHARACTER)
+    return prompt.split() + entities
 
 
 def _ask(prompt: str, answer: str, block_size: int) -> Example | None:
@@ -98,12 +115,16 @@ def _near(text: str, entity: Entity) -> tuple[str, ...]:
     return (*before[-CUE_REACH:], *after[: CUE_REACH // 2])
 
 
-def _title_and_entities(record: dict) -> tuple[str, tuple[Entity, ...]]:
-    """The title, and the document's entities that are no part of it."""
-    return record["title"], _entities_beside(record["text"], record["title"]) if record["title"] else ()
+def _title_and_entities(record: dict, kinds: Kinds) -> tuple[str, tuple[Entity, ...]]:
+    """The title, and the document's entities of these kinds that are no part of it."""
+    return record["title"], _entities_beside(record["text"], record["title"], kinds) if record["title"] else ()
 
 
-@lru_cache(maxsize=65_536)
-def _entities_beside(text: str, title: str) -> tuple[Entity, ...]:
+@lru_cache(maxsize=131_072)
+def _entities_beside(text: str, title: str, kinds: Kinds) -> tuple[Entity, ...]:
     inside = set(_WORD.findall(title))
-    return tuple(entity for entity in find_entities(text) if not inside.issuperset(_WORD.findall(entity.text)))
+    return tuple(
+        entity
+        for entity in find_entities(text)
+        if entity.kind in kinds and not inside.issuperset(_WORD.findall(entity.text))
+    )

@@ -108,16 +108,23 @@ class Mixture(torch.utils.data.Dataset):
     def __getitem__(self, index: int) -> Example:
         if not 0 <= index < self.num_examples:
             raise IndexError(f"example {index} of a mixture of {self.num_examples}")
-        number, visit = self._component_and_visit(index)
-        component = self.components[number]
-        turn, place = divmod(visit, len(component.records))
-        record = component.records[int(self._order(number, turn)[place])]
+        number, record = self._component_and_record(index)
         random = Random(f"{self.seed}/{index}")
-        example = OBJECTIVES[component.objective](record, random, self.block_size)
+        example = OBJECTIVES[self.components[number].objective](record, random, self.block_size)
         if self.shift_positions:
             start = random.randint(0, max(0, self.block_size - len(example.text)))
             example = replace(example, position_start=start)
         return example
+
+    def record(self, index: int) -> dict:
+        """The record that example `index` is made of."""
+        return self._component_and_record(index)[1]
+
+    def _component_and_record(self, index: int) -> tuple[int, dict]:
+        number, visit = self._component_and_visit(index)
+        records = self.components[number].records
+        turn, place = divmod(visit, len(records))
+        return number, records[int(self._order(number, turn)[place])]
 
     def _plan(self) -> list[_Phase]:
         """The phases of the run, from the parts of it in which components are active."""

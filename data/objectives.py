@@ -4,14 +4,34 @@ An objective is a pure function of (record, random generator, block size) that r
 mask character separates the pieces of an example, and ends an answer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
 
-from .entity_recall import entity_cue, entity_list, entity_recall
+from .denoising import (
+    mixture_of_denoisers,
+    reassemble_mixture_of_denoisers,
+    reassemble_spans,
+    salient_spans,
+    t5_multi_span,
+    without_salient_spans,
+)
+from .entity_recall import (
+    entity_cue,
+    entity_list,
+    entity_recall,
+    place_cue,
+    place_list,
+    recall_pieces,
+    without_entities,
+)
 from .example import Example
-from .span_corruption import span_corruption
+from .fill_in_the_middle import fill_in_the_middle, reassemble_fill_in_the_middle
+from .reversed_order import reassemble_reversed_order, reversed_order
+from .span_corruption import reassemble_span_corruption, span_corruption
+from .title_windows import reassemble_title_windows, title_windows, titles_beside_text
 
 
 def left_to_right(record: dict, random: Random, block_size: int) -> Example:
@@ -48,9 +68,49 @@ Objective = Callable[[dict, Random, int], Example]
 
 OBJECTIVES: dict[str, Objective] = {
     "span_corruption": span_corruption,
+    "title_windows": title_windows,
+    "t5_multi_span": t5_multi_span,
+    "salient_spans": salient_spans,
+    "mixture_of_denoisers": mixture_of_denoisers,
+    "fill_in_the_middle": fill_in_the_middle,
     "left_to_right": left_to_right,
+    "reversed_order": reversed_order,
     "entity_recall": entity_recall,
     "entity_list": entity_list,
     "entity_cue": entity_cue,
+    "place_list": place_list,
+    "place_cue": place_cue,
     "question_answering": question_answering,
+}
+
+# Objective -> what undoes it: the window of the document that an example was made of.
+REASSEMBLE: dict[str, Callable[[Example], str]] = {
+    "span_corruption": reassemble_span_corruption,
+    "title_windows": reassemble_title_windows,
+    "t5_multi_span": reassemble_spans,
+    "salient_spans": reassemble_spans,
+    "mixture_of_denoisers": reassemble_mixture_of_denoisers,
+    "fill_in_the_middle": reassemble_fill_in_the_middle,
+    "left_to_right": lambda example: example.text,
+    "reversed_order": reassemble_reversed_order,
+}
+
+# For objectives whose examples are no window of a document, what they took from it, piece by piece.
+PIECES: dict[str, Callable[[Example], list[str]]] = {
+    "entity_recall": recall_pieces,
+    "entity_list": recall_pieces,
+    "entity_cue": recall_pieces,
+    "place_list": recall_pieces,
+    "place_cue": recall_pieces,
+}
+
+# Objective -> how many records it cannot treat as it is meant to; its docstring says what becomes of them.
+IRREGULAR_RECORDS: dict[str, Callable[[Sequence[dict]], int]] = {
+    "title_windows": titles_beside_text,
+    "salient_spans": without_salient_spans,
+    "entity_recall": without_entities,
+    "entity_list": without_entities,
+    "entity_cue": without_entities,
+    "place_list": partial(without_entities, kinds=("place",)),
+    "place_cue": partial(without_entities, kinds=("place",)),
 }

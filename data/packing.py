@@ -45,19 +45,17 @@ class PackingCollator:
         labels = torch.full(shape, IGNORED, dtype=torch.long)
         # padding counts like one more example: were every padding token an example, each would cost a model that
         # works in blocks or latents a whole block, or a latent
-        longest = max((len(example.text) for example in examples), default=1)
+        longest = max((1, *(len(example.text) for example in examples)))
         position_ids = torch.empty(shape, dtype=torch.long)
         for row, members in enumerate(rows):
             offset = 0
-            for member in members:
+            # Positions that go on would make one example of two. They cannot where starts do not rise.
+            for member in sorted(members, key=lambda member: -examples[member].position_start):
                 example = examples[member]
                 ids = torch.tensor(self._encode(example.text), dtype=torch.long)
                 end = offset + len(ids)
                 input_ids[row, offset:end] = ids
-                first_position = example.position_start
-                if offset and position_ids[row, offset - 1] + 1 == first_position:
-                    first_position -= 1  # positions that go on would make one example of the two
-                position_ids[row, offset:end] = torch.arange(len(ids)) + first_position
+                position_ids[row, offset:end] = torch.arange(len(ids)) + example.position_start
                 # the first character has nothing before it to be predicted from
                 first = max(1, example.loss_start)
                 labels[row, offset + first : end] = ids[first:]

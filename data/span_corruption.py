@@ -30,11 +30,16 @@ def span_corruption(record: dict, random: Random, block_size: int) -> Example:
             f"{MINIMUM_WINDOW} and two mask characters"
         )
     window = record["text"][: random.randint(MINIMUM_WINDOW, longest)]
+    return Example(move_span(window, random), 0)
+
+
+def move_span(window: str, random: Random) -> str:
+    """`prefix ⁇ suffix ⁇ span`: a random span of `window`, a quarter of it on average, behind the rest."""
     quarter = max(1, len(window) // 4)
     span_length = min(random.randint(1, 2 * quarter - 1), len(window))
     start = random.randint(0, len(window) - span_length)
     prefix, span, suffix = window[:start], window[start : start + span_length], window[start + span_length :]
-    return Example(prefix + MASK_CHARACTER + suffix + MASK_CHARACTER + span, 0)
+    return prefix + MASK_CHARACTER + suffix + MASK_CHARACTER + span
 
 
 def reassemble_span_corruption(example: Example) -> str:

@@ -8,8 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from closedbook.data.objectives import Example
+from closedbook.data.example import Example
 from closedbook.data.packing import IGNORED, PackingCollator, pack
+from closedbook.modeling.configuration_gpt import VanillaGPTConfig
+from closedbook.modeling.modeling_gpt import VanillaGPTForCausalLM
+from closedbook.modeling.positions import example_indices
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 
 VOCABULARY = {character: number for number, character in enumerate("□⁇abcdefgh")}
@@ -109,6 +112,76 @@ def test_ids_are_those_of_the_tokenizer():
     tokenizer = build_char_tokenizer(texts)
     batch = PackingCollator(tokenizer.get_vocab(), 30)([Example(text, 0) for text in texts])
     assert batch["input_ids"][0, :21].tolist() == [i for ids in tokenizer(texts)["input_ids"] for i in ids]
+
+
+def shifted(batch: dict[str, torch.Tensor]) -> list[tuple[tuple[int, ...], int]]:
+    """Tokens and first position of every example of a batch, told apart as a model does; padding left out."""
+    found = []
+    rows = zip(batch["input_ids"], batch["position_ids"], example_indices(batch["position_ids"]), strict=True)
+    for ids, positions, examples in rows:
+        for number in examples.unique():
+            member = examples == number
+            first = int(positions[member][0])
+            assert positions[member].tolist() == list(range(first, first + int(member.sum())))
+            if ids[member].any():
+                found.append((tuple(ids[member].tolist()), first))
+    return found
+
+
+@settings(deadline=None)
+@given(example_lists(), st.data())
+def test_examples_begin_at_their_positions_and_never_join(examples, data):
+    """Few different starts and lengths, so that one example often ends where another could go on."""
+    examples = [Example(e.text[:4], 0, data.draw(st.integers(0, 6))) for e in examples]
+    batch = PackingCollator(VOCABULARY, 20)(examples)
+    expected = [(tuple(VOCABULARY[c] for c in e.text), e.position_start) for e in examples]
+    assert sorted(shifted(batch)) == sorted(expected)
+    block = max([1, *(example.position_start + len(example.text) for example in examples)])
+    assert all(0 <= position < block for row in batch["position_ids"].tolist() for position in row)
+
+
+@pytest.mark.parametrize("starts", [(0, 3), (3, 0), (1, 4), (0, 0), (2, 5)])
+def test_two_examples_whose_positions_would_join_are_kept_apart(starts):
+    examples = [Example(text, 0, start) for text, start in zip(("abc", "def"), starts, strict=True)]
+    batch = PackingCollator(VOCABULARY, 8)(examples)
+    assert sorted(shifted(batch)) == [((2, 3, 4), starts[0]), ((5, 6, 7), starts[1])]
+
+
+def test_empty_examples_leave_no_trace():
+    batch = PackingCollator(VOCABULARY, 8)([Example("", 0, 3), Example("abc", 0), Example("", 0)])
+    assert shifted(batch) == [((2, 3, 4), 0)]
+    alone = PackingCollator(VOCABULARY, 8)([Example("", 0)])
+    assert (alone["labels"] == IGNORED).all() and (alone["position_ids"] == 0).all()
+
+
+@torch.no_grad()
+def test_a_packed_example_with_shifted_positions_is_read_as_if_alone():
+    torch.manual_seed(0)
+    config = VanillaGPTConfig(
+        vocab_size=10,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=16,
+        initializer_range=0.5,  # so that positions count
+    )
+    model = VanillaGPTForCausalLM(config).eval()
+    examples = [Example("abcde", 0, 0), Example("fgh", 0, 5), Example("bad", 0, 8), Example("c", 0, 15)]
+    batch = PackingCollator(VOCABULARY, 16)(examples)
+    logits = model(batch["input_ids"], position_ids=batch["position_ids"], use_cache=False).logits
+    index = example_indices(batch["position_ids"])
+    for example in examples:
+        ids = torch.tensor([[VOCABULARY[character] for character in example.text]])
+        positions = torch.arange(len(example.text)).unsqueeze(0) + example.position_start
+        alone = model(ids, position_ids=positions, use_cache=False).logits[0]
+        if example.position_start:
+            unshifted = model(ids, use_cache=False).logits[0]
+            assert not torch.allclose(alone, unshifted, atol=1e-2)  # the positions are read at all
+        starts = (batch["position_ids"] == example.position_start) & (batch["input_ids"] == ids[0, 0])
+        row, start = starts.nonzero()[0].tolist()
+        assert int(index[row, start]) == 0 or int(index[row, start]) != int(index[row, start - 1])
+        # the same sums in another order: float32 rounding
+        torch.testing.assert_close(logits[row, start : start + ids.shape[1]], alone, atol=1e-5, rtol=1e-5)
 
 
 def test_no_examples_give_no_rows():
