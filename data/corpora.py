@@ -14,51 +14,14 @@ from typing import Literal
 
 from datasets import Dataset, Features, IterableDataset, Value, load_dataset
 
+from closedbook.data.hub_rows import read_rows, with_options
+from closedbook.data.text_files import numbered_lines, read_file
+
 DOCUMENT_FEATURES = Features({"title": Value("string"), "text": Value("string")})
 
 # Abbreviations that stand before more of the same name. Those that close a name (Jr., Sr., Esq.) are left
 # out on purpose: after them the sentence begins.
 _LEADING_ABBREVIATION = re.compile(r"Capt|Chas|Col|Dr|Fr|Gen|Geo|Lt|Maj|Mr|Mrs|Ms|Prof|Rev|Sgt|St|Ste|Thos|Wm")
-
-
-def read_file(path: str | Path) -> str:
-    """The characters of a UTF-8 text file: no byte order mark, every line end as `\\n`, nothing else changed.
-
-    Raises `FileNotFoundError` where there is no such file and `ValueError` for a folder, a file without any
-    text, or bytes that are not UTF-8 (naming the line and the byte where they begin).
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder: give the path of a text file inside it")
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: there is no such file; check the path (now in {Path.cwd()})")
-    data = path.read_bytes()
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = _unify_line_ends(data[: error.start].decode("utf-8")).count("\n") + 1
-        raise ValueError(
-            f"{path}:{line}: byte {error.start} of the file (0x{data[error.start]:02x}) is not UTF-8: "
-            "save the file as UTF-8"
-        ) from error
-    text = _unify_line_ends(text.removeprefix("\ufeff"))
-    if not text.strip():
-        raise ValueError(f"{path} is empty: there is nothing to load from it")
-    return text
-
-
-def _unify_line_ends(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def numbered_lines(path: str | Path) -> list[tuple[int, str]]:
-    """The lines of a UTF-8 text file that are not blank, each with its number in the file, counted from 1.
-
-    Only line feeds and carriage returns end a line. `str.splitlines` would also break at U+0085 or U+2028,
-    which are ordinary characters of a text. Raises what `read_file` raises.
-    """
-    lines = read_file(path).split("\n")
-    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip(" ")]
 
 
 def name_of_line(line: str) -> str:
@@ -164,4 +127,47 @@ def load_hub_corpus(
     return documents.rename_columns({old: new for old, new in renamed.items() if old != new})
 
 
-CORPORA = {"wiki": load_wiki, "text": load_text, "hub": load_hub_corpus}
+def load_wiki_bio(source: str | Path, *, split: str = "train", revision: str | None = None) -> Dataset:
+    """Documents of WikiBio (Lebret et al. 2016): the first paragraphs of Wikipedia's biographies, a person each.
+
+    `text` is `target_text`, `title` the name in the infobox (`input_text`), or else the article's. Texts are in
+    lower case and cut into words, as published (brackets are written as such again), so that no capital marks an
+    entity: objectives that need entities find dates' numbers only. `source` and the errors are those of
+    `read_rows`; on the Hub it is `michaelauli/wiki_bio`.
+
+    Licence: CC BY-SA 3.0, that of Wikipedia.
+    """
+    titles, texts = [], []
+    columns = ("input_text", "target_text")
+    for number, row in enumerate(read_rows(source, columns, split=split, revision=revision), start=1):
+        try:
+            titles.append(_name_in_infobox(row["input_text"]))
+            text = " ".join(row["target_text"].split("\n")).strip()
+            texts.append(_BRACKETS.sub(lambda match: "()"[match[1] == "r"], text))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{source}: row {number} is not as WikiBio has them (input_text with table and context, "
+                f"target_text): {error!r}"
+            ) from error
+    return Dataset.from_dict({"title": titles, "text": texts}, features=DOCUMENT_FEATURES)
+
+
+_BRACKETS = re.compile(r"-(l|r)rb-")
+
+
+def _name_in_infobox(infobox: dict) -> str:
+    """The `name` of an infobox, or the article's title; a table is a list a column, or a list of cells."""
+    table = infobox["table"]
+    if isinstance(table, dict):
+        cells = dict(zip(table["column_header"], table["content"], strict=True))
+    else:
+        cells = {cell["column_header"]: cell["content"] for cell in table}
+    return (cells.get("name") or cells.get("article_title") or infobox["context"]).strip()
+
+
+CORPORA = {
+    "wiki": load_wiki,
+    "text": load_text,
+    "hub": with_options(load_hub_corpus),
+    "wiki_bio": with_options(load_wiki_bio),
+}

@@ -4,40 +4,26 @@
 `entity` is whom or what the question asks about; two questions with the same entity must not stand on both
 sides of an evaluation, so splits and overlaps go by entity and never by row.
 
-To add a question set: write its loader here and give it a line in `QUESTION_SETS`.
+To add a question set: write its loader here and give it a line in `QUESTION_SETS`. Published sets in columns of
+their own are in `hub_questions.py`.
 """
 
 import hashlib
 import json
 import logging
-import re
 import unicodedata
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from datasets import Dataset, Features, List, Value
+from datasets import Dataset
 
-from closedbook.data.corpora import numbered_lines
+from closedbook.data.hub_questions import HUB_QUESTION_SETS
+from closedbook.data.question_format import QUESTION_FEATURES, entity_of_question
+from closedbook.data.text_files import numbered_lines
 
 logger = logging.getLogger(__name__)
-
-QUESTION_FEATURES = Features(
-    {"question": Value("string"), "answers": List(Value("string")), "entity": Value("string")}
-)
-
-# Tried in order against the whole question, ignoring case.
-ENTITY_PATTERNS = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"(?:where|when|(?:in|on) (?:what|which) \w+) (?:was|were|is) (.+) (?:born|educated|buried)\?",
-        r"(?:where|when|(?:in|on|at|for) (?:what|which) \w+) did (.+) (?:die|live|study|work)\?",
-        r"(?:what|which) \w+ did (.+) (?:attend|study|work (?:at|for|in))\?",
-        r"(?:who|what) (?:is|was|are|were) the [\w ]+? of (.+)\?",
-        r"who (?:is|was) (.+)\?",
-    )
-)
 
 # Padding and mask token of the character tokenizer: in a question they would be read as structure.
 SPECIAL_CHARACTERS = "\u25a1\u2047"
@@ -51,14 +37,6 @@ class _Row:
     question: str
     answers: list[str]
     entity: str
-
-
-def entity_of_question(question: str) -> str:
-    """Whom or what a question asks about, by `ENTITY_PATTERNS`; the whole question where none fits."""
-    for pattern in ENTITY_PATTERNS:
-        if match := pattern.fullmatch(question.strip()):
-            return match[1].strip()
-    return question.strip()
 
 
 def entity_key(entity: str) -> str:
@@ -110,7 +88,7 @@ def load_cs224n(path: str | Path, *, with_answers: bool = True) -> Dataset:
     return load_question_file(path, with_answers=with_answers, on_conflict="keep")
 
 
-QUESTION_SETS = {"file": load_question_file, "cs224n": load_cs224n}
+QUESTION_SETS = {"file": load_question_file, "cs224n": load_cs224n, **HUB_QUESTION_SETS}
 
 
 def _parse_tab_line(line: str, with_answers: bool) -> tuple[str, list[str], str]:

@@ -2,7 +2,8 @@
 
 Design choices:
 - A prompt is `question + mask token`; the answer is what the model writes until its next mask token, which is
-  thereby the end mark. This is the course's format, and the format of the question objective.
+  thereby the end mark. This is the course's format, and the format of the question objective. Models that were
+  trained otherwise are asked with a prompt of one's own wording and an `end_token`.
 - Prompts are sorted by length, so that a batch holds little padding. Answers come back in the order asked.
 - An answer must not depend on its batch mates. Two prompts share a batch only if they have the same number of
   new tokens to spend, so a long neighbour never shortens an answer.
@@ -53,12 +54,13 @@ def answer_questions(
     max_new_tokens: int = 32,
     progress: bool = True,
     use_cache: bool = True,
+    end_token: str | None = None,
 ) -> list[Answer]:
     """Answer every question greedily; the same answers whatever the batch size.
 
     Args:
         model: A causal language model. It is put into evaluation mode and given back as it was.
-        tokenizer: Its tokenizer, with a pad token and a mask token.
+        tokenizer: Its tokenizer, with a pad token and a mask token, unless there is an `end_token`.
         questions: The questions, without the mask token that ends a prompt.
         batch_size: Prompts decoded at once. 64 keeps a laptop's processor busy; it changes speed only.
         max_new_tokens: Longest answer in tokens, end mark included. The default of 32 characters holds the
@@ -66,6 +68,10 @@ def answer_questions(
             the model's context, the answer gets those that are left.
         progress: Whether to show a progress bar, counted in questions.
         use_cache: Whether to decode with a key-value cache. Without it every step reads the whole text again.
+        end_token: For models that do not know the mask token: the one token that ends an answer, such as a
+            line break; tokens that hold it and the tokenizer's end of text end it as well. The questions are then
+            whole prompts ("Q: Where was Ada Lovelace born?\\nA:"), encoded as the tokenizer does by itself, and
+            answers lose the white space around them.
 
     Returns:
         One `Answer` a question, in the order of `questions`.
@@ -75,30 +81,108 @@ def answer_questions(
             neither knows nor has an unknown token for; if an argument or the special tokens are unusable.
             Raised before any decoding.
     """
+    end, batches = prompt_batches(model, tokenizer, questions, batch_size, max_new_tokens, end_token)
+    ends = [end] if end_token is None else _end_ids(tokenizer, end, end_token)
+    answers: dict[int, Answer] = {}
+    with ready_for_decoding(model), tqdm(total=len(questions), unit="question", disable=not progress) as bar:
+        for batch in batches:
+            decoded = _decode(model, tokenizer, batch, ends, end_token, use_cache)
+            answers.update(zip(batch.rows, decoded, strict=True))
+            bar.update(len(batch.rows))
+    return [answers[row] for row in range(len(questions))]
+
+
+@dataclass(frozen=True)
+class PromptBatch:
+    """Prompts that are decoded together.
+
+    Attributes:
+        rows: Their places in the list of questions.
+        input_ids: `(B, W)`, left-padded to the longest.
+        attention_mask: `(B, W)`, 0 for padding.
+        budget: Number of new tokens that each may spend, end mark included.
+    """
+
+    rows: list[int]
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    budget: int
+
+
+def prompt_batches(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    questions: list[str],
+    batch_size: int,
+    max_new_tokens: int,
+    end_token: str | None,
+) -> tuple[int, list[PromptBatch]]:
+    """Check what `answer_questions` was given, and make batches of it, the longest prompts first.
+
+    Returns:
+        The id of the token that ends an answer, and the batches, on the model's device.
+
+    Raises:
+        ValueError: As `answer_questions` says.
+    """
     if isinstance(questions, str):
         raise ValueError("questions is one string; pass a list of questions, such as [question].")
     if batch_size < 1 or max_new_tokens < 1:
         raise ValueError(
             f"batch_size and max_new_tokens must be at least 1, but are {batch_size} and {max_new_tokens}."
         )
-    if tokenizer.mask_token_id is None or tokenizer.pad_token_id is None:
-        raise ValueError(
-            "the tokenizer needs a mask token (it ends questions and answers) and a pad token, but has "
-            f"mask_token={tokenizer.mask_token!r} and pad_token={tokenizer.pad_token!r}."
-        )
+    end = _end_token_id(tokenizer, end_token)
     _check_characters(tokenizer, questions)
-    prompts = [
-        tokenizer.encode(question + tokenizer.mask_token, add_special_tokens=False) for question in questions
-    ]
+    if end_token is None:
+        prompts = [
+            tokenizer.encode(question + tokenizer.mask_token, add_special_tokens=False) for question in questions
+        ]
+    else:
+        prompts = [tokenizer.encode(question) for question in questions]
     budgets = _token_budgets(model, questions, prompts, max_new_tokens)
+    batches = []
+    for rows, budget in _batches(prompts, budgets, batch_size):
+        width = max(len(prompts[row]) for row in rows)
+        input_ids = torch.full((len(rows), width), padding_id(tokenizer, end))
+        attention_mask = torch.zeros_like(input_ids)
+        for place, row in enumerate(rows):
+            input_ids[place, width - len(prompts[row]) :] = torch.tensor(prompts[row])
+            attention_mask[place, width - len(prompts[row]) :] = 1
+        batches.append(PromptBatch(rows, input_ids.to(model.device), attention_mask.to(model.device), budget))
+    return end, batches
 
-    answers: dict[int, Answer] = {}
-    with _ready_for_decoding(model), tqdm(total=len(questions), unit="question", disable=not progress) as bar:
-        for rows, budget in _batches(prompts, budgets, batch_size):
-            batch = [prompts[row] for row in rows]
-            answers.update(zip(rows, _decode(model, tokenizer, batch, budget, use_cache), strict=True))
-            bar.update(len(rows))
-    return [answers[row] for row in range(len(questions))]
+
+def padding_id(tokenizer: PreTrainedTokenizerBase, end: int) -> int:
+    """The pad token; the end token where there is none, which no one reads either."""
+    return end if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+
+
+def answer_text(tokenizer: PreTrainedTokenizerBase, ids: list[int], strip: bool) -> str:
+    """The text of an answer's tokens, end mark left out."""
+    text = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+    return text.strip() if strip else text
+
+
+def _end_token_id(tokenizer: PreTrainedTokenizerBase, end_token: str | None) -> int:
+    if end_token is None:
+        if tokenizer.mask_token_id is None or tokenizer.pad_token_id is None:
+            raise ValueError(
+                "the tokenizer needs a mask token (it ends questions and answers) and a pad token, but has "
+                f"mask_token={tokenizer.mask_token!r} and pad_token={tokenizer.pad_token!r}. For a model that was "
+                "trained without, write the questions as whole prompts and pass the end_token of answers."
+            )
+        return tokenizer.mask_token_id
+    ids = tokenizer.encode(end_token, add_special_tokens=False)
+    if tokenizer.decode(ids[-1:]) != end_token:  # some tokenizers begin every text with a space of their own
+        raise ValueError(f"end_token must be one token, but the tokenizer makes {len(ids)} of {end_token!r}.")
+    return ids[-1]
+
+
+def _end_ids(tokenizer: PreTrainedTokenizerBase, end: int, end_token: str) -> list[int]:
+    """All tokens that end an answer: those with `end_token` in their text ("\\n\\n"), and the end of the text."""
+    texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
+    ends = {token for token, text in enumerate(texts) if end_token in text} | {end, tokenizer.eos_token_id}
+    return sorted(ends - {None})
 
 
 def _check_characters(tokenizer: PreTrainedTokenizerBase, questions: list[str]) -> None:
@@ -132,7 +216,9 @@ def _token_budgets(
 
     Prompt and answer together, end mark included, stay within the model's positions, as they did in training.
     """
-    positions = model.config.max_position_embeddings
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if positions is None:  # some models have no limit
+        return [max_new_tokens] * len(prompts)
     for row, prompt in enumerate(prompts):
         if len(prompt) >= positions:
             raise ValueError(
@@ -154,7 +240,7 @@ def _batches(prompts: list[list[int]], budgets: list[int], batch_size: int) -> I
 
 
 @contextmanager
-def _ready_for_decoding(model: PreTrainedModel) -> Iterator[None]:
+def ready_for_decoding(model: PreTrainedModel) -> Iterator[None]:
     """Evaluation mode and a neutral generation config for a while; both as they were afterwards."""
     was_training, saved_config = model.training, model.generation_config
     model.eval()
@@ -170,31 +256,25 @@ def _ready_for_decoding(model: PreTrainedModel) -> Iterator[None]:
 def _decode(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    prompts: list[list[int]],
-    max_new_tokens: int,
+    batch: PromptBatch,
+    ends: list[int],
+    end_token: str | None,
     use_cache: bool,
 ) -> list[Answer]:
-    """Decode one batch of B prompts, left-padded to the longest, for at most T new tokens."""
-    width = max(map(len, prompts))
-    end = tokenizer.mask_token_id
-    input_ids = torch.full((len(prompts), width), tokenizer.pad_token_id)
-    attention_mask = torch.zeros_like(input_ids)
-    for row, prompt in enumerate(prompts):
-        input_ids[row, width - len(prompt) :] = torch.tensor(prompt)
-        attention_mask[row, width - len(prompt) :] = 1
+    """Decode one batch of B prompts of W tokens for at most T new tokens."""
     output = model.generate(
-        input_ids.to(model.device),
-        attention_mask=attention_mask.to(model.device),
-        max_new_tokens=max_new_tokens,
+        batch.input_ids,
+        attention_mask=batch.attention_mask,
+        max_new_tokens=batch.budget,
         do_sample=False,
         num_beams=1,
         use_cache=use_cache,
-        eos_token_id=end,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=ends,
+        pad_token_id=padding_id(tokenizer, ends[0]),
         return_dict_in_generate=True,
         output_logits=True,  # as the model gave them, T tensors (B, vocabulary)
     )
-    tokens = output.sequences[:, width:]  # (B, T)
+    tokens = output.sequences[:, batch.input_ids.shape[1] :]  # (B, T)
     # One step at a time: stacking them would double the largest tensor of the evaluation.
     log_probabilities = torch.stack(
         [
@@ -205,11 +285,15 @@ def _decode(
     ).tolist()
     answers = []
     for ids, row_log_probabilities in zip(tokens.tolist(), log_probabilities, strict=True):
-        complete = end in ids
-        length = ids.index(end) if complete else len(ids)
+        length = next((place for place, token in enumerate(ids) if token in ends), len(ids))
+        complete = length < len(ids)
+        if end_token is None:
+            text = answer_text(tokenizer, ids[:length], strip=False)
+        else:  # the token that ends an answer may begin with the answer's last characters
+            text = tokenizer.decode(ids[: length + 1], skip_special_tokens=True).partition(end_token)[0].strip()
         answers.append(
             Answer(
-                text=tokenizer.decode(ids[:length], clean_up_tokenization_spaces=False),
+                text=text,
                 # What follows the end mark is padding, so the sum stops with the end mark.
                 log_probability=math.fsum(row_log_probabilities[: length + 1]),
                 complete=complete,

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +23,7 @@ import torch
 from datasets import Dataset
 
 from closedbook.evaluation.answering import Answer
+from closedbook.evaluation.confidence import ScoredAnswer
 from closedbook.evaluation.intervals import wilson_interval
 from closedbook.evaluation.metrics.exact_match.exact_match import is_match
 
@@ -32,6 +34,7 @@ PROTOCOLS = {  # how the model came about, as a model card says it
     "mixed": "trained on documents and questions in one run",
     "pretrain": "pretrained on documents",
     "converted": "converted from a checkpoint of another program",
+    "prompted": "trained elsewhere, asked with a prompt",
 }
 
 _FIELD_TYPES: dict[str, type | tuple[type, ...]] = {
@@ -300,12 +303,15 @@ def load_results(folder: str | Path) -> list[dict[str, Any]]:
     return results
 
 
-def write_predictions(path: str | Path, questions: Dataset, answers: Sequence[Answer]) -> None:
+def write_predictions(
+    path: str | Path, questions: Dataset, answers: Sequence[Answer] | Sequence[ScoredAnswer]
+) -> None:
     """Write one JSON line a question: what was asked, accepted and answered, and how sure the model was.
 
     Fields: question, entity, answers (the accepted ones), prediction, correct (exact match; null where no
     answer is known), confidence (the model's probability of the whole answer, end mark included), complete
-    (whether it ended).
+    (whether it ended). Of scored answers also confidences (by name) and candidates (`text`, `log_probability`, the
+    most probable first).
 
     Args:
         path: The file to write, predictions.jsonl by custom.
@@ -317,21 +323,26 @@ def write_predictions(path: str | Path, questions: Dataset, answers: Sequence[An
     """
     if len(questions) != len(answers):
         raise ValueError(f"there are {len(answers)} answers to {len(questions)} questions.")
-    write_jsonl_atomic(
-        path,
-        (
-            {
-                "question": question["question"],
-                "entity": question["entity"],
-                "answers": question["answers"],
-                "prediction": answer.text,
-                "correct": is_match(answer.text, question["answers"]) if question["answers"] else None,
-                "confidence": answer.confidence,
-                "complete": answer.complete,
-            }
-            for question, answer in zip(questions, answers, strict=True)
-        ),
-    )
+    rows = (_prediction_row(question, answer) for question, answer in zip(questions, answers, strict=True))
+    write_jsonl_atomic(path, rows)
+
+
+def _prediction_row(question: dict[str, Any], answer: Answer | ScoredAnswer) -> dict[str, Any]:
+    scored = answer if isinstance(answer, ScoredAnswer) else None
+    plain = answer if scored is None else scored.answer
+    row = {
+        "question": question["question"],
+        "entity": question["entity"],
+        "answers": question["answers"],
+        "prediction": plain.text,
+        "correct": is_match(plain.text, question["answers"]) if question["answers"] else None,
+        "confidence": plain.confidence,
+        "complete": plain.complete,
+    }
+    if scored is not None:
+        row["confidences"] = scored.confidences
+        row["candidates"] = [asdict(candidate) for candidate in scored.candidates]
+    return row
 
 
 def write_plain_predictions(path: str | Path, answers: Sequence[Answer]) -> None:

@@ -4,6 +4,11 @@
         --questions cs224n --question_file birth_dev.tsv --train_questions birth_places_train.tsv \\
         --task cs224n --split dev --results results
 
+Any other causal language model, from the Hub or a folder, is asked with a prompt; its answer ends with the line:
+
+    python scripts/evaluate.py --model gpt2 --prompt "Question: {question}\\nAnswer:" --output_dir outputs/gpt2 \\
+        --questions popqa --question_file "akariasai/PopQA?relation=place of birth" --task popqa
+
 Writes `predictions.jsonl` and `results.json` into `--output_dir` (default: `<model>/<split>`), adds the result
 to the card in the model's folder unless a person changed it, and with `--results` puts a copy of the result
 at `<results>/<task>/<model>-<protocol>-seed<seed>.json`.
@@ -22,9 +27,10 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from datasets import Dataset
 
-from closedbook.data.questions import check_fit
+from closedbook.data.questions import QUESTION_SETS, check_fit
 from closedbook.evaluation.answering import answer_questions
 from closedbook.evaluation.baselines import evaluate_majority
+from closedbook.evaluation.metrics.answer_match.answer_match import answer_matches
 from closedbook.evaluation.metrics.exact_match.exact_match import is_match
 from closedbook.evaluation.results import (
     PROTOCOLS,
@@ -40,15 +46,21 @@ from closedbook.scripts.model_card import record_evaluation
 from closedbook.scripts.pretrain import model_name
 from closedbook.scripts.question_sets import ask_about_people, read_questions
 from closedbook.scripts.run_folder import load_model_folder, read_run_file
+from closedbook.scripts.stock_models import ANSWER_END, PLACE, check_prompt, load_stock_model, prompts_of
 
 
 @dataclass
 class EvaluationArguments:
     """What to ask whom, and where to write."""
 
-    model: str = field(metadata={"help": "folder of the model"})
-    questions: str = field(default="biographies", metadata={"help": "biographies, cs224n or file"})
-    question_file: str | None = field(default=None, metadata={"help": "file with the questions"})
+    model: str = field(metadata={"help": "folder of the model; with --prompt also a name on the Hub"})
+    questions: str = field(default="biographies", metadata={"help": f"biographies, {', '.join(QUESTION_SETS)}"})
+    question_file: str | None = field(
+        default=None, metadata={"help": "file with the questions; of published sets also the name on the Hub"}
+    )
+    prompt: str | None = field(
+        default=None, metadata={"help": "ask so, with {question} in it: for models not trained by this package"}
+    )
     without_answers: bool = field(default=False, metadata={"help": "the file holds questions only"})
     train_questions: str | None = field(
         default=None, metadata={"help": "training questions, for the majority baseline"}
@@ -61,7 +73,9 @@ class EvaluationArguments:
         default=None, metadata={"help": "also write the course's file: one answer a line"}
     )
     batch_size: int = field(default=64, metadata={"help": "questions decoded at once"})
-    max_new_tokens: int = field(default=32, metadata={"help": "longest answer, in characters"})
+    max_new_tokens: int = field(
+        default=32, metadata={"help": "longest answer, in tokens (characters, in models of ours)"}
+    )
 
 
 def main(argv: list[str]) -> None:
@@ -76,27 +90,31 @@ def evaluate(argv: list[str]) -> dict | None:
     if recipe is not None:
         raise ValueError("evaluate.py takes flags only; what was trained is read from the model's run.json")
     state = PartialState()
-    model, tokenizer = load_model_folder(args.model)
+    prompt = None if args.prompt is None else check_prompt(args.prompt)
+    if prompt is not None and args.output_dir is None and not Path(args.model).is_dir():
+        raise ValueError(f"{args.model} is no folder to write to: say where with --output_dir")
+    model, tokenizer = load_model_folder(args.model) if prompt is None else load_stock_model(args.model)
+    if prompt is None and tokenizer.mask_token is None:
+        raise ValueError(f'{args.model} knows no mask token: ask it with --prompt "Question: {PLACE}\\nAnswer:"')
     model = model.to(state.device)
     if args.questions == "biographies":
         asked, known = ask_about_people(people, args.split), ask_about_people(people, "train")
     else:
         asked = read_questions(args.questions, args.question_file, with_answers=not args.without_answers)
         known = read_questions(args.questions, args.train_questions) if args.train_questions else None
-    check_fit(
-        asked,
-        block_size=model.config.max_position_embeddings,
-        vocabulary=tokenizer.get_vocab(),
-        answer_room=1,
-    )
+    if prompt is None:
+        block_size = model.config.max_position_embeddings
+        check_fit(asked, block_size=block_size, vocabulary=tokenizer.get_vocab(), answer_room=1)
+    texts = asked["question"][:] if prompt is None else prompts_of(prompt, asked["question"][:])
     with state.split_between_processes(list(range(len(asked)))) as mine:
         answers = answer_questions(
             model,
             tokenizer,
-            [asked["question"][i] for i in mine],
+            [texts[i] for i in mine],
             batch_size=args.batch_size,
             max_new_tokens=args.max_new_tokens,
             progress=state.is_main_process,
+            end_token=None if prompt is None else ANSWER_END,
         )
     if state.num_processes > 1:
         answers = gather_object(answers)
@@ -125,19 +143,18 @@ def summarise(args: EvaluationArguments, asked, answers, known, model) -> dict:
     """The result object: counts, interval, baseline, and what the run file tells of the training."""
     run = read_run_file(args.model)
     stages = [stage for stage in (run.get("pretraining"), run) if stage]
-    correct = sum(
-        is_match(answer.text, accepted) for answer, accepted in zip(answers, asked["answers"], strict=True)
-    )
+    texts, accepted = [answer.text for answer in answers], asked["answers"][:]
+    protocol = run.get("protocol", run.get("stage") if run.get("stage") in PROTOCOLS else "two_stage")
     result = make_result(
         task=args.task,
         split=args.split,
-        model=run.get("model", model_name(model.config)),
+        model=run.get("model", model_name(model.config)) if args.prompt is None else Path(args.model).name,
         parameters=model.num_parameters(),
-        protocol=run.get("protocol", run.get("stage") if run.get("stage") in PROTOCOLS else "two_stage"),
+        protocol=protocol if args.prompt is None else "prompted",
         recipe=" then ".join(str(stage.get("recipe") or "flags") for stage in stages) or "unknown",
         seed=run.get("seed", 0),
         n=len(asked),
-        correct=correct,
+        correct=sum(map(is_match, texts, accepted)),
         train_characters=sum(stage.get("train_characters", 0) for stage in stages),
         train_seconds=sum(stage.get("train_seconds", 0) for stage in stages),
     )
@@ -146,6 +163,10 @@ def summarise(args: EvaluationArguments, asked, answers, known, model) -> dict:
         result["baselines"] = {
             "majority": {"answer": majority.answer, "correct": majority.correct, "accuracy": majority.accuracy}
         }
+    # normalised, as the published sets are scored; `correct` wants every character right
+    result["answer_match"] = sum(answer_matches(texts, accepted)) / len(texts)
+    if args.prompt is not None:
+        result["prompt"] = args.prompt
     result["mean_confidence"] = sum(answer.confidence for answer in answers) / len(answers)
     result["train_commands"] = [stage["command"] for stage in stages if "command" in stage]
     result["train_hardware"] = [stage["hardware"] for stage in stages if "hardware" in stage]

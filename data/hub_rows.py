@@ -1,0 +1,129 @@
+"""Rows of published data sets: from the Hub, or from a local copy in the same columns.
+
+A source is one text, so that it can stand in a flag or a recipe: a file (`.jsonl`, `.json`, `.tsv`, `.csv`,
+`.parquet`), a folder that `datasets.load_dataset` opens, `hf://...` paths of parquet files, or the name of a
+data set on the Hub. Options of the loader may follow a question mark, as in a web address:
+
+    akariasai/PopQA?relation=place of birth
+    mandarjoshi/trivia_qa?split=train
+"""
+
+import csv
+import inspect
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from datasets import Dataset, load_dataset
+
+from closedbook.data.text_files import numbered_lines, read_file
+
+FILE_TYPES = (".jsonl", ".json", ".tsv", ".csv", ".parquet")
+csv.field_size_limit(2**24)  # characters; the default of 131,072 is less than some lists of aliases
+
+
+def with_options(load: Callable[..., Dataset]) -> Callable[..., Dataset]:
+    """The loader for sources that may carry options: `name?option=value&option=value`.
+
+    A file that has such a name itself is read as it is. Raises `ValueError` for an option that the loader lacks.
+    """
+    known = [name for name, item in inspect.signature(load).parameters.items() if item.kind is item.KEYWORD_ONLY]
+
+    @wraps(load)
+    def load_source(source: str | Path, **options) -> Dataset:
+        name, _, query = str(source).partition("?")
+        if not query or Path(source).exists():
+            return load(source, **options)
+        for option, value in parse_qsl(query, keep_blank_values=True):
+            if option not in known or option == "with_answers":
+                listed = ", ".join(other for other in known if other != "with_answers")
+                raise ValueError(f"unknown option {option!r} in {str(source)!r}; known here: {listed}")
+            options[option] = value
+        return load(name, **options)
+
+    return load_source
+
+
+def read_rows(
+    source: str | Path,
+    columns: Sequence[str],
+    *,
+    config: str | None = None,
+    split: str = "train",
+    revision: str | None = None,
+) -> Iterable[dict]:
+    """The rows of a source, each a dict with at least `columns`.
+
+    Args:
+        source: see the top of this file.
+        columns: those that have to be there.
+        config, split, revision: of a data set on the Hub, and the split of a folder that has several; a file is
+            read whole.
+
+    Raises:
+        FileNotFoundError: where a path with the ending of a file names none.
+        ValueError: for a missing column or split (with those that there are), a file of another type or without
+            rows, or a data set on the Hub that is a script. What `load_dataset` raises besides passes through.
+    """
+    path = Path(source)
+    if path.is_file() and path.suffix != ".parquet":
+        rows: Iterable[dict] = _read_file(path)
+        found = list(dict.fromkeys(name for row in rows for name in row))
+    else:
+        dataset = _load_dataset(source, config, split, revision)
+        found = dataset.column_names
+        rows = dataset.select_columns([name for name in columns if name in found])
+    missing = [name for name in columns if name not in found]
+    if missing:
+        raise ValueError(f"{source} has no column {', '.join(map(repr, missing))}; it has: {', '.join(found)}")
+    return rows
+
+
+def _load_dataset(source: str | Path, config: str | None, split: str, revision: str | None) -> Dataset:
+    path, name = Path(source), str(source)
+    if path.is_file() or name.startswith("hf://"):
+        return load_dataset("parquet", data_files=name, split="train")
+    if path.is_dir():
+        splits = load_dataset(name)
+        if split not in splits and len(splits) > 1:
+            raise ValueError(f"{name} has no split {split!r}; it has: {', '.join(splits)}")
+        return splits[split] if split in splits else next(iter(splits.values()))
+    if path.suffix in FILE_TYPES:
+        raise FileNotFoundError(f"{source}: there is no such file; check the path (now in {Path.cwd()})")
+    try:
+        return load_dataset(name, config, split=split, revision=revision)
+    except RuntimeError as error:
+        if "script" not in str(error):
+            raise
+        raise ValueError(
+            f"{name} is a script, which the library `datasets` no longer runs. Read the Hub's parquet copy: "
+            f"hf://datasets/{name}@refs%2Fconvert%2Fparquet/{config or 'default'}/{split}/*.parquet"
+        ) from error
+
+
+def _read_file(path: Path) -> list[dict]:
+    if path.suffix in (".tsv", ".csv"):
+        delimiter = "\t" if path.suffix == ".tsv" else ","
+        rows = list(csv.DictReader(io.StringIO(read_file(path), newline=""), delimiter=delimiter))
+        for number, row in enumerate(rows, start=1):
+            if None in row or None in row.values():
+                raise ValueError(f"{path}: row {number} has not as many fields as there are columns")
+    elif path.suffix == ".jsonl":
+        rows = [_parse(line, f"{path}:{number}") for number, line in numbered_lines(path)]
+    elif path.suffix == ".json":
+        rows = _parse(read_file(path), str(path))
+    else:
+        raise ValueError(f"{path} is of no type that can be read: {', '.join(FILE_TYPES)}")
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{path} does not hold a list of JSON objects, or none at all")
+    return rows
+
+
+def _parse(text: str, where: str):
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where}: not JSON ({error})") from error
