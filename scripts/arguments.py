@@ -63,7 +63,7 @@ class PopulationArguments:
 class CorpusArguments:
     """The documents to pretrain on."""
 
-    corpus: str = field(default="biographies", metadata={"help": "biographies, wiki, text or hub"})
+    corpus: str = field(default="biographies", metadata={"help": "biographies, wiki, text, wiki_bio or hub"})
     corpus_path: str | None = field(
         default=None, metadata={"help": "file to read (wiki, text), or name of a hub data set"}
     )
@@ -86,12 +86,12 @@ class QuestionArguments:
 
     questions: str = field(default="biographies", metadata={"help": "biographies, cs224n or file"})
     train_questions: str | None = field(default=None, metadata={"help": "file with questions and answers"})
-    validation_share: float = field(
-        default=0.0, metadata={"help": "share of the training people kept out, to select on"}
+    validation_share: float = field(default=0.0, metadata={"help": "share of the training people kept out"})
+    exclude_people: list[str] = field(
+        default_factory=list, metadata={"help": "names of people who leave the training questions"}
     )
     exclude_people_of: list[str] = field(
-        default_factory=list,
-        metadata={"help": "question files whose people leave the training questions; answers are not read"},
+        default_factory=list, metadata={"help": "question files whose people leave too; answers are not read"}
     )
 
 

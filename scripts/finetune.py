@@ -30,6 +30,7 @@ from closedbook.scripts.pretrain import model_name
 from closedbook.scripts.question_sets import Answering, learnable_questions
 from closedbook.scripts.run_folder import load_model_folder, read_run_file
 from closedbook.scripts.training import apply_dropout, count_steps, prepare_run, train
+from closedbook.scripts.unknown_people import UnknownArguments, add_unknown_people
 
 
 @dataclass
@@ -45,12 +46,13 @@ ARGUMENTS = (
     RegularisationArguments,
     PopulationArguments,
     QuestionArguments,
+    UnknownArguments,
     ClosedbookTrainingArguments,
 )
 
 
 def main(argv: list[str]) -> dict:
-    start, regularisation, people, question_args, args, recipe = parse_arguments(ARGUMENTS, argv)
+    start, regularisation, people, question_args, unknown_args, args, recipe = parse_arguments(ARGUMENTS, argv)
     model_folder = Path(start.model).resolve()
     if Path(args.output_dir).resolve() in (model_folder, *model_folder.parents):
         raise ValueError(f"output_dir {args.output_dir} holds the model to start from: use another folder")
@@ -60,9 +62,12 @@ def main(argv: list[str]) -> dict:
         model = AutoModelForCausalLM.from_config(model.config)
     apply_dropout(model, regularisation)
     questions, validation, excluded = learnable_questions(question_args, people, args.seed)
+    run = read_run_file(start.model)
+    questions, invented = add_unknown_people(
+        questions, validation, unknown_args, question_args, people, run, args.seed
+    )
     callbacks = [Answering(validation, tokenizer)] if validation is not None else []
     check_fit(questions, block_size=model.config.max_position_embeddings, vocabulary=tokenizer.get_vocab())
-    before = {} if start.from_scratch else read_run_file(start.model)
     base_model = model_folder.name if model_folder.exists() else start.model  # whole where it is one on the Hub
     facts = train(
         model,
@@ -73,17 +78,19 @@ def main(argv: list[str]) -> dict:
         checkpoint,
         facts={
             "stage": "finetune",
-            "protocol": "no_pretraining" if start.from_scratch else "two_stage",
+            "protocol": "no_pretraining" if start.from_scratch else run.get("protocol", "two_stage"),
             "model": model_name(model.config),
             "recipe": recipe_name(recipe),
             "base_model": None if start.from_scratch else base_model,
-            "pretraining": before,
+            "pretraining": {} if start.from_scratch else run,
             "questions": question_args.questions,
-            "training_questions": len(questions),
+            "training_questions": len(questions) - len(invented),
             "excluded_people": excluded,
+            "unknown_people": invented,
             "arguments": asdict(start)
             | asdict(regularisation)
             | asdict(question_args)
+            | asdict(unknown_args)
             | (asdict(people) if question_args.questions == "biographies" else {}),
         },
         callbacks=callbacks,

@@ -17,8 +17,8 @@ from datasets import Dataset
 
 from closedbook.data.biographies import Population, biography_documents, biography_questions
 from closedbook.data.corpora import CORPORA
-from closedbook.data.entity_recall import without_entities
 from closedbook.data.mixture import Component
+from closedbook.data.objectives import IRREGULAR_RECORDS
 from closedbook.data.questions import check_fit
 from closedbook.modeling.configuration_gpt import PerceiverGPTConfig
 from closedbook.modeling.modeling_gpt import PerceiverGPTForCausalLM, VanillaGPTForCausalLM
@@ -85,9 +85,9 @@ def main(argv: list[str]) -> dict:
             "recipe": recipe_name(recipe),
             "corpus": corpus_args.corpus,
             "objectives": corpus_args.objectives,
-            "dataset": corpus_args.corpus_path if is_dataset else None,
+            "dataset": corpus_args.corpus_path.partition("?")[0] if is_dataset else None,
             "documents": len(documents),
-            "documents_without_entity": without_entities(texts),
+            "irregular_documents": count_irregular([share.objective for share in shares], texts),
             "document_characters": sum(len(document["text"]) for document in texts),
             "arguments": asdict(model_args)
             | asdict(regularisation)
@@ -109,7 +109,7 @@ def check_sources(objectives: list[str], corpus: CorpusArguments, questions: Que
     """
     asks = QUESTIONS in objectives
     if objectives == [QUESTIONS]:
-        raise ValueError(f"{QUESTIONS} alone is no pretraining: add an objective for documents, or use finetune.py")
+        raise ValueError(f"{QUESTIONS} alone is no pretraining: add one for documents, or use finetune.py")
     if asks and (questions.questions == "biographies") != (corpus.corpus == "biographies"):
         raise ValueError(
             f"the corpus is {corpus.corpus}, but the questions of {QUESTIONS} are {questions.questions}: "
@@ -142,7 +142,17 @@ def load_documents(args: CorpusArguments, people: PopulationArguments) -> tuple[
     if args.corpus_path is None:
         raise ValueError(f"--corpus {args.corpus} needs --corpus_path")
     documents = CORPORA[args.corpus](args.corpus_path)
-    return documents, [*documents["text"], "\n"]
+    # some objectives put the title in front of a text that does not hold it
+    return documents, [*documents["title"], *documents["text"], ". ", "\n"]
+
+
+def count_irregular(objectives: list[str], documents: list[dict]) -> dict[str, int]:
+    """How many documents each objective cannot treat as it is meant to; its docstring says what they become."""
+    counts = {name: IRREGULAR_RECORDS[name](documents) for name in objectives if name in IRREGULAR_RECORDS}
+    for name, count in counts.items():
+        if count:
+            print(f"{name}: {count} of {len(documents)} documents fall back", file=sys.stderr)
+    return counts
 
 
 def model_name(config) -> str:

@@ -7,7 +7,7 @@ from datasets import Dataset
 from transformers import TrainerCallback
 
 from closedbook.data.biographies import Population, biography_questions
-from closedbook.data.questions import QUESTION_SETS, remove_overlap, split_by_entity
+from closedbook.data.questions import QUESTION_SETS, entity_key, remove_overlap, split_by_entity
 from closedbook.evaluation.answering import answer_questions
 from closedbook.evaluation.metrics.exact_match.exact_match import exact_match_scores
 from closedbook.scripts.arguments import PopulationArguments, QuestionArguments
@@ -52,15 +52,23 @@ def training_questions(args: QuestionArguments, people: PopulationArguments) -> 
 def learnable_questions(
     args: QuestionArguments, people: PopulationArguments, seed: int
 ) -> tuple[Dataset, Dataset | None, list[str]]:
-    """Training questions, those of held-out training people (None without a validation share), and names excluded.
+    """Training questions, those of held-out training people (or None), and the names excluded.
 
-    Nobody whom a file of `exclude_people_of` asks about is left; of these files only names are used.
+    Nobody named in `exclude_people` is left, and nobody whom a file of `exclude_people_of` asks about; of these
+    files only names are used.
 
     Raises:
-        ValueError: for a share outside [0, 1), or where no question would be left.
+        ValueError: for a share outside [0, 1), an excluded name that no question asks about (a misspelling would
+            let that person in), or where no question would be left.
     """
-    held_out = [_read_names(args.questions, path) for path in args.exclude_people_of]
-    questions, excluded = remove_overlap(training_questions(args, people), *held_out)
+    held_out = [read_names(args.questions, path) for path in args.exclude_people_of]
+    questions = training_questions(args, people)
+    missing = {entity_key(name) for name in args.exclude_people} - set(map(entity_key, questions["entity"]))
+    if missing:
+        raise ValueError(f"--exclude_people: no training question asks about {', '.join(sorted(missing))}")
+    if args.exclude_people:
+        held_out.append(Dataset.from_dict({"entity": args.exclude_people}))
+    questions, excluded = remove_overlap(questions, *held_out)
     if args.validation_share == 0:
         return questions, None, excluded
     shares = {"train": 1 - args.validation_share, "validation": args.validation_share}
@@ -68,7 +76,7 @@ def learnable_questions(
     return parts["train"], parts["validation"], excluded
 
 
-def _read_names(kind: str, path: str):
+def read_names(kind: str, path: str):
     """Names of held-out people. A file without answers is as good: only the questions are looked at."""
     try:
         questions = read_questions(kind, path, with_answers=False)

@@ -1,6 +1,7 @@
 """Pretrain, fine-tune, evaluate: what each stage leaves behind, and what it may not look at."""
 
 import json
+import sys
 
 import pytest
 import torch
@@ -190,6 +191,58 @@ def test_held_out_answers_have_no_influence_on_training(tiny, file_model, files,
     files["dev"].write_text(garbage, encoding="utf-8")
     tiny.finetune(tmp_path / "b", file_model, *flags, "--exclude_people_of", files["dev"])
     tiny.assert_equal(tmp_path / "a", tmp_path / "b")
+
+
+def test_people_are_excluded_by_name(tiny, file_model, files, tmp_path):
+    flags = ["--questions", "cs224n", "--train_questions", files["train"]]
+    run = tiny.finetune(tmp_path / "by_name", file_model, *flags, "--exclude_people", "Flo West")
+    assert (run["training_questions"], run["excluded_people"]) == (5, ["Flo West"])
+    with pytest.raises(ValueError, match="no training question asks about flo wset"):
+        tiny.finetune(tmp_path / "misspelled", file_model, *flags, "--exclude_people", "Flo Wset")
+
+
+OPENED: list[str] | None = None
+
+
+def record_opened(event, arguments):
+    if OPENED is not None and event == "open":
+        OPENED.append(str(arguments[0]))
+
+
+def test_no_training_path_opens_a_file_of_held_out_questions_or_answers(tiny, files, tmp_path, monkeypatch):
+    sys.addaudithook(record_opened)  # sees every file that the interpreter opens; cannot be taken away again
+    with files["wiki"].open("a", encoding="utf-8") as corpus_file:
+        corpus_file.write("Kit Kirk. Kit Kirk was born in Cork.\n")  # "unknown" needs a "k" in the vocabulary
+    opened = []
+    monkeypatch.setattr(sys.modules[__name__], "OPENED", opened)
+    read = ["--questions", "cs224n", "--train_questions", files["train"], "--exclude_people", "Flo West"]
+    corpus = ["--corpus", "wiki", "--corpus_path", files["wiki"]]
+    mixture = ["--objectives", "place_cue", "span_corruption", "question_answering=1@0.5"]
+    run = tiny.pretrain(tmp_path / "mixed", *corpus, *mixture, *read, "--validation_share", "0.4")
+    assert run["protocol"] == "mixed"
+    tiny.pretrain(tmp_path / "first", *corpus, "--max_steps", "2")
+    run = tiny.finetune(tmp_path / "second", tmp_path / "first", *read, "--num_unknown_people", "2")
+    assert run["protocol"] == "two_stage"
+    assert {str(files["wiki"]), str(files["train"])} <= set(opened)
+    assert not {str(files["dev"]), str(files["inputs"])} & set(opened)
+    files["dev"].read_text(encoding="utf-8")
+    assert str(files["dev"]) in opened  # had it been read, this would have seen it
+
+
+def test_mixed_pretraining_asks_from_its_phase_on_and_logs_the_held_out_people(tiny, files, tmp_path):
+    corpus = ["--corpus", "wiki", "--corpus_path", files["wiki"]]
+    questions = ["--questions", "cs224n", "--train_questions", files["train"], "--validation_share", "0.4"]
+    mixture = ["--objectives", "span_corruption", "question_answering=3@0.5"]
+    evaluation = ["--eval_strategy", "steps", "--eval_steps", "4"]
+    run = tiny.pretrain(tmp_path / "mixed", *corpus, *mixture, *questions, *evaluation)
+    assert (run["protocol"], run["training_questions"]) == ("mixed", 4)
+    assert {entry["step"] for entry in tiny.log(tmp_path / "mixed") if "eval_exact_match" in entry} == {4, 8}
+    plain = tiny.pretrain(tmp_path / "plain", *corpus)
+    assert "protocol" not in plain
+    first, other = tiny.log(tmp_path / "mixed"), tiny.log(tmp_path / "plain")
+    losses = [[entry["loss"] for entry in log if "loss" in entry] for log in (first, other)]
+    assert losses[0][:4] == losses[1][:4]  # before the questions begin, the mixed run is the plain one
+    assert losses[0][4:] != losses[1][4:]
 
 
 def test_validation_people_are_kept_out_and_their_exact_match_logged(tiny, pretrained, tmp_path):

@@ -1,0 +1,122 @@
+"""People who do not exist: names that look like those of a corpus, and questions about them.
+
+A model has read nothing about them, so every place of birth that it gives is made up. To find out whether it
+can tell, nothing else may give them away: a name here is the first names of one title of the corpus with the
+surname of another, as long as the one it replaces (or nearly). So lengths, spelling, initials, particles
+("de", "von") and suffixes ("Jr.", "III") are distributed as among the people who do exist.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from random import Random
+
+from datasets import Dataset
+
+from closedbook.data.questions import QUESTION_FEATURES, entity_key
+
+UNKNOWN_ANSWER = "unknown"  # what a model is trained to say about people it never read about
+
+_SUFFIX = re.compile(r"(,? (?:Jr\.?|Sr\.?|Esq\.?|II|III|IV|V))$")
+_LENGTH_TOLERANCE = 2  # characters by which a surname may be longer or shorter than the one it replaces
+
+
+def split_name(name: str) -> tuple[str, str] | None:
+    """First names and surname, with particles and suffix: ("Thomas Elliot", "Bowman III"); None if unclear.
+
+    Unclear are single words, and names with a comma before anything but a suffix, as in titles of nobility.
+    """
+    suffix = match[1] if (match := _SUFFIX.search(name)) else ""
+    words = name.removesuffix(suffix).split()
+    if len(words) < 2 or "," in name.removesuffix(suffix):
+        return None
+    particle = next((place for place, word in enumerate(words) if place and word[0].islower()), None)
+    start = len(words) - 1 if particle is None else particle
+    return " ".join(words[:start]), " ".join(words[start:]) + suffix
+
+
+def invent_people(documents: Dataset, num_people: int, *, seed: int, taken: Iterable[str] = ()) -> list[str]:
+    """Names of `num_people` people of whom there is no word in the corpus, in any of the texts `taken`.
+
+    A pure function of the titles, the seed and what is taken: the order of the documents does not matter, and
+    asking for fewer gives the beginning of the same list. Another seed may give some of the same names, so where
+    two lists must not meet, pass the first as `taken`.
+
+    Args:
+        documents: columns `title` (the names to recombine) and `text`.
+        num_people: how many names.
+        seed: of the recombination.
+        taken: names or whole texts (questions, for example) in which no name may occur.
+
+    Returns:
+        Different names; none is part of a title, a text or anything taken, whatever the case and spacing.
+
+    Raises:
+        ValueError: if the corpus has too few names to recombine; the message says how many could be made.
+    """
+    if num_people < 0:
+        raise ValueError(f"num_people must be at least 0, not {num_people}")
+    titles = sorted(set(documents["title"][:]))
+    names = [parts for parts in map(split_name, titles) if parts]
+    surnames: dict[int, list[str]] = {}
+    for _, surname in names:
+        surnames.setdefault(len(surname), []).append(surname)
+    known = "\n".join(entity_key(text) for text in (*titles, *documents["text"][:], *taken))
+    random = Random(f"invented people {seed}")
+    invented: dict[str, str] = {}
+    open_names = random.sample(names, len(names))
+    while len(invented) < num_people and open_names:
+        productive = []
+        for first, replaced in open_names:
+            if len(invented) == num_people:
+                break
+            for surname in _similar_surnames(surnames, len(replaced), random):
+                key = entity_key(f"{first} {surname}")
+                if key not in invented and key not in known:
+                    invented[key] = f"{first} {surname}"
+                    productive.append((first, replaced))
+                    break
+        open_names = productive
+    if len(invented) < num_people:
+        raise ValueError(
+            f"the {len(titles)} titles of the corpus give only {len(invented)} names of people who do not exist, "
+            f"not {num_people}: ask for fewer, or name a corpus with more people in its titles"
+        )
+    return list(invented.values())
+
+
+def ask_about(names: Sequence[str], questions: Dataset, *, answers: Sequence[str], seed: int) -> Dataset:
+    """One question about each name, worded as `questions`: the question of somebody else, the name exchanged.
+
+    Args:
+        names: whom to ask about, in whose order the questions come.
+        questions: columns `question` and `entity`; those that do not hold their entity word for word are not used.
+        answers: the accepted answers to every question; none where there is no right answer.
+        seed: of the choice of wordings.
+
+    Raises:
+        ValueError: if no question holds its entity.
+    """
+    wordings = []
+    for row in questions.select_columns(["question", "entity"]):
+        name = re.compile(rf"(?<!\w){re.escape(row['entity'])}(?!\w)")
+        if name.search(row["question"]) and row["entity"] not in ("", row["question"]):
+            wordings.append((name, row["question"]))
+    if not wordings:
+        raise ValueError(
+            f"none of {len(questions)} questions holds the name of its entity, so the name cannot be exchanged: "
+            "give the entity of each question in the spelling of the question"
+        )
+    random = Random(f"questions about invented people {seed}")
+    rows = []
+    for invented in names:
+        known, question = random.choice(wordings)
+        question = known.sub(lambda _, name=invented: name, question)
+        rows.append({"question": question, "answers": list(answers), "entity": invented})
+    return Dataset.from_list(rows, features=QUESTION_FEATURES)
+
+
+def _similar_surnames(surnames: dict[int, list[str]], length: int, random: Random) -> Iterable[str]:
+    """Surnames of this length in random order, then those a character shorter or longer, and so on."""
+    for distance in range(_LENGTH_TOLERANCE + 1):
+        pool = [name for size in {length - distance, length + distance} for name in surnames.get(size, ())]
+        yield from random.sample(pool, len(pool))

@@ -1,0 +1,198 @@
+"""Objective by objective: what each makes of the same people at the same number of characters.
+
+    python scripts/ablation.py --data cs224n --num_threads 1
+
+Takes `--num_people` of the people in the training questions, with their lines of wiki.txt. A model of the
+reference width and depth is pretrained on these lines, fine-tuned on three fifths of the people's questions, and
+asked about the rest. Every arm reads `--characters` characters in steps of about `--step_characters`; only the
+objectives differ. The files of birth_dev and of the test are not opened.
+
+`exposures` in a result: in how many examples of pretraining, on average, an accepted answer of a held-out person
+stood in an example made of that person's line. Runs that have a result are not repeated, so a stopped command
+goes on where it was. `scripts/report.py` draws the table from `<results>/cs224n-ablation/`.
+"""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
+    sys.path.pop(0)  # this folder's evaluate.py would stand before the library `evaluate`
+
+from datasets import Dataset
+from transformers import HfArgumentParser
+
+from closedbook.data.corpora import load_wiki
+from closedbook.data.mixture import Component, Mixture
+from closedbook.data.questions import entity_key, load_cs224n, split_by_entity
+from closedbook.evaluation.results import result_path, write_json_atomic, write_text_atomic
+from closedbook.scripts import finetune, pretrain
+from closedbook.scripts.evaluate import evaluate
+from closedbook.scripts.objective_shares import parse_objectives
+from closedbook.scripts.run_folder import RUN_FILE, read_run_file
+from closedbook.scripts.variants import check_choices
+
+RECIPES = Path(__file__).resolve().parent / "recipes"
+TASK = "cs224n-ablation"
+SPLIT_SEED = 0  # every seed of a run takes the same people
+BLOCK_SIZE = 128
+QUESTIONS = "question_answering=1@0.7"
+
+# Name -> objectives and, where not all is alike, flags. The order is that of running.
+ARMS: dict[str, tuple[list[str], list[str]]] = {
+    "recipe": (["place_cue=3", "place_list=3", "entity_cue=1", "span_corruption=1"], []),
+    "span corruption": (["span_corruption"], []),
+    "recipe, all entities": (["entity_cue=4", "entity_list=3", "span_corruption=1"], []),
+    "recipe, no cues": (["place_list=6", "entity_list=1", "span_corruption=1"], []),
+    "recipe, no lists": (["place_cue=6", "entity_cue=1", "span_corruption=1"], []),
+    "recipe, positions not shifted": (
+        ["place_cue=3", "place_list=3", "entity_cue=1", "span_corruption=1"],
+        ["--shift_positions", "false"],
+    ),
+    "recipe, questions mixed in": (
+        ["place_cue=3", "place_list=3", "entity_cue=1", "span_corruption=1", QUESTIONS],
+        [],
+    ),
+    "entity recall": (["entity_recall"], []),
+    "title windows": (["title_windows"], []),
+    "salient spans": (["salient_spans"], []),
+    "T5 multi-span": (["t5_multi_span"], []),
+    "fill in the middle": (["fill_in_the_middle"], []),
+    "mixture of denoisers": (["mixture_of_denoisers"], []),
+    "left to right": (["left_to_right"], []),
+    "reversed and left to right": (["reversed_order", "left_to_right"], []),
+}
+
+
+@dataclass
+class AblationArguments:
+    """What to run, and where to write."""
+
+    data: str = field(metadata={"help": "folder with wiki.txt and birth_places_train.tsv"})
+    arms: list[str] = field(default_factory=lambda: list(ARMS), metadata={"help": "which; default: all"})
+    seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "one run each"})
+    num_people: int = field(default=500, metadata={"help": "people of the training questions"})
+    characters: int = field(default=1_100_000, metadata={"help": "of pretraining, the same for every arm"})
+    step_characters: int = field(default=4_000, metadata={"help": "about how many an optimizer step reads"})
+    finetuning_epochs: float = field(default=10.0, metadata={"help": "over the people's training questions"})
+    hidden_size: int = field(default=256, metadata={"help": "width; the default is the reference's"})
+    output_dir: str = field(default="outputs/ablation", metadata={"help": "folder for the data and the models"})
+    results: str = field(default="results", metadata={"help": "folder for the results"})
+    num_threads: int = field(default=0, metadata={"help": "CPU threads; 0 takes all cores"})
+
+
+def main(argv: list[str]) -> list[dict]:
+    """Returns the results, in the order of `--arms`."""
+    (args,) = HfArgumentParser(AblationArguments).parse_args_into_dataclasses(argv)
+    check_choices("arms", args.arms, list(ARMS))
+    check_choices("seeds", args.seeds)
+    files = prepare(args)
+    results = []
+    for seed in args.seeds:
+        for arm in args.arms:
+            protocol = "mixed" if QUESTIONS in ARMS[arm][0] else "two_stage"
+            path = result_path(args.results, TASK, slug(arm), protocol, seed)
+            result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+            if "ablation" not in result:
+                print(f"=== {arm}, seed {seed}", flush=True)
+                result = run(args, files, arm, seed)
+                write_json_atomic(path, result)
+            results.append(result)
+    return results
+
+
+def slug(arm: str) -> str:
+    """The name of an arm as a part of a file name."""
+    return arm.replace(",", "").replace(" ", "_")
+
+
+def prepare(args: AblationArguments) -> dict[str, Path]:
+    """Write the people's lines, training questions and held-out questions; returns the files."""
+    questions = load_cs224n(Path(args.data) / "birth_places_train.tsv")
+    entities = len(set(map(entity_key, questions["entity"])))
+    if not 10 <= args.num_people < entities:
+        raise ValueError(f"--num_people must be between 10 and {entities - 1}, got {args.num_people}")
+    share = args.num_people / entities
+    chosen = split_by_entity(questions, {"chosen": share, "rest": 1 - share}, SPLIT_SEED)["chosen"]
+    parts = split_by_entity(chosen, {"train": 0.6, "held_out": 0.4}, SPLIT_SEED)
+    names = set(map(entity_key, chosen["entity"]))
+    lines = load_wiki(Path(args.data) / "wiki.txt")
+    documents = [row["text"] for row in lines if entity_key(row["title"]) in names]
+    for character in sorted(set("".join(chosen["question"])) - set("".join(documents))):
+        # the vocabulary comes from the documents, and "?" is rare in them
+        documents.append(next(text for text in lines["text"] if character in text))
+    folder = Path(args.output_dir) / f"people-{args.num_people}"
+    files = {"wiki": folder / "wiki.txt"} | {name: folder / f"{name}.tsv" for name in parts}
+    write_text_atomic(files["wiki"], "".join(f"{text}\n" for text in documents))
+    for name, part in parts.items():
+        lines = (f"{row['question']}\t{row['answers'][0]}\n" for row in part)
+        write_text_atomic(files[name], "".join(lines))
+    return files
+
+
+def run(args: AblationArguments, files: dict[str, Path], arm: str, seed: int) -> dict:
+    """Both stages and the questions of the held-out people."""
+    objectives, flags = ARMS[arm]
+    documents = load_wiki(files["wiki"]).to_list()
+    questions = load_cs224n(files["train"]).to_list()
+    components = [
+        Component(share.objective, questions if "question" in share.objective else documents, **vars(share))
+        for share in parse_objectives(objectives)
+    ]
+    sample = Mixture(components, seed, BLOCK_SIZE, 3_000)
+    length = sum(len(sample[i].text) for i in range(len(sample))) / len(sample)
+    batch, steps = max(1, round(args.step_characters / length)), max(1, args.characters // args.step_characters)
+    common = ["--seed", str(seed), "--num_threads", str(args.num_threads), "--disable_tqdm", "true"]
+    mixed = ["--questions", "cs224n", "--train_questions", str(files["train"])] if QUESTIONS in objectives else []
+    folder = Path(args.output_dir) / f"{slug(arm)}-seed{seed}"
+    first, second = folder / "pretrained", folder / "finetuned"
+    stages = (
+        (
+            pretrain.main,
+            first,
+            [
+                *("--recipe", str(RECIPES / "cs224n_ablation.yaml"), "--objectives", *objectives, *mixed),
+                *("--corpus_path", str(files["wiki"]), "--max_steps", str(steps)),
+                *("--global_batch_size", str(batch), "--per_device_train_batch_size", str(batch)),
+                *("--hidden_size", str(args.hidden_size), *flags),
+            ],
+        ),
+        (
+            finetune.main,
+            second,
+            [
+                *("--recipe", str(RECIPES / "cs224n_finetune.yaml"), "--model", str(first)),
+                *("--train_questions", str(files["train"]), "--num_train_epochs", str(args.finetuning_epochs)),
+            ],
+        ),
+    )
+    for train, output, flags_of_stage in stages:
+        if "eval_loss" not in read_run_file(output):  # the last thing that a run writes
+            again = ["--overwrite"] if (output / RUN_FILE).exists() else []
+            train([*flags_of_stage, *common, *again, "--output_dir", str(output)])
+    asked = ["--questions", "cs224n", "--question_file", str(files["held_out"]), "--task", TASK]
+    result = evaluate(["--model", str(second), "--split", "held-out training people", *asked])
+    mixture = Mixture(components, seed, BLOCK_SIZE, batch * steps)
+    more = {
+        "ablation": arm,
+        "objectives": objectives,
+        "exposures": exposures(mixture, load_cs224n(files["held_out"])),
+    }
+    return result | more
+
+
+def exposures(mixture: Mixture, held_out: Dataset) -> float:
+    """Examples of a held-out person that hold an accepted answer, a person, over the whole run."""
+    answers: dict[str, set[str]] = {}
+    for row in held_out:
+        answers.setdefault(entity_key(row["entity"]), set()).update(row["answers"])
+    met = 0
+    for index in range(len(mixture)):
+        accepted = answers.get(entity_key(mixture.record(index).get("title", "")), ())
+        met += any(answer in mixture[index].text for answer in accepted)
+    return met / len(answers)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
