@@ -18,6 +18,7 @@ import functools
 import math
 import operator
 from bisect import bisect
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -101,15 +102,19 @@ class Population:
     middle_names: bool = False
 
     def __post_init__(self) -> None:
-        limit = math.prod(len(pool) for pool in self._name_parts())
-        if not 1 <= self.num_people <= limit:
+        if not 1 <= self.num_people <= self.num_names:
             more = "" if self.middle_names else "; middle_names=True allows more"
-            raise ValueError(f"num_people must be from 1 to {limit:,}, not {self.num_people:,}{more}")
+            raise ValueError(f"num_people must be from 1 to {self.num_names:,}, not {self.num_people:,}{more}")
         num_known = len(ATTRIBUTES["birth_place"].values())
         if not 1 <= self.num_cities <= num_known:
             raise ValueError(f"num_cities must be from 1 to {num_known:,}, not {self.num_cities:,}")
         if not 0 <= self.city_skew < math.inf:
             raise ValueError(f"city_skew must be a finite number, at least 0, not {self.city_skew}")
+
+    @property
+    def num_names(self) -> int:
+        """How many names there are to draw from."""
+        return math.prod(len(pool) for pool in self._name_parts())
 
     def _name_parts(self) -> tuple[tuple[str, ...], ...]:
         first_names, surnames, _ = name_pools()
@@ -195,17 +200,53 @@ def _check_options(full_name: str, unit: str, versions: int) -> None:
         raise ValueError(f"versions must be at least 1, not {versions}")
 
 
+@dataclass(frozen=True)
+class Diversity:
+    """How much the texts about one person differ: the knobs of the laboratory.
+
+    Attributes:
+        wordings: different wordings of a fact, drawn for each person; None for all there are. Beyond them,
+            biographies repeat wordings that were used before.
+        shuffle: tell the facts in a new order each time, instead of always in that of `attributes`.
+        name_first: only wordings in which the name comes before the value, so that no text leads from a value to
+            a name, and every value can be asked for by completing its sentence.
+    """
+
+    wordings: int | None = None
+    shuffle: bool = True
+    name_first: bool = False
+
+    def statements(self, attribute: str) -> tuple[str, ...]:
+        """The wordings to draw from.
+
+        Raises:
+            ValueError: for a number of wordings that the attribute does not have.
+        """
+        known = ATTRIBUTES[attribute].statements
+        if self.name_first:
+            known = tuple(text for text in known if text.index("{name}") < text.index("{answer}"))
+        if self.wordings is not None and not 1 <= self.wordings <= len(known):
+            raise ValueError(f"wordings must be from 1 to {len(known)} for {attribute}, not {self.wordings}")
+        return known
+
+
 def _write_versions(
-    person: Person, random: Random, versions: int, attributes: tuple[str, ...], full_name: str
+    person: Person,
+    random: Random,
+    versions: int,
+    attributes: tuple[str, ...],
+    full_name: str,
+    diversity: Diversity = Diversity(),
 ) -> Iterator[list[str]]:
     """Yield the sentences of `versions` biographies; no wording returns before all have been used."""
     decks = {}
     for attribute in attributes:
-        statements = ATTRIBUTES[attribute].statements
-        decks[attribute] = random.sample(statements, len(statements))
+        statements = diversity.statements(attribute)
+        decks[attribute] = random.sample(statements, len(statements))[: diversity.wordings]
     for version in range(versions):
         sentences = []
-        for place, attribute in enumerate(random.sample(attributes, len(attributes))):
+        order = random.sample(attributes, len(attributes)) if diversity.shuffle else attributes
+        for place, attribute in enumerate(order):
             name = person.name if place == 0 or full_name == "every" else person.surname
             answer = person.facts[attribute]
             wording = decks[attribute][version % len(decks[attribute])]
@@ -240,13 +281,14 @@ def _generate_documents(
     attributes: tuple[str, ...],
     full_name: str,
     unit: str,
+    diversity: Diversity = Diversity(),
 ) -> Iterator[dict[str, str]]:
     """The documents of the people with these indices; a list of ranges, as `datasets` shards by lists."""
     for index in (index for indices in people for index in indices):
         person = population[index]
         # A string seeds Random by its SHA-512, the same in every process.
         random = Random(f"biographies {seed} {index}")
-        for sentences in _write_versions(person, random, versions, attributes, full_name):
+        for sentences in _write_versions(person, random, versions, attributes, full_name, diversity):
             for text in sentences if unit == "sentence" else [" ".join(sentences)]:
                 yield {"title": person.name, "text": text}
 
@@ -259,6 +301,7 @@ def biography_documents(
     attributes: Sequence[str] | None = None,
     full_name: str = "every",
     unit: str = "biography",
+    diversity: Diversity = Diversity(),
 ) -> Dataset:
     """Documents about everybody, in memory, with the columns `title` (the name) and `text`.
 
@@ -270,6 +313,7 @@ def biography_documents(
         attributes: what the biographies tell, by default everything.
         full_name: see `write_biography`.
         unit: a document is a whole "biography", or a "sentence", which suits small blocks.
+        diversity: how much the versions differ, by default as much as they can.
 
     Raises:
         ValueError: for unknown attributes or options, or fewer than one version.
@@ -277,7 +321,7 @@ def biography_documents(
     _check_options(full_name, unit, versions)
     known = _known_attributes(attributes)
     people = [range(len(population))]
-    rows = list(_generate_documents(people, population, versions, seed, known, full_name, unit))
+    rows = list(_generate_documents(people, population, versions, seed, known, full_name, unit, diversity))
     return Dataset.from_list(rows, features=DOCUMENT_FEATURES)
 
 
@@ -349,5 +393,31 @@ def biography_questions(
         for person in population
         for attribute in known
         for question in ATTRIBUTES[attribute].questions[:wordings]
+    ]
+    return Dataset.from_list(rows, features=QUESTION_FEATURES)
+
+
+def reversed_questions(population: Population, *, attributes: Sequence[str]) -> Dataset:
+    """Questions from a value to the person, with the columns of `biography_questions`.
+
+    `entity` is the person, who is also the answer: splits by entity then keep both directions of a fact on
+    one side. Values that several people share have no one answer, and are not asked about.
+
+    Raises:
+        ValueError: for unknown attributes.
+    """
+    known = _known_attributes(attributes)
+    people = list(population)
+    holders = {attribute: Counter(person.facts[attribute] for person in people) for attribute in known}
+    rows = [
+        {
+            "question": ATTRIBUTES[attribute].reversed_question.format(answer=value, a=indefinite_article(value)),
+            "answers": [person.name],
+            "entity": person.name,
+            "attribute": attribute,
+        }
+        for person in people
+        for attribute in known
+        if holders[attribute][value := person.facts[attribute]] == 1
     ]
     return Dataset.from_list(rows, features=QUESTION_FEATURES)

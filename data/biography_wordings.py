@@ -43,11 +43,13 @@ class Attribute:
         statements: sentence wordings with the fields `{name}`, `{answer}` and optionally `{a}`, the
             indefinite article that fits the answer. Short (a small model reads them character by character),
             and none states a second fact.
+        reversed_question: asks for the person, with the field `{answer}` and optionally `{a}`.
     """
 
     values: Callable[[], tuple[str, ...]]
     questions: tuple[str, ...]
     statements: tuple[str, ...]
+    reversed_question: str
 
 
 @functools.cache
@@ -140,6 +142,7 @@ ATTRIBUTES: dict[str, Attribute] = {
             "Among the people born in {answer} is {name}.",
             "Born in {answer}: {name}.",
         ),
+        reversed_question="Who was born in {answer}?",
     ),
     "birth_date": Attribute(
         values=_birth_dates,
@@ -167,6 +170,7 @@ ATTRIBUTES: dict[str, Attribute] = {
             "Since {answer} the world has known {name}.",
             "Born on {answer}: {name}.",
         ),
+        reversed_question="Who was born on {answer}?",
     ),
     "profession": Attribute(
         values=_professions,
@@ -194,6 +198,7 @@ ATTRIBUTES: dict[str, Attribute] = {
             "The profession of {name} is {answer}.",
             "For {a} {answer}, ask for {name}.",
         ),
+        reversed_question="Who was {a} {answer}?",
     ),
     "employer": Attribute(
         values=_employers,
@@ -221,6 +226,7 @@ ATTRIBUTES: dict[str, Attribute] = {
             "{answer} counted {name} among its staff.",
             "{answer} paid the wages of {name}.",
         ),
+        reversed_question="Who worked for {answer}?",
     ),
     "university": Attribute(
         values=_universities,
@@ -248,6 +254,7 @@ ATTRIBUTES: dict[str, Attribute] = {
             "{answer} taught {name}.",
             "{answer} lists {name} among its graduates.",
         ),
+        reversed_question="Who studied at {answer}?",
     ),
 }
 

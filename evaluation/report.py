@@ -1,165 +1,146 @@
-"""Tables and plots from result files and training logs.
+"""Pictures of accuracies and of training: what was reached, and on the way of how many characters."""
 
-python -m closedbook.evaluation.report --results results --output outputs/report
-"""
-
-import argparse
+import base64
+import io
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws to files; needs no screen
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from closedbook.evaluation.intervals import wilson_interval
-from closedbook.evaluation.results import load_results, open_atomic, write_jsonl_atomic, write_text_atomic
+from closedbook.evaluation.report_tables import Summary, summaries_of_one_set
+from closedbook.evaluation.results import open_atomic
 
 _DOTS_PER_INCH = 150
-_TABLE_COLUMNS = (
-    "system",
-    "protocol",
-    "parameters",
-    "accuracy [95% interval]",
-    "seeds",
-    "questions",
-    "training characters",
-)
+# Okabe and Ito's palette, told apart with every common kind of colour vision; markers and line styles differ too.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+GRAY = "#666666"
+STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "svg.hashsalt": "closedbook",  # the same picture is the same file
+}
 
 
-@dataclass(frozen=True)
-class Summary:
-    """The runs of one system that differ in their seeds only.
-
-    Attributes:
-        task, split, model, protocol, parameters, n: As in the results, where they are the same for all runs.
-        accuracies: One accuracy a run, in [0, 1], in the order of the seeds.
-        seeds: The seeds, ascending.
-        train_characters: Characters seen in training, mean over the runs.
-    """
-
-    task: str
-    split: str
-    model: str
-    protocol: str
-    parameters: int
-    n: int
-    accuracies: tuple[float, ...]
-    seeds: tuple[int, ...]
-    train_characters: int
-
-    @property
-    def accuracy(self) -> float:
-        """Mean accuracy over the runs."""
-        return sum(self.accuracies) / len(self.accuracies)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95% Wilson interval of the mean accuracy for the `n` questions.
-
-        The runs answer the same questions, so that more seeds do not make the questions more: the interval is
-        that of `n` trials, the mean count rounded to a whole question.
-        """
-        return wilson_interval(round(self.accuracy * self.n), self.n)
-
-
-def summarize(results: Sequence[dict[str, Any]]) -> list[Summary]:
-    """Group results by system and sort them by task, split, and ascending mean accuracy.
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure as its file's ending says: .png or .svg.
 
     Raises:
-        ValueError: If two results of one system have the same seed: one of them is a leftover.
+        ValueError: For another ending.
     """
-    fields = ("task", "split", "model", "protocol", "parameters", "n")
-
-    def system(result: dict[str, Any]) -> tuple:
-        return tuple(result[field] for field in fields)
-
-    summaries = []
-    for key, group in groupby(sorted(results, key=lambda r: (*system(r), r["seed"])), key=system):
-        runs = list(group)
-        seeds = tuple(run["seed"] for run in runs)
-        if len(set(seeds)) < len(seeds):
-            raise ValueError(f"two results of {dict(zip(fields, key, strict=True))} share a seed: {seeds}.")
-        summaries.append(
-            Summary(
-                *key,
-                accuracies=tuple(run["accuracy"] for run in runs),
-                seeds=seeds,
-                train_characters=round(sum(run["train_characters"] for run in runs) / len(runs)),
-            )
-        )
-    return sorted(summaries, key=lambda summary: (summary.task, summary.split, summary.accuracy))
+    kind = Path(path).suffix
+    if kind not in (".png", ".svg"):
+        raise ValueError(f"{path}: a figure is written as .png or .svg")
+    with open_atomic(path, "wb") as file:
+        file.write(_render(figure, kind[1:]))
 
 
-def results_table(results: Sequence[dict[str, Any]]) -> str:
-    """Markdown table of results, one row a system, under a heading for every task and split."""
-    lines = []
-    for (task, split), group in groupby(summarize(results), key=lambda summary: (summary.task, summary.split)):
-        lines += [
-            f"### {task}, {split}",
-            "",
-            f"| {' | '.join(_TABLE_COLUMNS)} |",
-            "|---|---|---:|---:|---:|---:|---:|",
-        ]
-        lines += [_table_row(summary) for summary in group]
-        lines.append("")
-    return "\n".join(lines)
+def data_uri(figure: Figure) -> str:
+    """The figure as an SVG inside an address, for a page that needs no other file."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(_render(figure, 'svg')).decode('ascii')}"
 
 
-def _table_row(summary: Summary) -> str:
-    low, high = summary.interval
-    seeds = str(len(summary.seeds))
-    if len(summary.seeds) > 1:
-        seeds += f" ({min(summary.accuracies):.1%} to {max(summary.accuracies):.1%})"
-    cells = [
-        summary.model,
-        summary.protocol.replace("_", " "),
-        f"{summary.parameters:,}",
-        f"{summary.accuracy:.1%} [{low:.1%}, {high:.1%}]",
-        seeds,
-        f"{summary.n:,}",
-        f"{summary.train_characters:,}",
-    ]
-    return f"| {' | '.join(cells)} |"
+def set_title(figure: Figure, title: str) -> None:
+    """A title from the figure's left edge on, which long names beside the axes do not push out of it."""
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
 
 
-def plot_accuracies(results: Sequence[dict[str, Any]], path: str | Path) -> None:
-    """Draw one bar a system with its 95% interval, and a dot a seed, as PNG.
+def _render(figure: Figure, kind: str) -> bytes:
+    file = io.BytesIO()
+    with rc_context(STYLE):
+        if kind == "svg":
+            FigureCanvasSVG(figure).print_figure(file, format="svg", metadata={"Date": None})
+        else:
+            FigureCanvasAgg(figure).print_figure(file, format="png", dpi=_DOTS_PER_INCH)
+    return file.getvalue()
+
+
+@rc_context(STYLE)
+def accuracy_figure(results: Sequence[dict[str, Any]], published: dict[str, Any] | None = None) -> Figure:
+    """One row a system with its 95% interval, and a dot a seed.
+
+    Args:
+        results: Of one task and split.
+        published: An entry of `read_published`: the best run of each system, and the ceiling, become lines.
 
     Raises:
-        ValueError: If there are no results, or they mix tasks or splits, whose accuracies do not compare.
+        ValueError: If there are no results, or they mix tasks or splits.
     """
-    summaries = summarize(results)
-    sets = sorted({(summary.task, summary.split) for summary in summaries})
-    if len(sets) != 1:
-        raise ValueError(f"a plot compares systems on one task and split, but the results hold {sets or 'none'}.")
-    task, split = sets[0]
-    figure = Figure(figsize=(7, 1.2 + 0.45 * len(summaries)), layout="constrained")
+    summaries = summaries_of_one_set(results)
+    references = _references(published)
+    figure = Figure(figsize=(8, 1.5 + 0.4 * len(summaries) + 0.25 * len(references)), layout="constrained")
     axes = figure.subplots()
     _draw_accuracies(axes, summaries)
-    axes.set_title(f"{task}, {split}: 95% intervals, n = {', '.join(sorted({f'{s.n:,}' for s in summaries}))}")
-    _save(figure, path)
+    axes.set_xlim(0, 100)
+    axes.set_ylim(-0.6, len(summaries) - 0.4)
+    for number, (label, value) in enumerate(references):
+        axes.axvline(
+            100 * value,
+            color=COLORS[number % len(COLORS)],
+            linestyle=(0, (4, 1 + number)),
+            linewidth=1.2,
+            label=label,
+        )
+    numbers = ", ".join(sorted({f"{summary.n:,}" for summary in summaries}))
+    task, split = summaries[0].task, summaries[0].split
+    set_title(figure, f"{task}, {split}: right answers to {numbers} questions, with 95% intervals")
+    if references:
+        figure.legend(
+            loc="outside lower left", fontsize=8.5, title="published, best run", alignment="left", ncols=2
+        )
+    return figure
+
+
+def _references(published: dict[str, Any] | None) -> list[tuple[str, float]]:
+    lines = []
+    for entry in (published or {}).get("systems", []):
+        best = max(entry["accuracy"])
+        lines.append((f"{entry['system']}: {best:.1%}", best))
+    if published and "ceiling" in published:
+        share = published["ceiling"]["correct"] / published["ceiling"]["n"]
+        lines.append((f"ceiling: {share:.1%}", share))
+    return sorted(lines, key=lambda line: line[1])
 
 
 def _draw_accuracies(axes: Axes, summaries: Sequence[Summary]) -> None:
-    for row, summary in enumerate(summaries):
+    for line, summary in enumerate(summaries):
         low, high = summary.interval
         center = summary.accuracy
         # Rounding to whole questions may put an end on the wrong side of the mean by a fraction of a
         # question.
         reach = [[100 * max(0.0, center - low)], [100 * max(0.0, high - center)]]
-        axes.barh(row, 100 * center, xerr=reach, color="tab:blue", alpha=0.6, capsize=3)
+        axes.errorbar(100 * center, line, xerr=reach, fmt="o", color="black", markersize=5, capsize=3)
         if len(summary.seeds) > 1:
-            axes.plot([100 * value for value in summary.accuracies], [row] * len(summary.seeds), "k.", ms=4)
-    names = [f"{summary.model}, {summary.protocol.replace('_', ' ')}" for summary in summaries]
-    axes.set_yticks(range(len(names)), names)
-    axes.set_xlim(left=0)
-    axes.set_xlabel("exact match, %")
+            seeds = [100 * value for value in summary.accuracies]
+            axes.plot(seeds, [line - 0.2] * len(seeds), "|", color=GRAY, markersize=6)
+        axes.annotate(
+            f"{center:.1%}",
+            (100 * max(high, center), line),
+            (5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
+    axes.set_yticks(range(len(summaries)), [summary.label for summary in summaries])
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("exact match, % of the questions")
 
 
+@rc_context(STYLE)
 def plot_stages(
     histories: dict[str, Sequence[dict[str, Any]]], results: Sequence[dict[str, Any]], path: str | Path
 ) -> None:
@@ -170,13 +151,12 @@ def plot_stages(
         results: Results on one task and split.
         path: The PNG to write.
     """
-    summaries = summarize(results)
+    summaries = summaries_of_one_set(results)
     figure = Figure(figsize=(8, 4.5 + 0.4 * len(summaries)), layout="constrained")
     upper, lower = figure.subfigures(2, height_ratios=(3, 1.2 + 0.4 * len(summaries)))
     stages = upper.subplots(1, len(histories), squeeze=False)[0]
     for axes, (name, history) in zip(stages, histories.items(), strict=True):
-        points = [(entry["step"], entry["loss"]) for entry in history if "loss" in entry]
-        axes.plot(*zip(*points, strict=True))
+        axes.plot(*_columns(_series(history, "loss", 1, 0)), color=COLORS[0])
         axes.set_title(name)
         axes.set_xlabel("step")
         axes.set_ylim(bottom=0)
@@ -185,7 +165,7 @@ def plot_stages(
     _draw_accuracies(axes, summaries)
     axes.set_title(f"right answers of {summaries[0].n:,}, with 95% intervals")
     axes.set_xlim(0, 100)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def read_log_history(trainer_state: str | Path) -> list[dict[str, Any]]:
@@ -200,65 +180,150 @@ def read_log_history(trainer_state: str | Path) -> list[dict[str, Any]]:
     return state["log_history"]
 
 
-def plot_run(log_history: Sequence[dict[str, Any]], path: str | Path, title: str = "") -> None:
-    """Draw a run's training and evaluation loss (nats a token) and its learning rate over the steps, as PNG.
+def read_curve(folder: str | Path, run: Mapping[str, Any]) -> dict[str, Any]:
+    """What a finished run logged, against the characters it had read.
+
+    The log counts steps. All steps of a stage count alike, the stage's characters divided by its steps: what a
+    step reads differs by a few per cent only, and by more where the mixture changes within the run.
+
+    The pretraining of a fine-tuned run is looked for where the run file says it started from, and beside the
+    folder; `missing` says so where it isn't there any more.
 
     Args:
-        log_history: The Trainer's `state.log_history`: dicts with `step` and any of `loss`, `eval_loss` and
-            `learning_rate`. Quantities that were never logged are left out.
-        path: The PNG to write.
-        title: Text above the plot.
+        folder: The run's folder, with trainer_state.json.
+        run: The content of its run file.
+
+    Returns:
+        JSON-ready: `name`, `model`, `protocol`, `recipe`, `seed`; `stages`, each with `stage`, `begin`, `end` in
+        characters; `loss` and `eval_loss`, each [characters, nats a character, number of the stage]; `accuracy`,
+        each [characters, share of held-out training people's questions answered, number of the stage]; `missing`,
+        a list of sentences.
 
     Raises:
-        ValueError: If no loss was logged.
+        ValueError: If the run is not finished, or its folder holds no log.
     """
-    curves = {
-        name: [(entry["step"], entry[name]) for entry in log_history if name in entry]
-        for name in ("loss", "eval_loss", "learning_rate")
+    folder = Path(folder)
+    stages = [run]
+    while stages[0].get("pretraining"):
+        stages.insert(0, stages[0]["pretraining"])
+    curve = {
+        "name": folder.resolve().name,
+        "model": run.get("model"),
+        "protocol": run.get("protocol", run.get("stage")),
+        "recipe": " then ".join(str(stage.get("recipe") or "flags") for stage in stages),
+        "seed": run.get("seed"),
+        "stages": [],
+        "loss": [],
+        "eval_loss": [],
+        "accuracy": [],
+        "missing": [],
     }
-    if not curves["loss"] and not curves["eval_loss"]:
-        raise ValueError("the log holds no loss; set logging_steps below the number of training steps.")
-    figure = Figure(figsize=(7, 5), layout="constrained")
-    losses, rates = figure.subplots(2, sharex=True, height_ratios=(3, 1))
-    for name, label, style in (("loss", "training", "-"), ("eval_loss", "evaluation", "o-")):
-        if curves[name]:
-            losses.plot(*zip(*curves[name], strict=True), style, label=label, markersize=3)
-    losses.set_ylabel("loss, nats a token")
-    losses.legend()
-    losses.set_title(title)
-    if curves["learning_rate"]:
-        rates.plot(*zip(*curves["learning_rate"], strict=True), color="tab:gray")
-    rates.set_ylabel("learning rate")
-    rates.set_xlabel("step")
-    _save(figure, path)
+    begin = 0
+    for number, stage in enumerate(stages):
+        if not stage.get("steps") or not stage.get("train_characters"):
+            raise ValueError(
+                f"{folder}: a stage of this run has no steps or characters in run.json: is it finished?"
+            )
+        end = begin + stage["train_characters"]
+        curve["stages"].append({"stage": stage.get("stage", "training"), "begin": begin, "end": end})
+        log = folder / "trainer_state.json" if stage is run else _find_log(folder, run, stage)
+        if log is None:
+            curve["missing"].append(
+                f"the log of stage {number + 1}, {stage.get('stage')}, is not beside {folder.name}"
+            )
+        else:
+            history, characters = read_log_history(log), stage["train_characters"] / stage["steps"]
+            for name, key in (("loss", "loss"), ("eval_loss", "eval_loss"), ("accuracy", "eval_exact_match")):
+                curve[name] += [[*point, number] for point in _series(history, key, characters, begin)]
+        begin = end
+    return curve
 
 
-def _save(figure: Figure, path: str | Path) -> None:
-    with open_atomic(path, "wb") as file:
-        FigureCanvasAgg(figure).print_figure(file, format="png", dpi=_DOTS_PER_INCH)
+def _find_log(folder: Path, run: Mapping[str, Any], stage: Mapping[str, Any]) -> Path | None:
+    """The log of an earlier stage, if its folder is still there and still holds that very run."""
+    started_from = run.get("arguments", {}).get("model")
+    candidates = [Path(started_from)] if started_from else []
+    candidates += [folder.resolve().parent / run["base_model"]] if run.get("base_model") else []
+    for candidate in candidates:
+        file, log = candidate / "run.json", candidate / "trainer_state.json"
+        if file.is_file() and log.is_file():
+            found = json.loads(file.read_text(encoding="utf-8"))
+            if all(found.get(name) == stage.get(name) for name in ("seed", "steps", "train_characters", "recipe")):
+                return log
+    return None
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Write results.md, one accuracy plot a task and split, and the curves of the runs named."""
-    parser = argparse.ArgumentParser(description="Write a table and plots from a folder of results.")
-    parser.add_argument("--results", type=Path, required=True, help="folder of <task>/<name>.json results")
-    parser.add_argument("--output", type=Path, required=True, help="folder for results.md and the plots")
-    parser.add_argument(
-        "--runs", type=Path, nargs="*", default=[], help="run folders: draw their loss and keep their log"
-    )
-    options = parser.parse_args(arguments)
-    results = load_results(options.results)
-    table = results_table(results)
-    write_text_atomic(options.output / "results.md", table)
-    for task, split in sorted({(result["task"], result["split"]) for result in results}):
-        chosen = [result for result in results if (result["task"], result["split"]) == (task, split)]
-        plot_accuracies(chosen, options.output / f"accuracy-{task}-{split}.png")
-    for run in options.runs:
-        history = read_log_history(run / "trainer_state.json")
-        plot_run(history, options.output / f"{run.name}.png", title=run.name)
-        write_jsonl_atomic(options.output / f"{run.name}.jsonl", history)
-    print(table)
+def _series(
+    history: Sequence[dict[str, Any]], key: str, factor: float, offset: float
+) -> list[tuple[float, float]]:
+    return [(round(offset + factor * entry["step"]), entry[key]) for entry in history if key in entry]
 
 
-if __name__ == "__main__":
-    main()
+def _columns(points: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
+    return [point[0] for point in points], [point[1] for point in points]
+
+
+@rc_context(STYLE)
+def learning_figure(curves: Sequence[dict[str, Any]]) -> Figure:
+    """Accuracy and loss against the characters read, one colour a run.
+
+    Args:
+        curves: Of `read_curve`.
+
+    Raises:
+        ValueError: If nothing was logged.
+    """
+    answered = any(curve["accuracy"] for curve in curves)
+    learned = any(curve["loss"] or curve["eval_loss"] for curve in curves)
+    if not answered and not learned:
+        raise ValueError("the logs hold no loss; set logging_steps below the number of training steps.")
+    figure = Figure(figsize=(8, 3 * (answered + learned) + 0.6), layout="constrained")
+    panels = list(figure.subplots(answered + learned, sharex=True, squeeze=False)[:, 0])
+    for number, curve in enumerate(curves):
+        color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]
+        if answered:
+            _draw_series(
+                panels[0], curve["accuracy"], 100, color=color, marker=marker, markersize=4, label=curve["name"]
+            )
+        if learned:
+            _draw_series(
+                panels[-1],
+                curve["loss"],
+                1,
+                color=color,
+                linewidth=1,
+                alpha=0.6,
+                label=f"{curve['name']}, training",
+            )
+            _draw_series(
+                panels[-1],
+                curve["eval_loss"],
+                1,
+                color=color,
+                marker=marker,
+                markersize=4,
+                linestyle="--",
+                label=f"{curve['name']}, evaluation",
+            )
+        for stage in curve["stages"][1:]:
+            for axes in panels:
+                axes.axvline(stage["begin"] / 1e6, color=color, linewidth=0.8, linestyle=":")
+    if answered:
+        panels[0].set(ylabel="exact match, %", ylim=(0, 100), title="Questions about people held out of training")
+    if learned:
+        panels[-1].set(ylabel="loss, nats a character", title="Loss; a dotted line begins the next stage")
+        panels[-1].set_ylim(bottom=0)
+    for axes in panels:
+        axes.legend(fontsize=8.5)
+    panels[-1].set_xlabel("characters read in training, millions")
+    panels[-1].set_xlim(left=0)
+    return figure
+
+
+def _draw_series(axes: Axes, points: Sequence[Sequence[float]], scale: float, label: str, **style) -> None:
+    """A line for each stage, so that no line joins two that measure different things."""
+    for stage in sorted({point[2] for point in points}):
+        mine = [point for point in points if point[2] == stage]
+        characters, values = _columns(mine)
+        axes.plot([c / 1e6 for c in characters], [scale * v for v in values], label=label, **style)
+        label = "_nolegend_"

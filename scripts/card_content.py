@@ -14,6 +14,7 @@ from transformers import AutoConfig
 import closedbook.modeling  # noqa: F401  (makes AutoConfig know the architectures)
 from closedbook.evaluation.results import PROTOCOLS
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
+from closedbook.scripts.card_knowing import knowing_lines, knowing_results
 from closedbook.scripts.card_text import cell, fenced, public, public_command
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
@@ -33,13 +34,14 @@ output = model.generate(**prompt, max_new_tokens={room})[0, prompt["input_ids"].
 print(tokenizer.decode(output))"""
 
 
-def build_card(folder: Path, run: dict, results: list[dict]) -> ModelCard:
+def build_card(folder: Path, run: dict, results: list[dict], knowing: dict | None = None) -> ModelCard:
     """The card of a model folder.
 
     Args:
         folder: a whole path: its last part is the model's name.
         run: what the run file says.
         results: as `make_result` makes them, or the part that `evaluations.json` keeps.
+        knowing: what scripts/knowing.py wrote, if it did.
     """
     config = AutoConfig.from_pretrained(folder)
     name = " ".join(folder.name.encode("utf-8", "replace").decode().split()) or "model"
@@ -54,6 +56,7 @@ def build_card(folder: Path, run: dict, results: list[dict]) -> ModelCard:
     synthetic = all("biographies" in (stage.get("corpus"), stage.get("questions")) for stage in stages)
     block_size = config.max_position_embeddings
     prompt = example_prompt(run, block_size, folder)
+    measured = [eval_result(result) for result in results] + knowing_results(knowing)
     metadata = ModelCardData(
         library_name="transformers",
         pipeline_tag="text-generation",
@@ -62,9 +65,9 @@ def build_card(folder: Path, run: dict, results: list[dict]) -> ModelCard:
         language="en" if synthetic else None,
         base_model=bases[-1] if bases else None,
         datasets=datasets or None,
-        metrics=["exact_match"] if results else None,
-        model_name=name if results else None,
-        eval_results=[eval_result(result) for result in results] or None,
+        metrics=list(dict.fromkeys(entry.metric_type for entry in measured)) or None,
+        model_name=name if measured else None,
+        eval_results=measured or None,
     )
     return ModelCard.from_template(
         metadata,
@@ -86,6 +89,7 @@ def build_card(folder: Path, run: dict, results: list[dict]) -> ModelCard:
         ),
         stages=[describe_stage(stage, {*datasets, *bases}) for stage in stages],
         results=[result_cells(result) for result in results],
+        knowing=knowing_lines(knowing),
         synthetic=synthetic,
         license=run.get("license"),
     )

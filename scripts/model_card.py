@@ -10,6 +10,7 @@ import json
 import logging
 from pathlib import Path
 
+from closedbook.evaluation.report_run import KNOWING, read_knowing
 from closedbook.evaluation.results import write_json_atomic, write_text_atomic
 from closedbook.scripts.card_content import build_card
 from closedbook.scripts.run_folder import RUN_FILE, read_run_file, write_run_file
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 CARD_FILE = "README.md"
 EVALUATIONS_FILE = "evaluations.json"
+KNOWING_FILE = f"{KNOWING}/knowing.json"
 SIGNATURE = "\n<!-- Written by closedbook (sha256 {}). Once changed, it is yours: no run overwrites it. -->\n"
 IDENTITY = ("task", "split", "seed")  # a second evaluation of the same replaces the first
 NEEDED = (*IDENTITY, "protocol", "n", "correct", "accuracy", "interval")
@@ -30,7 +32,8 @@ def record_run(folder: str | Path, **facts) -> None:
     Evaluations recorded there were of other weights, and are forgotten.
     """
     write_run_file(folder, **facts)
-    (Path(folder) / EVALUATIONS_FILE).unlink(missing_ok=True)
+    for name in (EVALUATIONS_FILE, KNOWING_FILE):
+        (Path(folder) / name).unlink(missing_ok=True)
     write_card(folder)
 
 
@@ -47,6 +50,16 @@ def record_evaluation(folder: str | Path, result: dict) -> None:
         entries = {_identity(entry): entry for entry in read_evaluations(folder)}
         entries[_identity(result)] = {name: result[name] for name in KEPT if name in result}
         write_json_atomic(folder / EVALUATIONS_FILE, [entries[key] for key in sorted(entries)])
+        write_card(folder)
+    except (OSError, ValueError) as error:
+        logger.warning("the model card in %s was not brought up to date: %s", folder, error)
+
+
+def record_knowing(folder: str | Path) -> None:
+    """Refresh the card of a folder into which scripts/knowing.py has written; what goes wrong costs a warning."""
+    if not (Path(folder) / RUN_FILE).is_file():
+        return
+    try:
         write_card(folder)
     except (OSError, ValueError) as error:
         logger.warning("the model card in %s was not brought up to date: %s", folder, error)
@@ -80,13 +93,14 @@ def write_card(folder: str | Path) -> None:
 
     Raises:
         OSError: if the folder cannot be written to.
-        ValueError: if its record of evaluations is damaged.
+        ValueError: if its record of evaluations, or of what the model knows, is damaged.
     """
     path = Path(folder) / CARD_FILE
     if path.exists() and not is_unchanged(path.read_text(encoding="utf-8", errors="replace")):
         logger.warning("%s is not as a run left it, so it was left alone; move it away to get a new one", path)
         return
-    card = build_card(Path(folder).resolve(), read_run_file(folder), read_evaluations(folder))
+    knowing = read_knowing(Path(folder) / KNOWING_FILE)
+    card = build_card(Path(folder).resolve(), read_run_file(folder), read_evaluations(folder), knowing)
     write_text_atomic(path, _signed(str(card).rstrip("\n") + "\n"))
 
 

@@ -15,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from closedbook.data.biographies import (
+    Diversity,
     Population,
     biography_documents,
     biography_questions,
+    reversed_questions,
     stream_biographies,
     write_biography,
 )
@@ -314,3 +316,80 @@ def test_impossible_questions_streams_and_people_are_refused():
     for index in (5, -6):
         with pytest.raises(IndexError, match="population of 5"):
             population[index]
+
+
+# ---- the laboratory's knobs
+
+
+def test_fewer_wordings_are_fewer_texts_and_the_default_is_all_of_them():
+    for wordings in (1, 2, 4):
+        options = {"versions": 8, "attributes": ["employer"], "unit": "sentence"}
+        documents = biography_documents(Population(6), diversity=Diversity(wordings=wordings), **options)
+        for first in range(0, 48, 8):
+            assert len(set(documents["text"][first : first + 8])) == wordings
+    default, stated = biography_documents(Population(6), versions=3), Diversity(None, True, False)
+    assert default.to_list() == biography_documents(Population(6), versions=3, diversity=stated).to_list()
+
+
+def test_more_wordings_keep_the_earlier_ones():
+    few, many = (
+        biography_documents(Population(4), versions=6, attributes=["university"], diversity=Diversity(wordings=n))
+        for n in (2, 4)
+    )
+    for first in range(0, 24, 6):
+        assert few["text"][first : first + 2] == many["text"][first : first + 2]
+        assert set(few["text"][first : first + 6]) < set(many["text"][first : first + 6])
+
+
+def test_a_fixed_order_is_that_of_the_attributes_and_a_shuffled_one_changes():
+    attributes = ("employer", "birth_place", "university")
+    orders = {}
+    for shuffle in (False, True):
+        documents = biography_documents(
+            Population(10), versions=4, attributes=attributes, diversity=Diversity(shuffle=shuffle)
+        )
+        people = {person.name: person.facts for person in Population(10)}
+        orders[shuffle] = [
+            tuple(sorted(attributes, key=lambda name: document["text"].index(people[document["title"]][name])))
+            for document in documents
+        ]
+    assert set(orders[False]) == {attributes}
+    assert len(set(orders[True])) == 6
+
+
+def test_no_text_leads_from_a_value_to_a_name_where_the_name_comes_first():
+    diversity, population = Diversity(name_first=True), Population(20)
+    documents = biography_documents(population, versions=16, unit="sentence", diversity=diversity)
+    facts = {person.name: person.facts.values() for person in population}
+    for document in documents:
+        before, _, after = document["text"].partition(document["title"])
+        assert not any(value in before for value in facts[document["title"]])
+        assert sum(value in after for value in facts[document["title"]]) >= 1
+    assert all(len(diversity.statements(attribute)) >= 8 for attribute in ATTRIBUTES)
+
+
+@pytest.mark.parametrize("wordings", [0, 17])
+def test_wordings_that_there_are_not_are_refused(wordings):
+    with pytest.raises(ValueError, match="wordings must be from 1 to 16 for birth_place"):
+        biography_documents(Population(2), attributes=["birth_place"], diversity=Diversity(wordings=wordings))
+
+
+@pytest.mark.parametrize("attribute", list(ATTRIBUTES))
+def test_questions_in_reverse_lead_from_a_value_to_the_one_person_who_has_it(attribute):
+    population = Population(150, seed=6, num_cities=500)
+    holders = {}
+    for person in population:
+        holders.setdefault(person.facts[attribute], []).append(person.name)
+    unique = {value: names[0] for value, names in holders.items() if len(names) == 1}
+    questions = reversed_questions(population, attributes=[attribute])
+    assert len(questions) == len(unique)
+    for record, (value, name) in zip(questions, unique.items(), strict=True):
+        assert record["answers"] == [name] and record["entity"] == name and record["attribute"] == attribute
+        assert value in record["question"] and name not in record["question"]
+
+
+def test_a_question_in_reverse_reads_like_one():
+    questions = reversed_questions(Population(40, num_cities=3000), attributes=["birth_place", "profession"])
+    by_attribute = {record["attribute"]: record["question"] for record in questions}
+    assert re.fullmatch(r"Who was born in [A-Z].*\?", by_attribute["birth_place"])
+    assert re.fullmatch(r"Who was an? [a-z ]+\?", by_attribute["profession"])

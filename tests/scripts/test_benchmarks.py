@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from closedbook.scripts.benchmarks import answering, training
+from closedbook.scripts.benchmarks import answering, confidence, training
 from closedbook.scripts.benchmarks.measure import check_flags, device, now, peak_memory_mib, report
 
 PROMISED = {
@@ -62,6 +62,26 @@ def test_the_answering_benchmark_ends_with_one_json_object_and_counts_equal_answ
     assert printed.keys() >= PROMISED | {"equal_answers", "num_questions"}
     assert (printed["benchmark"], printed["equal_answers"], printed["num_questions"]) == ("answering", 3, 3)
     assert min(printed["ours"], printed["peer"], printed["peak_memory_peer_mib"]) > 0
+
+
+def test_the_confidence_benchmark_says_what_confidence_costs(capsys, tmp_path):
+    output = tmp_path / "cost.json"
+    flags = ["--num_questions", "3", "--repeats", "1", "--num_threads", "1", "--num_samples", "2"]
+    confidence.main([*flags, "--output", str(output)])
+    printed = last_line(capsys)
+    assert printed == json.loads(output.read_text(encoding="utf-8"))
+    assert printed.keys() >= PROMISED | {"equal_answers", "num_questions", "cost", "cpu_cost"}
+    assert (printed["benchmark"], printed["equal_answers"], printed["settings"]["num_samples"]) == (
+        "confidence",
+        3,
+        2,
+    )
+    assert printed["cost"] == pytest.approx(printed["ours"] / printed["peer"])  # of a single turn
+
+
+def test_the_cost_of_confidence_is_the_median_over_turns():
+    taken = {"ours": [2.0, 30.0, 8.0], "starter": [1.0, 10.0, 1.0]}
+    assert confidence.median_ratio(taken) == 3.0
 
 
 def test_answers_that_differ_are_no_benchmark():

@@ -1,0 +1,79 @@
+"""How a model goes on after a text that is given to it: with what probability, and is it what it would write?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """What a model makes of one given continuation.
+
+    Attributes:
+        log_probability: natural logarithm of the probability of the continuation after its prompt, the sum over
+            its tokens. With the minus sign this is the summed cross-entropy loss on them, in nats.
+        greedy: whether the model, decoding greedily after the prompt, writes exactly the continuation.
+    """
+
+    log_probability: float
+    greedy: bool
+
+
+@torch.inference_mode()
+def score_continuations(
+    model, tokenizer, prompts: Sequence[str], continuations: Sequence[str], batch_size: int = 128
+) -> list[Continuation]:
+    """Score the continuation of every prompt; one forward pass a text, nothing is generated.
+
+    Greedy decoding writes the continuation if and only if each of its tokens is the likeliest one after the true
+    tokens before it, so reading the whole text once decides that too.
+
+    Args:
+        prompts: not empty: a first token has nothing to be predicted from.
+        continuations: one a prompt, not empty.
+        batch_size: texts read at once; changes speed only.
+
+    Raises:
+        ValueError: for empty strings, lists of different lengths, or a text longer than the model's block.
+    """
+    if len(prompts) != len(continuations):
+        raise ValueError(f"there are {len(prompts)} prompts and {len(continuations)} continuations")
+    pairs = []
+    limit = model.config.max_position_embeddings
+    for prompt, continuation in zip(prompts, continuations, strict=True):
+        before, after = (tokenizer.encode(text, add_special_tokens=False) for text in (prompt, continuation))
+        if not before or not after:
+            raise ValueError(f"prompt and continuation must not be empty: {prompt!r}, {continuation!r}")
+        if len(before) + len(after) > limit:
+            raise ValueError(f"{prompt + continuation!r} is longer than the model's block of {limit} tokens")
+        pairs.append((before, after))
+    was_training = model.training
+    model.eval()
+    scores: list[Continuation | None] = [None] * len(pairs)
+    order = sorted(range(len(pairs)), key=lambda row: -sum(map(len, pairs[row])))  # little padding
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        for row, score in zip(rows, _score(model, tokenizer, [pairs[row] for row in rows]), strict=True):
+            scores[row] = score
+    model.train(was_training)
+    return scores
+
+
+def _score(model, tokenizer, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Continuation]:
+    """One batch, padded on the right, where causal attention never looks."""
+    width = max(len(before) + len(after) for before, after in pairs)
+    ids = torch.full((len(pairs), width), tokenizer.pad_token_id)
+    mask = torch.zeros_like(ids)
+    for row, (before, after) in enumerate(pairs):
+        ids[row, : len(before) + len(after)] = torch.tensor(before + after)
+        mask[row, : len(before) + len(after)] = 1
+    ids = ids.to(model.device)
+    logits = model(input_ids=ids, attention_mask=mask.to(model.device), use_cache=False).logits[:, :-1].float()
+    chosen = logits.log_softmax(-1).gather(-1, ids[:, 1:, None]).squeeze(-1).cpu()  # (texts, width - 1)
+    likeliest = (logits.argmax(-1) == ids[:, 1:]).cpu()
+    scores = []
+    for row, (before, after) in enumerate(pairs):
+        span = slice(len(before) - 1, len(before) + len(after) - 1)
+        scores.append(Continuation(chosen[row, span].double().sum().item(), bool(likeliest[row, span].all())))
+    return scores

@@ -1,0 +1,137 @@
+"""Rows of predictions.jsonl: read and check them, match them with questions, take confidences out of them."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from closedbook.data.questions import entity_key
+
+_REQUIRED = ("question", "entity", "answers", "prediction", "correct", "confidence", "complete")
+
+
+def read_predictions(path: str | Path) -> list[dict[str, Any]]:
+    """Read a predictions.jsonl, one object a line; optional fields may be absent.
+
+    Returns:
+        The rows as they stand in the file.
+
+    Raises:
+        ValueError: If there is no row, or one is not a prediction; the message names file and line.
+    """
+    rows = []
+    with open(path, encoding="utf-8", newline="\n") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                rows.append(_checked(line))
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: {error}") from error
+    if not rows:
+        raise ValueError(f"{path} holds no predictions; scripts/evaluate.py writes them.")
+    return rows
+
+
+def _checked(line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"this is not readable as JSON ({error}).") from error
+    if not isinstance(row, dict):
+        raise ValueError(f"a prediction is a JSON object, but this is {line[:60]!r}.")
+    missing = [name for name in _REQUIRED if name not in row]
+    if missing:
+        raise ValueError(f"the prediction lacks {', '.join(missing)}.")
+    for name in ("question", "entity", "prediction"):
+        if not isinstance(row[name], str):
+            raise ValueError(f"{name} has to be a text, but is {row[name]!r}.")
+    if not isinstance(row["answers"], list) or not all(isinstance(answer, str) for answer in row["answers"]):
+        raise ValueError(f"answers has to be a list of texts, but is {row['answers']!r}.")
+    if not (row["correct"] is None or isinstance(row["correct"], bool)):
+        raise ValueError(f"correct has to be true, false or null, but is {row['correct']!r}.")
+    for name in ("complete", "refused"):
+        if not isinstance(row.get(name, False), bool):
+            raise ValueError(f"{name} has to be true or false, but is {row[name]!r}.")
+    named = row.get("confidences", {})
+    if not isinstance(named, dict):
+        raise ValueError(f"confidences has to be an object of numbers by name, but is {named!r}.")
+    for name, value in {"confidence": row["confidence"], **named}.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise ValueError(f"{name} has to be a number in [0, 1], but is {value!r}.")
+    return row
+
+
+def match_questions(
+    predictions: Sequence[Mapping[str, Any]], questions: Iterable[Mapping[str, Any] | str]
+) -> None:
+    """Refuse predictions that are not those for `questions`, one for one and in their order.
+
+    Args:
+        predictions: Rows of predictions.jsonl.
+        questions: Records with `question`, and `answers` where they are known; or the questions alone.
+
+    Raises:
+        ValueError: Showing the first pair that does not match, or where one list ends before the other.
+    """
+    asked = [{"question": question} if isinstance(question, str) else question for question in questions]
+    for number, (row, question) in enumerate(zip(predictions, asked, strict=False), start=1):
+        for name in ("question", "answers"):
+            if name in question and row[name] != question[name]:
+                raise ValueError(
+                    f"prediction {number} does not match question {number}: its {name} is {row[name]!r}, but that "
+                    f"of the question file is {question[name]!r}. Predict again, or name the file that was asked."
+                )
+    if len(predictions) != len(asked):
+        first = min(len(predictions), len(asked))
+        rest = predictions if len(predictions) > first else asked
+        raise ValueError(
+            f"there are {len(predictions)} predictions for {len(asked)} questions; the first without a partner is "
+            f"number {first + 1}: {rest[first]['question']!r}."
+        )
+
+
+def check_disjoint(held_out: Sequence[Mapping[str, Any]], predictions: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse to fit on people on whom the fit is to be checked.
+
+    Raises:
+        ValueError: Naming the first entity that is in both.
+    """
+    fitted = {entity_key(row["entity"]) for row in held_out}
+    for number, row in enumerate(predictions, start=1):
+        if entity_key(row["entity"]) in fitted:
+            raise ValueError(
+                f"prediction {number} is about {row['entity']!r}, on whom something is fitted: use "
+                "people that share no entity (data.questions.split_by_entity)."
+            )
+
+
+def confidence_and_verdict(
+    predictions: Sequence[Mapping[str, Any]], confidence: str = "sequence_probability"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Columns of the rows: the named confidence (float64), whether the answer is right, whether it was refused.
+
+    The field `confidence`, which every row has, is the sequence probability.
+
+    Raises:
+        ValueError: If there is no row, or one lacks the confidence or a verdict.
+    """
+    if not predictions:
+        raise ValueError("there are no predictions.")
+    values, correct = [], []
+    for number, row in enumerate(predictions, start=1):
+        named = row.get("confidences", {})
+        if confidence in named:
+            values.append(named[confidence])
+        elif confidence == "sequence_probability":
+            values.append(row["confidence"])
+        else:
+            raise ValueError(
+                f"prediction {number} has no confidence {confidence!r}, only "
+                f"{', '.join(['sequence_probability', *named])}: predict with answer_with_confidence."
+            )
+        if row["correct"] is None:
+            raise ValueError(f"prediction {number} has no verdict (correct is null): use questions with answers.")
+        correct.append(row["correct"])
+    refused = [row.get("refused", False) for row in predictions]
+    return np.array(values, dtype=np.float64), np.array(correct, dtype=bool), np.array(refused, dtype=bool)
