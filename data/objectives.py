@@ -22,8 +22,10 @@ from .entity_recall import (
     entity_cue,
     entity_list,
     entity_recall,
+    entity_sequence,
     place_cue,
     place_list,
+    place_sequence,
     recall_pieces,
     without_entities,
 )
@@ -77,8 +79,10 @@ OBJECTIVES: dict[str, Objective] = {
     "reversed_order": reversed_order,
     "entity_recall": entity_recall,
     "entity_list": entity_list,
+    "entity_sequence": entity_sequence,
     "entity_cue": entity_cue,
     "place_list": place_list,
+    "place_sequence": place_sequence,
     "place_cue": place_cue,
     "question_answering": question_answering,
 }
@@ -99,8 +103,10 @@ REASSEMBLE: dict[str, Callable[[Example], str]] = {
 PIECES: dict[str, Callable[[Example], list[str]]] = {
     "entity_recall": recall_pieces,
     "entity_list": recall_pieces,
+    "entity_sequence": recall_pieces,
     "entity_cue": recall_pieces,
     "place_list": recall_pieces,
+    "place_sequence": recall_pieces,
     "place_cue": recall_pieces,
 }
 
@@ -110,7 +116,9 @@ IRREGULAR_RECORDS: dict[str, Callable[[Sequence[dict]], int]] = {
     "salient_spans": without_salient_spans,
     "entity_recall": without_entities,
     "entity_list": without_entities,
+    "entity_sequence": without_entities,
     "entity_cue": without_entities,
+    "place_sequence": partial(without_entities, kinds=("place",)),
     "place_list": partial(without_entities, kinds=("place",)),
     "place_cue": partial(without_entities, kinds=("place",)),
 }

@@ -41,6 +41,9 @@ from closedbook.evaluation.provenance import (
 GROUPS = ("asked", "held_out", "trained", "invented")
 NUM_SAMPLES = 8  # a question, for the agreement
 PROMISES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # error rates to show what could be promised
+CERTAINTY = 0.95  # of a promise
+# One of the confidences is chosen on the people on whom its threshold is: each bound must hold for all (Bonferroni).
+DELTA = (1 - CERTAINTY) / len(CONFIDENCES)
 NUM_CURVE_POINTS = 101  # of a risk-coverage curve in a results file; predictions.jsonl has them all
 
 
@@ -132,7 +135,7 @@ def summarise_knowing(rows: Sequence[Mapping[str, Any]], max_error_rate: float) 
     best = min(CONFIDENCES, key=lambda name: (held_out_aurc[name] is None, held_out_aurc[name] or 0.0))
     confidences = {}
     for name in CONFIDENCES:
-        abstention = abstain_on_predictions(held_out, asked, name, max_error_rate=max_error_rate)
+        abstention = abstain_on_predictions(held_out, asked, name, max_error_rate=max_error_rate, delta=DELTA)
         confidences[name] = {
             "held_out_aurc": held_out_aurc[name],
             "calibration": _calibrate(held_out, asked, name, with_bias=False),
@@ -182,7 +185,7 @@ def _promises(held_out, asked, invented, confidence: str) -> list[dict[str, Any]
     rows = []
     for rate in PROMISES:
         columns = confidence_and_verdict(held_out, confidence)
-        threshold = choose_threshold(*columns, max_error_rate=rate).threshold
+        threshold = choose_threshold(*columns, max_error_rate=rate, delta=DELTA).threshold
         check = check_threshold(
             *confidence_and_verdict(asked, confidence), threshold=threshold, max_error_rate=rate
         )
@@ -202,11 +205,11 @@ def _explain(chosen, check, promises, num_people: int) -> str:
         )
         return (
             f"{rate} cannot be promised, however few are given: no threshold proves it on {chosen['n']} questions "
-            f"about {num_people} held-out people with {1 - chosen['delta']:.0%} certainty; {best}"
+            f"about {num_people} held-out people with {CERTAINTY:.0%} certainty; {best}"
         )
     outcome = "kept" if check["kept"] else "disproved" if check["disproved"] else "exceeded within chance"
     return (
-        f"{rate}: promised with {1 - chosen['delta']:.0%} certainty from {chosen['errors']} wrong of "
+        f"{rate}: promised with {CERTAINTY:.0%} certainty from {chosen['errors']} wrong of "
         f"{chosen['answered']} answers to {chosen['n']} questions about {num_people} held-out people; {outcome} "
         f"on those asked, with {check['errors']} wrong of {check['answered']} answers"
     )

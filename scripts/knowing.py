@@ -30,6 +30,7 @@ from closedbook.evaluation.results import run_environment, write_json_atomic, wr
 from closedbook.scripts.arguments import PopulationArguments
 from closedbook.scripts.command_line import parse_arguments
 from closedbook.scripts.knowing_arguments import KnowingArguments, gather, recorded_flags
+from closedbook.scripts.model_card import record_knowing
 from closedbook.scripts.pretrain import model_name
 from closedbook.scripts.run_folder import load_model_folder, read_run_file
 
@@ -85,6 +86,7 @@ def know(argv: list[str]) -> dict:
         "train_seed": run.get("seed"),
         "unknown_people": len(run.get("unknown_people", [])),
         "questions": args.questions,
+        "split": args.split,
         "seed": args.seed,
         "held_out_people": parts.calibration,
         **summarise_knowing(rows, args.max_error_rate),
@@ -93,6 +95,7 @@ def know(argv: list[str]) -> dict:
     folder = Path(args.output_dir or Path(args.model) / "knowing")
     write_jsonl_atomic(folder / "predictions.jsonl", rows)
     write_json_atomic(folder / "knowing.json", summary)
+    record_knowing(args.model)
     return summary
 
 
