@@ -5,10 +5,11 @@ A fact learned inside one fixed sentence is stored so that the sentence calls it
 surroundings: alone, with the words before the gap, with a few words scattered around it.
 
 Documents without a usable entity (or without a title) fall back to `span_corruption`; `without_entities` counts
-them.
+them. So does an example that the block cannot hold; that depends on the words drawn, and is not counted.
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from random import Random
@@ -67,8 +68,8 @@ def entity_cue(record: dict, random: Random, block_size: int, kinds: Kinds = ALL
 
     The words come from the 8 before the entity and the 4 after it, without those of other entities: beside
     these, the title would not be needed. The title thereby stands in all sorts of places and company, as it
-    does in a question. The second of two places with a comma between ("Columbus, Ohio") is not asked for: its
-    cues would be those of the first.
+    does in a question. An entity that follows another one after a comma ("Ohio" in "Columbus, Ohio") is not
+    asked for: its cues would be those of the first.
     """
     title, entities = _title_and_entities(record, kinds)
     entities = _heads(record["text"], entities)
@@ -130,18 +131,23 @@ def _ask(prompt: str, answer: str, block_size: int) -> Example | None:
     return Example(text, len(prompt) + 1) if len(text) <= block_size else None
 
 
-@lru_cache(maxsize=262_144)
 def _near(text: str, entity: Entity) -> tuple[str, ...]:
     """The common words within reach of an entity, in their order."""
-    others = find_entities(text)
-    words = [
-        match
-        for match in _WORD.finditer(text)
-        if not any(other.start <= match.start() < other.end for other in others)
-    ]
-    before = [match.group() for match in words if match.end() <= entity.start]
-    after = [match.group() for match in words if match.start() >= entity.end]
-    return (*before[-CUE_REACH:], *after[: CUE_REACH // 2])
+    starts, ends, words = _common_words(text)
+    before, after = bisect_right(ends, entity.start), bisect_left(starts, entity.end)
+    return (*words[max(0, before - CUE_REACH) : before], *words[after : after + CUE_REACH // 2])
+
+
+@lru_cache(maxsize=65_536)
+def _common_words(text: str) -> tuple[tuple[int, ...], tuple[int, ...], tuple[str, ...]]:
+    """Starts, ends and texts of the words that do not begin inside an entity."""
+    inside = {place for entity in find_entities(text) for place in range(entity.start, entity.end)}
+    words = [match for match in _WORD.finditer(text) if match.start() not in inside]
+    return (
+        tuple(match.start() for match in words),
+        tuple(match.end() for match in words),
+        tuple(match.group() for match in words),
+    )
 
 
 def _title_and_entities(record: dict, kinds: Kinds) -> tuple[str, tuple[Entity, ...]]:

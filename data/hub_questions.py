@@ -52,8 +52,7 @@ def load_popqa(
 
     Raises:
         ValueError: for a missing column, a relation that does not occur (with those that do), a row without
-        question
-            or answers, or answers that are no JSON list of texts.
+            question or answers, or answers that are no JSON list of texts.
     """
     rows = read_rows(
         source,
@@ -133,9 +132,9 @@ def load_lama(
     The Hub's rows repeat a fact for every sentence that states it; here it is one question.
 
     Args:
-        relation: only this `predicate_id`, such as "P19" (place of birth). form: "cloze" asks with the template
-        up to its gap ("[X] was born in"), as the benchmark does; "question" with
-            a question of ours, for P19 and P20, as models fine-tuned on questions expect.
+        relation: only this `predicate_id`, such as "P19" (place of birth).
+        form: "cloze" asks with the template up to its gap ("[X] was born in"), as the benchmark does; "question"
+            with a question of ours, for P19 and P20, as models fine-tuned on questions expect.
 
     The other arguments and the errors are those of `load_popqa`; `ValueError` also for another `form`, and for a
     relation without a template, a question, or a gap that comes after the subject.

@@ -87,6 +87,18 @@ OBJECTIVES: dict[str, Objective] = {
     "question_answering": question_answering,
 }
 
+
+def check_objectives(names: Sequence[str]) -> None:
+    """Refuse an objective that does not exist, before anything is read for it.
+
+    Raises:
+        ValueError: naming the first unknown one, and the known ones.
+    """
+    for name in names:
+        if name not in OBJECTIVES:
+            raise ValueError(f"unknown objective {name!r}; known: {', '.join(OBJECTIVES)}")
+
+
 # Objective -> what undoes it: the window of the document that an example was made of.
 REASSEMBLE: dict[str, Callable[[Example], str]] = {
     "span_corruption": reassemble_span_corruption,

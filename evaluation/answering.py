@@ -81,8 +81,7 @@ def answer_questions(
             neither knows nor has an unknown token for; if an argument or the special tokens are unusable.
             Raised before any decoding.
     """
-    end, batches = prompt_batches(model, tokenizer, questions, batch_size, max_new_tokens, end_token)
-    ends = [end] if end_token is None else _end_ids(tokenizer, end, end_token)
+    ends, batches = prompt_batches(model, tokenizer, questions, batch_size, max_new_tokens, end_token)
     answers: dict[int, Answer] = {}
     with ready_for_decoding(model), tqdm(total=len(questions), unit="question", disable=not progress) as bar:
         for batch in batches:
@@ -116,11 +115,11 @@ def prompt_batches(
     batch_size: int,
     max_new_tokens: int,
     end_token: str | None,
-) -> tuple[int, list[PromptBatch]]:
+) -> tuple[list[int], list[PromptBatch]]:
     """Check what `answer_questions` was given, and make batches of it, the longest prompts first.
 
     Returns:
-        The id of the token that ends an answer, and the batches, on the model's device.
+        The ids of all tokens that end an answer, and the batches, on the model's device.
 
     Raises:
         ValueError: As `answer_questions` says.
@@ -131,7 +130,7 @@ def prompt_batches(
         raise ValueError(
             f"batch_size and max_new_tokens must be at least 1, but are {batch_size} and {max_new_tokens}."
         )
-    end = _end_token_id(tokenizer, end_token)
+    ends = end_ids(tokenizer, end_token)
     _check_characters(tokenizer, questions)
     if end_token is None:
         prompts = [
@@ -143,27 +142,29 @@ def prompt_batches(
     batches = []
     for rows, budget in _batches(prompts, budgets, batch_size):
         width = max(len(prompts[row]) for row in rows)
-        input_ids = torch.full((len(rows), width), padding_id(tokenizer, end))
+        input_ids = torch.full((len(rows), width), _padding_id(tokenizer, ends))
         attention_mask = torch.zeros_like(input_ids)
         for place, row in enumerate(rows):
             input_ids[place, width - len(prompts[row]) :] = torch.tensor(prompts[row])
             attention_mask[place, width - len(prompts[row]) :] = 1
         batches.append(PromptBatch(rows, input_ids.to(model.device), attention_mask.to(model.device), budget))
-    return end, batches
+    return ends, batches
 
 
-def padding_id(tokenizer: PreTrainedTokenizerBase, end: int) -> int:
-    """The pad token; the end token where there is none, which no one reads either."""
-    return end if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+def _padding_id(tokenizer: PreTrainedTokenizerBase, ends: list[int]) -> int:
+    """The pad token; an end token where there is none, which no one reads either."""
+    return ends[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
 
-def answer_text(tokenizer: PreTrainedTokenizerBase, ids: list[int], strip: bool) -> str:
-    """The text of an answer's tokens, end mark left out."""
-    text = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
-    return text.strip() if strip else text
+def end_ids(tokenizer: PreTrainedTokenizerBase, end_token: str | None) -> list[int]:
+    """All tokens that end an answer: the mask token alone, or what an `end_token` stands for.
 
+    Those are the tokens with `end_token` in their text ("\\n\\n", ".\\n"), and the tokenizer's end of text.
 
-def _end_token_id(tokenizer: PreTrainedTokenizerBase, end_token: str | None) -> int:
+    Raises:
+        ValueError: If the tokenizer has no mask or pad token and there is no `end_token`, or `end_token` is not
+            one token.
+    """
     if end_token is None:
         if tokenizer.mask_token_id is None or tokenizer.pad_token_id is None:
             raise ValueError(
@@ -171,18 +172,28 @@ def _end_token_id(tokenizer: PreTrainedTokenizerBase, end_token: str | None) -> 
                 f"mask_token={tokenizer.mask_token!r} and pad_token={tokenizer.pad_token!r}. For a model that was "
                 "trained without, write the questions as whole prompts and pass the end_token of answers."
             )
-        return tokenizer.mask_token_id
+        return [tokenizer.mask_token_id]
     ids = tokenizer.encode(end_token, add_special_tokens=False)
     if tokenizer.decode(ids[-1:]) != end_token:  # some tokenizers begin every text with a space of their own
         raise ValueError(f"end_token must be one token, but the tokenizer makes {len(ids)} of {end_token!r}.")
-    return ids[-1]
-
-
-def _end_ids(tokenizer: PreTrainedTokenizerBase, end: int, end_token: str) -> list[int]:
-    """All tokens that end an answer: those with `end_token` in their text ("\\n\\n"), and the end of the text."""
     texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
-    ends = {token for token, text in enumerate(texts) if end_token in text} | {end, tokenizer.eos_token_id}
+    ends = {token for token, text in enumerate(texts) if end_token in text} | {ids[-1], tokenizer.eos_token_id}
     return sorted(ends - {None})
+
+
+def answer_text(tokenizer: PreTrainedTokenizerBase, ids: list[int], ends: list[int], end_token: str | None) -> str:
+    """The text of an answer's tokens, of which the last may be its end mark.
+
+    Args:
+        ids: The tokens, up to the end mark and with it; none after it.
+        ends: What `end_ids` gives.
+        end_token: As for `answer_questions`.
+    """
+    if end_token is None:
+        return tokenizer.decode(ids[:-1] if ids[-1:] == ends else ids, clean_up_tokenization_spaces=False)
+    # the token that ends an answer may begin with the answer's last characters
+    text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return text.partition(end_token)[0].strip()
 
 
 def _check_characters(tokenizer: PreTrainedTokenizerBase, questions: list[str]) -> None:
@@ -270,7 +281,7 @@ def _decode(
         num_beams=1,
         use_cache=use_cache,
         eos_token_id=ends,
-        pad_token_id=padding_id(tokenizer, ends[0]),
+        pad_token_id=_padding_id(tokenizer, ends),
         return_dict_in_generate=True,
         output_logits=True,  # as the model gave them, T tensors (B, vocabulary)
     )
@@ -285,18 +296,13 @@ def _decode(
     ).tolist()
     answers = []
     for ids, row_log_probabilities in zip(tokens.tolist(), log_probabilities, strict=True):
-        length = next((place for place, token in enumerate(ids) if token in ends), len(ids))
-        complete = length < len(ids)
-        if end_token is None:
-            text = answer_text(tokenizer, ids[:length], strip=False)
-        else:  # the token that ends an answer may begin with the answer's last characters
-            text = tokenizer.decode(ids[: length + 1], skip_special_tokens=True).partition(end_token)[0].strip()
+        place = next((place for place, token in enumerate(ids) if token in ends), None)
+        length = len(ids) if place is None else place + 1  # what follows the end mark is padding
         answers.append(
             Answer(
-                text=text,
-                # What follows the end mark is padding, so the sum stops with the end mark.
-                log_probability=math.fsum(row_log_probabilities[: length + 1]),
-                complete=complete,
+                text=answer_text(tokenizer, ids[:length], ends, end_token),
+                log_probability=math.fsum(row_log_probabilities[:length]),
+                complete=place is not None,
             )
         )
     return answers

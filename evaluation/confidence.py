@@ -102,14 +102,14 @@ def answer_with_confidence(
     """
     if num_samples < 1 or num_beams < 1:
         raise ValueError(f"num_samples and num_beams must be at least 1, but are {num_samples} and {num_beams}.")
-    end, batches = prompt_batches(model, tokenizer, questions, batch_size, max_new_tokens, end_token)
+    ends, batches = prompt_batches(model, tokenizer, questions, batch_size, max_new_tokens, end_token)
     scored: dict[int, ScoredAnswer] = {}
     with ready_for_decoding(model), tqdm(total=len(questions), unit="question", disable=not progress) as bar:
         for batch in batches:
             numbers = [_uniforms(seed, questions[row], batch.budget, num_samples) for row in batch.rows]
-            decoded = decode(model, batch, end, torch.from_numpy(np.stack(numbers)), num_beams, use_cache)
+            decoded = decode(model, batch, ends, torch.from_numpy(np.stack(numbers)), num_beams, use_cache)
             for row, found in zip(batch.rows, decoded, strict=True):
-                scored[row] = _score(found, tokenizer, strip=end_token is not None)
+                scored[row] = _score(found, tokenizer, ends, end_token)
             bar.update(len(batch.rows))
     return [scored[row] for row in range(len(questions))]
 
@@ -120,21 +120,23 @@ def _uniforms(seed: int, question: str, num_steps: int, num_samples: int) -> np.
     return np.random.default_rng(int.from_bytes(digest)).random((num_steps, num_samples))
 
 
-def _score(found: Decoded, tokenizer: PreTrainedTokenizerBase, strip: bool) -> ScoredAnswer:
+def _score(
+    found: Decoded, tokenizer: PreTrainedTokenizerBase, ends: list[int], end_token: str | None
+) -> ScoredAnswer:
     def text(hypothesis: Hypothesis) -> str:
-        return answer_text(tokenizer, list(hypothesis.tokens), strip)
+        return answer_text(tokenizer, list(hypothesis.tokens), ends, end_token)
 
     greedy = found.greedy
     answer = Answer(text(greedy), greedy.log_probability, greedy.complete)
     samples = tuple(map(text, found.samples))
     # the greedy answer need not be among the beams, and must not count twice if it is
-    others = [h for h in found.beams if (h.tokens, h.complete) != (greedy.tokens, greedy.complete)]
+    others = [h for h in found.beams if h.tokens != greedy.tokens]
     candidates = merge_candidates((text(h), h.log_probability) for h in [greedy, *others])
     return ScoredAnswer(
         answer=answer,
         confidences={
             "sequence_probability": answer.confidence,
-            "length_normalised": math.exp(greedy.log_probability / greedy.num_tokens),
+            "length_normalised": math.exp(greedy.log_probability / len(greedy.tokens)),
             "agreement": agreement(answer.text, samples),
             "margin": margin(answer.text, candidates),
         },

@@ -23,20 +23,14 @@ class Hypothesis:
     """One answer, written to its end or cut off where the room was used up.
 
     Attributes:
-        tokens: Its token ids, without the end mark.
-        log_probability: Natural logarithm of the model's probability of the tokens, end mark included if it is
-            complete.
+        tokens: Its token ids, at least one; the last of them is the end mark if it is complete.
+        log_probability: Natural logarithm of the model's probability of the tokens.
         complete: Whether it ended with the end mark.
     """
 
     tokens: tuple[int, ...]
     log_probability: float
     complete: bool
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens written, end mark included."""
-        return len(self.tokens) + self.complete
 
 
 @dataclass
@@ -103,7 +97,7 @@ class _PrefixReader:
 def decode(
     model: PreTrainedModel,
     batch: PromptBatch,
-    end: int,
+    ends: list[int],
     uniforms: torch.Tensor,
     num_beams: int,
     use_cache: bool = True,
@@ -116,7 +110,7 @@ def decode(
 
     Args:
         batch: The prompts.
-        end: Id of the token that ends an answer.
+        ends: Ids of the tokens that end an answer, each by itself.
         uniforms: `(B, T, S)`, float64 in [0, 1): a number for each question, step and sample; T is at least the
             batch's budget.
         num_beams: K, number of beams, at least 1.
@@ -126,9 +120,10 @@ def decode(
         ValueError: If a cache is asked for and the model has none.
     """
     num_samples = uniforms.shape[2]
+    end_marks = torch.tensor(ends, device=batch.input_ids.device)
     reader = _PrefixReader(model, batch, use_cache)
-    chains = _Chains(batch, end, uniforms)
-    beams = _Beams(batch, end, num_beams)
+    chains = _Chains(batch, end_marks, uniforms)
+    beams = _Beams(batch, end_marks, num_beams)
     log_probabilities = reader.start()
     for step in range(batch.budget):
         last = step == batch.budget - 1
@@ -157,7 +152,7 @@ class _Chains:
     Attributes, of those not ended: `question`, `number`, `rows` (which prefix they stand at), `scores`.
     """
 
-    def __init__(self, batch: PromptBatch, end: int, uniforms: torch.Tensor):
+    def __init__(self, batch: PromptBatch, ends: torch.Tensor, uniforms: torch.Tensor):
         device = batch.input_ids.device
         num_chains = 1 + uniforms.shape[2]
         self.question = torch.arange(len(batch.rows), device=device).repeat_interleave(num_chains)
@@ -166,7 +161,7 @@ class _Chains:
         self.scores = torch.zeros(len(self.question), dtype=torch.float64, device=device)
         # the greedy chain has a column too, so that numbers are places
         self._uniforms = torch.nn.functional.pad(uniforms, (1, 0)).to(device)
-        self._end = end
+        self._ends = ends
         self._found: dict[tuple[int, int], Hypothesis] = {}
 
     def step(self, step: int, last: bool, log_probabilities: torch.Tensor, prefixes: torch.Tensor) -> torch.Tensor:
@@ -181,7 +176,7 @@ class _Chains:
         drawn = torch.minimum(drawn, first + vocabulary - 1)  # a number next to 1 is rounded up to it
         keys = torch.where(self.number == 0, first + log_probabilities.argmax(-1)[self.rows], drawn)
         self.scores = self.scores + log_probabilities.flatten()[keys]
-        ends = keys % vocabulary == self._end
+        ends = torch.isin(keys % vocabulary, self._ends)
         over = torch.ones_like(ends) if last else ends
         for question, number, score, complete, token, prefix in zip(
             *(
@@ -191,8 +186,7 @@ class _Chains:
             prefixes[self.rows[over]].tolist(),
             strict=True,
         ):
-            tokens = prefix if complete else [*prefix, token]
-            self._found[question, number] = Hypothesis(tuple(tokens), score, complete)
+            self._found[question, number] = Hypothesis((*prefix, token), score, complete)
         going_on = ~over
         self.question, self.number, self.rows, self.scores = (
             values[going_on] for values in (self.question, self.number, self.rows, self.scores)
@@ -208,18 +202,18 @@ class _Chains:
 class _Beams:
     """Beam search of each question, K beams.
 
-    At each step the 2 K best children of all beams are looked at. Those of the best K that end are finished; the
-    best K of the others go on, as long as they can still be better than the worst of K finished ones: a
-    probability only falls as an answer grows.
+    Of the best K children of all beams at each step, those that end are finished. The best K of the children that
+    do not end go on, as long as they can still be better than the worst of K finished ones: a probability only
+    falls as an answer grows.
 
     Attributes:
         finished: Of each question the best K answers so far.
         rows: Which prefix each beam in the search stands at, question after question.
     """
 
-    def __init__(self, batch: PromptBatch, end: int, num_beams: int):
+    def __init__(self, batch: PromptBatch, ends: torch.Tensor, num_beams: int):
         device = batch.input_ids.device
-        self._num_beams, self._end = num_beams, end
+        self._num_beams, self._ends = num_beams, ends
         self.finished: list[list[Hypothesis]] = [[] for _ in batch.rows]
         self.rows = torch.arange(len(batch.rows), device=device)
         # (questions still searched, K); -inf where there is no beam
@@ -232,26 +226,28 @@ class _Beams:
         if not len(self._questions):
             return self.rows
         vocabulary = log_probabilities.shape[1]
-        beam_rows = torch.zeros_like(self._scores, dtype=torch.long)
-        beam_rows[self._scores > -math.inf] = self.rows
-        best, tokens = log_probabilities.topk(min(2 * self._num_beams, vocabulary))
-        scores, place = (self._scores.unsqueeze(-1) + best[beam_rows]).flatten(1).topk(2 * self._num_beams)
-        keys = (beam_rows.unsqueeze(-1) * vocabulary + tokens[beam_rows]).flatten(1).gather(1, place)
-
-        ends = keys % vocabulary == self._end
-        over = torch.zeros_like(ends)
-        over[:, : self._num_beams] = True
-        over &= (ends | last) & (scores > -math.inf)
+        scores, keys = self._best_children(log_probabilities)
+        ends = torch.isin(keys % vocabulary, self._ends)
+        over = (ends | last) & (scores > -math.inf)
         worst = self._note(over, ends, scores, keys, vocabulary, prefixes)
 
-        hopeful = ~ends & (scores > worst.unsqueeze(1)) & (not last)
-        scores, place = torch.where(hopeful, scores, -math.inf).topk(self._num_beams)
+        # looked for by themselves, because a beam has as many children that end as there are end marks
+        scores, keys = self._best_children(log_probabilities.index_fill(1, self._ends, -math.inf))
+        scores = torch.where((scores > worst.unsqueeze(1)) & (not last), scores, -math.inf)
         searched = scores[:, 0] > -math.inf
         self._questions, self._scores = self._questions[searched], scores[searched]
-        keys = keys.gather(1, place)[searched]
-        keys = keys[self._scores > -math.inf]
+        keys = keys[searched][self._scores > -math.inf]
         self.rows = keys // vocabulary  # as many as there are beams; the caller says where they stand
         return keys
+
+    def _best_children(self, log_probabilities: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of each question the best K children of its beams: scores, falling, and keys, `(questions, K)` each."""
+        vocabulary = log_probabilities.shape[1]
+        beam_rows = torch.zeros_like(self._scores, dtype=torch.long)
+        beam_rows[self._scores > -math.inf] = self.rows
+        best, tokens = log_probabilities.topk(min(self._num_beams, vocabulary))
+        scores, place = (self._scores.unsqueeze(-1) + best[beam_rows]).flatten(1).topk(self._num_beams)
+        return scores, (beam_rows.unsqueeze(-1) * vocabulary + tokens[beam_rows]).flatten(1).gather(1, place)
 
     def _note(self, over, ends, scores, keys, vocabulary: int, prefixes: torch.Tensor) -> torch.Tensor:
         """Keep the best finished answers; the score that another one has to be above, `(questions,)`."""
@@ -266,7 +262,7 @@ class _Beams:
             strict=True,
         ):
             kept = self.finished[numbers[place]]
-            kept.append(Hypothesis(tuple(prefix if complete else [*prefix, token]), score, complete))
+            kept.append(Hypothesis((*prefix, token), score, complete))
             if len(kept) > self._num_beams:
                 kept.remove(min(kept, key=lambda hypothesis: hypothesis.log_probability))
         worst = [

@@ -42,7 +42,7 @@ GROUPS = ("asked", "held_out", "trained", "invented")
 NUM_SAMPLES = 8  # a question, for the agreement
 PROMISES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # error rates to show what could be promised
 CERTAINTY = 0.95  # of a promise
-# One of the confidences is chosen on the people on whom its threshold is: each bound must hold for all (Bonferroni).
+# A confidence is chosen on the same people as its threshold: the bound must hold for all of them (Bonferroni).
 DELTA = (1 - CERTAINTY) / len(CONFIDENCES)
 NUM_CURVE_POINTS = 101  # of a risk-coverage curve in a results file; predictions.jsonl has them all
 
@@ -196,6 +196,9 @@ def _promises(held_out, asked, invented, confidence: str) -> list[dict[str, Any]
 
 def _explain(chosen, check, promises, num_people: int) -> str:
     rate = f"at most {chosen['max_error_rate']:.0%} wrong among the answers given"
+    people = f"{chosen['n']} questions about {num_people} held-out people"
+    if num_people < chosen["n"]:
+        people += " (answers about one person are not independent: take the certainty for less)"
     if chosen["threshold"] is None:
         possible = [row["max_error_rate"] for row in promises if row["threshold"] is not None]
         best = (
@@ -204,14 +207,13 @@ def _explain(chosen, check, promises, num_people: int) -> str:
             else "nor can any other of the error rates tried"
         )
         return (
-            f"{rate} cannot be promised, however few are given: no threshold proves it on {chosen['n']} questions "
-            f"about {num_people} held-out people with {CERTAINTY:.0%} certainty; {best}"
+            f"{rate} cannot be promised, however few are given: no threshold proves it on {people} with "
+            f"{CERTAINTY:.0%} certainty; {best}"
         )
     outcome = "kept" if check["kept"] else "disproved" if check["disproved"] else "exceeded within chance"
     return (
         f"{rate}: promised with {CERTAINTY:.0%} certainty from {chosen['errors']} wrong of "
-        f"{chosen['answered']} answers to {chosen['n']} questions about {num_people} held-out people; {outcome} "
-        f"on those asked, with {check['errors']} wrong of {check['answered']} answers"
+        f"{chosen['answered']} answers to {people}; {outcome} on those asked, with {check['errors']} wrong of {check['answered']} answers"
     )
 
 

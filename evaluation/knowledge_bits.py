@@ -32,8 +32,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from closedbook.data.biographies import Population
 from closedbook.data.biography_wordings import ATTRIBUTES, indefinite_article, name_pools
+from closedbook.data.population import Population
 from closedbook.evaluation.continuations import score_continuations
 
 

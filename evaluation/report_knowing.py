@@ -19,7 +19,7 @@ from closedbook.evaluation.report_confidence import (
     reliability_figure,
     risk_coverage_figure,
 )
-from closedbook.evaluation.report_parts import Part, between, figure, missing, percent, table, text
+from closedbook.evaluation.report_parts import Part, between, figure, missing, not_evaluated, percent, table, text
 from closedbook.evaluation.report_run import RunFiles
 
 PLAIN = "sequence_probability"  # the confidence that every prediction has
@@ -107,7 +107,7 @@ def calibration_parts(files: RunFiles) -> list[Part]:
     """Reliability diagram, calibration error and Brier score of every confidence."""
     found = {name: value for name, value in summarise_confidences(files).items() if value["before"] is not None}
     if not found:
-        return [_evaluate(files)]
+        return [not_evaluated(files.folder)]
     rows, bins = [], {}
     for name, value in found.items():
         before, after = value["before"], value["after"]
@@ -130,9 +130,10 @@ def calibration_parts(files: RunFiles) -> list[Part]:
         "error with it",
     )
     first = next(iter(found.values()))["before"]
+    most_bins = max(len(value["before"]["bins"]) for value in found.values())
     words = (
         f"{first['n']:,} answers, refusals left out. Calibration error: the mean distance of accuracy and "
-        f"confidence over {len(first['bins'])} bins of equally many answers; 0 is perfect."
+        f"confidence over up to {most_bins} bins of about equally many answers; 0 is perfect."
     )
     parts = [
         text(words),
@@ -148,7 +149,7 @@ def abstention_parts(files: RunFiles) -> list[Part]:
     """Risk-coverage curves with their numbers, and the threshold with its check."""
     found = {name: value["abstention"] for name, value in summarise_confidences(files).items()}
     if not found:
-        return [_evaluate(files)]
+        return [not_evaluated(files.folder)]
     rows, coverages = [], list(next(iter(found.values()))["accuracy_at"])
     for name, value in found.items():
         area = "" if value["aurc"] is None else f"{value['aurc']:.3f}"
@@ -209,12 +210,6 @@ def provenance_parts(files: RunFiles) -> list[Part]:
         table(columns, rows),
         figure(provenance_figure(classes), "Right answers, confidence and abstention by provenance."),
     ]
-
-
-def _evaluate(files: RunFiles) -> Part:
-    return missing(
-        "This run has not been evaluated yet.", "python", "scripts/evaluate.py", "--model", files.folder
-    )
 
 
 def _knowing(files: RunFiles, words: str) -> Part:

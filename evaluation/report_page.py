@@ -20,7 +20,17 @@ from closedbook.evaluation.report_knowing import (
     invented_parts,
     provenance_parts,
 )
-from closedbook.evaluation.report_parts import Part, between, figure, missing, percent, section, table, text
+from closedbook.evaluation.report_parts import (
+    Part,
+    between,
+    figure,
+    missing,
+    not_evaluated,
+    percent,
+    section,
+    table,
+    text,
+)
 from closedbook.evaluation.report_run import RunFiles
 from closedbook.evaluation.results import PROTOCOLS
 
@@ -66,12 +76,6 @@ def build_page(
     )
 
 
-def _evaluate(files: RunFiles) -> Part:
-    return missing(
-        "This run has not been evaluated yet.", "python", "scripts/evaluate.py", "--model", files.folder
-    )
-
-
 def _need_predictions(files: RunFiles) -> None:
     if not files.predictions:
         raise ValueError(f"{files.folder} has no predictions: run scripts/evaluate.py --model {files.folder}")
@@ -100,7 +104,7 @@ def _facts(files: RunFiles) -> list[dict[str, str]]:
 
 def _accuracy(files: RunFiles) -> list[Part]:
     if not files.score:
-        return [_evaluate(files)]
+        return [not_evaluated(files.folder)]
     correct, n, interval = files.score
     name = files.run.get("model", files.name)
     rows = [[name, f"{correct:,}", f"{n:,}", percent(correct / n), between(interval)]]
@@ -199,7 +203,7 @@ def _learning(files: RunFiles) -> list[Part]:
 
 def _errors(files: RunFiles) -> list[Part]:
     if not files.predictions:
-        return [_evaluate(files)]
+        return [not_evaluated(files.folder)]
     wrong = [row for row in files.predictions if row.get("correct") is False and not row.get("refused")]
     if not wrong:
         return [text("No answer was wrong.")]

@@ -30,6 +30,11 @@ def missing(words: str, *command: str | Path) -> Part:
     return {"kind": "missing", "text": words, "command": shlex.join(map(str, command))}
 
 
+def not_evaluated(folder: str | Path) -> Part:
+    """A note that a run has no predictions yet."""
+    return missing("This run has not been evaluated yet.", "python", "scripts/evaluate.py", "--model", folder)
+
+
 def figure(drawn: Figure, words: str) -> Part:
     """A picture; the words are its caption, and what a reader hears who does not see it."""
     return {"kind": "figure", "source": data_uri(drawn), "words": words}

@@ -10,6 +10,7 @@ from closedbook.evaluation.predictions import read_predictions
 from closedbook.evaluation.results import check_result
 
 KNOWING = "knowing"  # the folder that scripts/knowing.py writes into
+KNOWING_FILE = f"{KNOWING}/knowing.json"
 _KNOWING_FIELDS = ("questions", "confidence", "confidences", "groups", "abstention", "provenance", "invented")
 
 
@@ -89,7 +90,7 @@ def read_run_files(folder: str | Path, split: str | None = None) -> RunFiles:
         result=result,
         predictions=predictions,
         predictions_path=path,
-        knowing=read_knowing(folder / KNOWING / "knowing.json"),
+        knowing=read_knowing(folder / KNOWING_FILE),
         knowing_rows=read_predictions(knowing_path) if knowing_path.is_file() else [],
     )
 

@@ -9,10 +9,10 @@ objectives differ. The files of birth_dev and of the test are not opened.
 
 `exposures` in a result: in how many examples of pretraining, on average, an accepted answer of a held-out person
 stood in an example made of that person's line. Runs that have a result are not repeated, so a stopped command
-goes on where it was. `scripts/report.py` draws the table from `<results>/cs224n-ablation/`.
+goes on where it was; a result of another budget is refused. `scripts/report.py` draws the table from
+`<results>/cs224n-ablation/`.
 """
 
-import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,24 +20,25 @@ from pathlib import Path
 if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
     sys.path.pop(0)  # this folder's evaluate.py would stand before the library `evaluate`
 
-from datasets import Dataset
+import yaml
 from transformers import HfArgumentParser
 
 from closedbook.data.corpora import load_wiki
 from closedbook.data.mixture import Component, Mixture
-from closedbook.data.questions import entity_key, load_cs224n, split_by_entity
-from closedbook.evaluation.results import result_path, write_json_atomic, write_text_atomic
+from closedbook.data.questions import load_cs224n
+from closedbook.evaluation.results import result_path, write_json_atomic
 from closedbook.scripts import finetune, pretrain
+from closedbook.scripts.ablation_people import exposures, write_people
 from closedbook.scripts.evaluate import evaluate
 from closedbook.scripts.objective_shares import parse_objectives
-from closedbook.scripts.run_folder import RUN_FILE, read_run_file
+from closedbook.scripts.stages import begin, find_result, run_stage
 from closedbook.scripts.variants import check_choices
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
+PRETRAINING, FINETUNING = "cs224n_ablation.yaml", "cs224n_finetune.yaml"
 TASK = "cs224n-ablation"
-SPLIT_SEED = 0  # every seed of a run takes the same people
 BLOCK_SIZE = 128
-QUESTIONS = "question_answering=1@0.8"
+MIXED_IN = "question_answering=1@0.8"
 
 RECIPE = ["place_cue=3", "place_sequence=4", "entity_sequence=1", "span_corruption=1"]
 
@@ -50,7 +51,7 @@ ARMS: dict[str, tuple[list[str], list[str]]] = {
     "recipe, no sequences": (["place_cue=7", "entity_cue=1", "span_corruption=1"], []),
     "recipe, all entities": (["entity_cue=3", "entity_sequence=5", "span_corruption=1"], []),
     "recipe, positions not shifted": (RECIPE, ["--shift_positions", "false"]),
-    "recipe, questions mixed in": ([*RECIPE, QUESTIONS], []),
+    "recipe, questions mixed in": ([*RECIPE, MIXED_IN], []),
     "left to right": (["left_to_right"], []),
     "entity recall": (["entity_recall"], []),
     "title windows": (["title_windows"], []),
@@ -84,19 +85,40 @@ def main(argv: list[str]) -> list[dict]:
     (args,) = HfArgumentParser(AblationArguments).parse_args_into_dataclasses(argv)
     check_choices("arms", args.arms, list(ARMS))
     check_choices("seeds", args.seeds)
-    files = prepare(args)
-    results = []
-    for seed in args.seeds:
-        for arm in args.arms:
-            protocol = "mixed" if QUESTIONS in ARMS[arm][0] else "two_stage"
-            path = result_path(args.results, TASK, slug(arm), protocol, seed)
-            result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-            if "ablation" not in result:
-                print(f"=== {arm}, seed {seed}", flush=True)
-                result = run(args, files, arm, seed)
-                write_json_atomic(path, result)
-            results.append(result)
+    runs = [(seed, arm) for seed in args.seeds for arm in args.arms]
+    paths = [result_of(args, *pair) for pair in runs]
+    results = [  # refuses another budget's runs before anything is run
+        find_result(path, folder_of(args, *pair), budget(args, pair[1]))
+        for path, pair in zip(paths, runs, strict=True)
+    ]
+    files = write_people(Path(args.data), args.num_people, Path(args.output_dir) / f"people-{args.num_people}")
+    for number, (seed, arm) in enumerate(runs):
+        if results[number] is None:
+            print(f"=== {arm}, seed {seed}", flush=True)
+            results[number] = run(args, files, arm, seed)
+            write_json_atomic(paths[number], results[number])
     return results
+
+
+def budget(args: AblationArguments, arm: str) -> dict:
+    """What makes two runs of an arm one and the same: a result of another budget is not taken for this one's."""
+    objectives, flags = ARMS[arm]
+    sizes = ("num_people", "characters", "step_characters", "finetuning_epochs", "hidden_size")
+    recipes = [yaml.safe_load((RECIPES / name).read_text(encoding="utf-8")) for name in (PRETRAINING, FINETUNING)]
+    return {name: getattr(args, name) for name in sizes} | {
+        "objectives": objectives,
+        "flags": flags,
+        "recipes": recipes,
+    }
+
+
+def folder_of(args: AblationArguments, seed: int, arm: str) -> Path:
+    return Path(args.output_dir) / f"{slug(arm)}-seed{seed}"
+
+
+def result_of(args: AblationArguments, seed: int, arm: str) -> Path:
+    protocol = "mixed" if MIXED_IN in ARMS[arm][0] else "two_stage"
+    return result_path(args.results, TASK, slug(arm), protocol, seed)
 
 
 def slug(arm: str) -> str:
@@ -104,52 +126,28 @@ def slug(arm: str) -> str:
     return arm.replace(",", "").replace(" ", "_")
 
 
-def prepare(args: AblationArguments) -> dict[str, Path]:
-    """Write the people's lines, training questions and held-out questions; returns the files."""
-    questions = load_cs224n(Path(args.data) / "birth_places_train.tsv")
-    entities = len(set(map(entity_key, questions["entity"])))
-    if not 10 <= args.num_people < entities:
-        raise ValueError(f"--num_people must be between 10 and {entities - 1}, got {args.num_people}")
-    share = args.num_people / entities
-    chosen = split_by_entity(questions, {"chosen": share, "rest": 1 - share}, SPLIT_SEED)["chosen"]
-    parts = split_by_entity(chosen, {"train": 0.6, "held_out": 0.4}, SPLIT_SEED)
-    names = set(map(entity_key, chosen["entity"]))
-    lines = load_wiki(Path(args.data) / "wiki.txt")
-    documents = [row["text"] for row in lines if entity_key(row["title"]) in names]
-    for character in sorted(set("".join(chosen["question"])) - set("".join(documents))):
-        # the vocabulary comes from the documents, and "?" is rare in them
-        documents.append(next(text for text in lines["text"] if character in text))
-    folder = Path(args.output_dir) / f"people-{args.num_people}"
-    files = {"wiki": folder / "wiki.txt"} | {name: folder / f"{name}.tsv" for name in parts}
-    write_text_atomic(files["wiki"], "".join(f"{text}\n" for text in documents))
-    for name, part in parts.items():
-        lines = (f"{row['question']}\t{row['answers'][0]}\n" for row in part)
-        write_text_atomic(files[name], "".join(lines))
-    return files
-
-
 def run(args: AblationArguments, files: dict[str, Path], arm: str, seed: int) -> dict:
     """Both stages and the questions of the held-out people."""
     objectives, flags = ARMS[arm]
     documents = load_wiki(files["wiki"]).to_list()
-    questions = load_cs224n(files["train"]).to_list()
+    records = {pretrain.QUESTIONS: load_cs224n(files["train"]).to_list()}
     components = [
-        Component(share.objective, questions if "question" in share.objective else documents, **vars(share))
+        Component(share.objective, records.get(share.objective, documents), **vars(share))
         for share in parse_objectives(objectives)
     ]
     sample = Mixture(components, seed, BLOCK_SIZE, 3_000)
     length = sum(len(sample[i].text) for i in range(len(sample))) / len(sample)
     batch, steps = max(1, round(args.step_characters / length)), max(1, args.characters // args.step_characters)
     common = ["--seed", str(seed), "--num_threads", str(args.num_threads), "--disable_tqdm", "true"]
-    mixed = ["--questions", "cs224n", "--train_questions", str(files["train"])] if QUESTIONS in objectives else []
-    folder = Path(args.output_dir) / f"{slug(arm)}-seed{seed}"
+    mixed = ["--questions", "cs224n", "--train_questions", str(files["train"])] if MIXED_IN in objectives else []
+    folder = folder_of(args, seed, arm)
     first, second = folder / "pretrained", folder / "finetuned"
     stages = (
         (
             pretrain.main,
             first,
             [
-                *("--recipe", str(RECIPES / "cs224n_ablation.yaml"), "--objectives", *objectives, *mixed),
+                *("--recipe", str(RECIPES / PRETRAINING), "--objectives", *objectives, *mixed),
                 *("--corpus_path", str(files["wiki"]), "--max_steps", str(steps)),
                 *("--global_batch_size", str(batch), "--per_device_train_batch_size", str(batch)),
                 *("--hidden_size", str(args.hidden_size), *flags),
@@ -159,15 +157,14 @@ def run(args: AblationArguments, files: dict[str, Path], arm: str, seed: int) ->
             finetune.main,
             second,
             [
-                *("--recipe", str(RECIPES / "cs224n_finetune.yaml"), "--model", str(first)),
+                *("--recipe", str(RECIPES / FINETUNING), "--model", str(first)),
                 *("--train_questions", str(files["train"]), "--num_train_epochs", str(args.finetuning_epochs)),
             ],
         ),
     )
-    for train, output, flags_of_stage in stages:
-        if "eval_loss" not in read_run_file(output):  # the last thing that a run writes
-            again = ["--overwrite"] if (output / RUN_FILE).exists() else []
-            train([*flags_of_stage, *common, *again, "--output_dir", str(output)])
+    begin(folder, budget(args, arm))
+    for script, output, flags_of_stage in stages:
+        run_stage(script, [*flags_of_stage, *common], output)
     asked = ["--questions", "cs224n", "--question_file", str(files["held_out"]), "--task", TASK]
     result = evaluate(["--model", str(second), "--split", "held_out", *asked])
     mixture = Mixture(components, seed, BLOCK_SIZE, batch * steps)
@@ -175,20 +172,9 @@ def run(args: AblationArguments, files: dict[str, Path], arm: str, seed: int) ->
         "ablation": arm,
         "objectives": objectives,
         "exposures": exposures(mixture, load_cs224n(files["held_out"])),
+        "budget": budget(args, arm),
     }
     return result | more
-
-
-def exposures(mixture: Mixture, held_out: Dataset) -> float:
-    """Examples of a held-out person that hold an accepted answer, a person, over the whole run."""
-    answers: dict[str, set[str]] = {}
-    for row in held_out:
-        answers.setdefault(entity_key(row["entity"]), set()).update(row["answers"])
-    met = 0
-    for index in range(len(mixture)):
-        accepted = answers.get(entity_key(mixture.record(index).get("title", "")), ())
-        met += any(answer in mixture[index].text for answer in accepted)
-    return met / len(answers)
 
 
 if __name__ == "__main__":

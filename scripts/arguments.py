@@ -70,8 +70,8 @@ class CorpusArguments:
     objectives: list[str] = field(
         default_factory=lambda: ["span_corruption"],
         metadata={
-            "help": "objectives and their shares of the predicted characters, e.g. span_corruption=3 "
-            "left_to_right=1@0.7 (from 70%% of the run on)"
+            "help": "objectives and their weights, which are relative shares of the predicted characters, e.g. "
+            "span_corruption=3 left_to_right=1@0.7 (from 70%% of the run on)"
         },
     )
     num_versions: int = field(default=8, metadata={"help": "biographies: wordings of each person's facts"})

@@ -28,7 +28,7 @@ from closedbook.evaluation.comparison import comparison_table, summarise_runs
 from closedbook.evaluation.results import result_path, run_environment, write_json_atomic, write_text_atomic
 from closedbook.scripts import finetune, pretrain
 from closedbook.scripts.evaluate import evaluate
-from closedbook.scripts.run_folder import RUN_FILE, read_run_file
+from closedbook.scripts.stages import begin, find_result, finished, run_stage
 from closedbook.scripts.variants import VARIANTS, check_choices
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
@@ -92,20 +92,28 @@ def main(argv: list[str]) -> list[dict]:
     if missing:
         raise FileNotFoundError(f"--data: there is no {', '.join(missing)}")
     pairs = [(seed, variant) for seed in args.seeds for variant in args.variants]
-    for seed, variant in pairs:  # another budget's runs are refused now, not after an hour
-        find_result(args, budget, variant, seed)
-    for seed, variant in pairs:
-        if find_result(args, budget, variant, seed) is None:
+    places = [(result_of(args, *pair), folder_of(args, *pair)) for pair in pairs]
+    results = [find_result(*place, budget.describe()) for place in places]  # refuses before anything is run
+    for (seed, variant), result in zip(pairs, results, strict=True):
+        if result is None:
             print(f"=== {variant}, seed {seed}", flush=True)
             run(args, budget, files, variant, seed)
             summarise(args, budget)
     return summarise(args, budget)
 
 
+def folder_of(args: CompareArguments, seed: int, variant: str) -> Path:
+    return Path(args.output_dir) / f"{variant}-seed{seed}"
+
+
+def result_of(args: CompareArguments, seed: int, variant: str) -> Path:
+    return result_path(args.results, args.task, variant, "two_stage", seed)
+
+
 def run(args: CompareArguments, budget: Budget, files: dict[str, Path], variant: str, seed: int) -> None:
     """Both stages and the questions; a stage that has been finished before is not repeated."""
-    folder = Path(args.output_dir) / f"{variant}-seed{seed}"
-    write_json_atomic(folder / "budget.json", budget.describe())
+    folder = folder_of(args, seed, variant)
+    begin(folder, budget.describe())
     common = ["--seed", str(seed), "--num_threads", str(args.num_threads), "--disable_tqdm", "true"]
     steps = ["--max_steps", str(budget.pretraining_steps)] if budget.pretraining_steps else []
     epochs = ["--num_train_epochs", str(budget.finetuning_epochs)] if budget.finetuning_epochs else []
@@ -127,10 +135,8 @@ def run(args: CompareArguments, budget: Budget, files: dict[str, Path], variant:
             ],
         ),
     )
-    for train, output, flags in stages:
-        if "eval_loss" not in read_run_file(output):  # the last thing that a run writes
-            again = ["--overwrite"] if (output / RUN_FILE).exists() else []
-            train([*flags, *common, *again, "--output_dir", str(output)])
+    for script, output, flags in stages:
+        run_stage(script, [*flags, *common], output)
     evaluate(
         [
             *("--model", str(second), "--task", args.task, "--split", "dev", "--results", args.results),
@@ -138,30 +144,9 @@ def run(args: CompareArguments, budget: Budget, files: dict[str, Path], variant:
             *("--train_questions", str(files["train"])),
         ]
     )
-    path = result_path(args.results, args.task, variant, "two_stage", seed)
-    pretraining = read_run_file(first)
-    more = {"pretraining_loss": pretraining["eval_loss"], "budget": budget.describe()}
+    path = result_of(args, seed, variant)
+    more = {"pretraining_loss": finished(first)["eval_loss"], "budget": budget.describe()}
     write_json_atomic(path, json.loads(path.read_text(encoding="utf-8")) | more)
-
-
-def find_result(args: CompareArguments, budget: Budget, variant: str, seed: int) -> dict | None:
-    """The result of a finished run, or None.
-
-    Raises:
-        ValueError: if the run, finished or not, had another budget.
-    """
-    path = result_path(args.results, args.task, variant, "two_stage", seed)
-    result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    begun = Path(args.output_dir) / f"{variant}-seed{seed}" / "budget.json"
-    budgets = [(path, result.get("budget"))]
-    budgets += [(begun, json.loads(begun.read_text(encoding="utf-8")))] if begun.exists() else []
-    for source, known in budgets:
-        if known is not None and known != budget.describe():
-            raise ValueError(
-                f"{source} is of a run with another budget, which does not compare with this one; use another "
-                "--task and --output_dir, or move it away"
-            )
-    return result if "budget" in result else None
 
 
 def summarise(args: CompareArguments, budget: Budget) -> list[dict]:

@@ -1,7 +1,8 @@
 """What a model knows, what it guesses, and whether it can tell: confidence, abstention and provenance.
 
     python scripts/knowing.py --model outputs/cs224n/held-out --questions cs224n \\
-        --question_file birth_dev.tsv --train_questions birth_places_train.tsv --corpus wiki --corpus_path wiki.txt
+        --question_file birth_dev.tsv --split dev --train_questions birth_places_train.tsv \\
+        --corpus wiki --corpus_path wiki.txt
 
 Asks about the people of the question file, about training people kept out of training, about some who were
 trained on, and about people who do not exist; with four confidences for every answer. Temperature and threshold
@@ -29,7 +30,7 @@ from closedbook.evaluation.provenance import trace_questions
 from closedbook.evaluation.results import run_environment, write_json_atomic, write_jsonl_atomic
 from closedbook.scripts.arguments import PopulationArguments
 from closedbook.scripts.command_line import parse_arguments
-from closedbook.scripts.knowing_arguments import KnowingArguments, gather, recorded_flags
+from closedbook.scripts.knowing_arguments import DEFAULT_SPLIT, KnowingArguments, gather, recorded_flags
 from closedbook.scripts.model_card import record_knowing
 from closedbook.scripts.pretrain import model_name
 from closedbook.scripts.run_folder import load_model_folder, read_run_file
@@ -86,7 +87,7 @@ def know(argv: list[str]) -> dict:
         "train_seed": run.get("seed"),
         "unknown_people": len(run.get("unknown_people", [])),
         "questions": args.questions,
-        "split": args.split,
+        "split": args.split or (DEFAULT_SPLIT if args.questions == "biographies" else None),
         "seed": args.seed,
         "held_out_people": parts.calibration,
         **summarise_knowing(rows, args.max_error_rate),

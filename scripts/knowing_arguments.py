@@ -16,6 +16,8 @@ from closedbook.scripts.arguments import PopulationArguments, QuestionArguments
 from closedbook.scripts.documents_read import documents_read, stages
 from closedbook.scripts.question_sets import ask_about_people, read_questions, training_questions
 
+DEFAULT_SPLIT = "test"  # of the biographies
+
 
 @dataclass
 class KnowingArguments:
@@ -24,7 +26,12 @@ class KnowingArguments:
     model: str = field(metadata={"help": "folder of the model"})
     questions: str = field(default="biographies", metadata={"help": "biographies, cs224n or file"})
     question_file: str | None = field(default=None, metadata={"help": "the questions to report on"})
-    split: str = field(default="test", metadata={"help": "biographies: the people to report on"})
+    split: str | None = field(
+        default=None,
+        metadata={
+            "help": "biographies: the people to report on (default: test); else the split's name in results"
+        },
+    )
     train_questions: str | None = field(
         default=None, metadata={"help": "file of the questions that the model was fine-tuned on"}
     )
@@ -98,7 +105,7 @@ def gather(args: KnowingArguments, people: PopulationArguments, run: dict) -> As
         ValueError: if nobody was held out, a group meets another, or a file is missing; with what to do about it.
     """
     asked = (
-        ask_about_people(people, args.split)
+        ask_about_people(people, args.split or DEFAULT_SPLIT)
         if args.questions == "biographies"
         else read_questions(args.questions, args.question_file)
     )

@@ -6,12 +6,12 @@ from datasets import Dataset, concatenate_datasets
 
 from closedbook.data.biographies import (
     Diversity,
-    Population,
     biography_documents,
     biography_questions,
     reversed_questions,
 )
-from closedbook.data.objectives import OBJECTIVES
+from closedbook.data.objectives import check_objectives
+from closedbook.data.population import Population
 from closedbook.data.questions import split_by_entity
 
 SPLIT_SEED = 0  # the same people are asked whatever the arm
@@ -58,9 +58,7 @@ class Arm:
         for name, known in (("order", ORDERS), ("questions", QUESTIONS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
-        unknown = set(self.objectives.split("+")) - OBJECTIVES.keys()
-        if unknown:
-            raise ValueError(f"unknown objective {min(unknown)!r}; known: {', '.join(OBJECTIVES)}")
+        check_objectives(self.objectives.split("+"))
         if self.exposures < 1 or min(self.mentions, default=1) < 1:
             raise ValueError(f"exposures and mentions must be at least 1, not {self.exposures}, {self.mentions}")
 

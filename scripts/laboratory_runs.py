@@ -28,7 +28,8 @@ from closedbook.scripts.arguments import ClosedbookTrainingArguments, ModelArgum
 from closedbook.scripts.command_line import parse_arguments, recipe_name
 from closedbook.scripts.laboratory_arms import Arm
 from closedbook.scripts.pretrain import build_model, model_name
-from closedbook.scripts.run_folder import RUN_FILE, load_model_folder, read_run_file
+from closedbook.scripts.run_folder import load_model_folder
+from closedbook.scripts.stages import again, finished, run_stage
 from closedbook.scripts.training import prepare_run, train
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
@@ -92,8 +93,8 @@ def pretrain(arm: Arm, flags: StageFlags, output: Path, documents: Dataset, ques
     Raises:
         ValueError: if a document is longer than the block: its end would never be read.
     """
-    known = read_run_file(output)
-    if "eval_loss" in known:  # the last thing that a run writes
+    known = finished(output)
+    if known:
         return known
     model_args, regularisation, args, recipe = parse_arguments(
         (ModelArguments, RegularisationArguments, ClosedbookTrainingArguments),
@@ -149,23 +150,13 @@ def find_memorised(model, tokenizer, arm: Arm, documents: Dataset, asked: Datase
 def teach_questions(arm: Arm, flags: StageFlags, folder: Path, questions: Dataset) -> dict:
     """Stage 2: `finetune.py` on the training people's questions; a finished one is not repeated."""
     output, path = folder / "finetuned", folder / "questions.jsonl"
-    known = read_run_file(output)
-    if "eval_loss" in known:
-        return known
     columns = ("question", "answers", "entity")
     write_jsonl_atomic(path, ({name: row[name] for name in columns} for row in questions))
-    return finetune.main(
-        [
-            *("--recipe", str(FINETUNING), "--model", str(folder / "pretrained"), "--train_questions", str(path)),
-            *("--seed", str(arm.seed), *flags.finetuning, *flags.machine, *again(output)),
-            *("--output_dir", str(output)),
-        ]
-    )
-
-
-def again(output: Path) -> list[str]:
-    """The flag that replaces a stage that was broken off."""
-    return ["--overwrite"] if (output / RUN_FILE).exists() else []
+    command = [
+        *("--recipe", str(FINETUNING), "--model", str(folder / "pretrained"), "--train_questions", str(path)),
+        *("--seed", str(arm.seed), *flags.finetuning, *flags.machine),
+    ]
+    return run_stage(finetune.main, command, output)
 
 
 def ask(model, tokenizer, arm: Arm, questions: Dataset, memorised: dict[tuple[str, str], bool]) -> list[dict]:

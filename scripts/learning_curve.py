@@ -16,6 +16,7 @@ from pathlib import Path
 if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
     sys.path.pop(0)  # this folder's evaluate.py would stand before the library `evaluate`
 
+import yaml
 from transformers import HfArgumentParser
 
 from closedbook.evaluation.report import read_curve, read_log_history
@@ -42,14 +43,31 @@ class CurveArguments:
 
 
 def main(argv: list[str]) -> dict:
-    """Returns the curve; see `evaluation.report.read_curve`."""
+    """Returns the curve; see `evaluation.report.read_curve`.
+
+    Raises:
+        ValueError: for a run that read questions in pretraining or kept no checkpoints, or where the results hold
+            a curve of this name that was made otherwise.
+    """
     (args,) = HfArgumentParser(CurveArguments).parse_args_into_dataclasses(argv)
     folder = Path(args.model)
     run = read_run_file(folder)
+    if run.get("protocol") == "mixed":
+        raise ValueError(
+            f"{folder} was pretrained on questions too, perhaps on those that would be asked here; give "
+            "--validation_share and --eval_strategy to that run instead, which then logs its own curve"
+        )
     curve = read_curve(folder, run)
     curve["name"] = args.name or curve["name"]
+    curve["taught"] = {
+        "recipe": yaml.safe_load(Path(args.recipe).read_text(encoding="utf-8")),
+        "num_train_epochs": args.num_train_epochs,
+        "validation_share": args.validation_share,
+    }
     path = Path(args.results) / f"curves-{curve['name']}.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if known and known.get("taught") != curve["taught"]:
+        raise ValueError(f"{path} holds a curve of checkpoints that were taught otherwise: give another --name")
     points = {point[0]: point for point in known.get("accuracy", [])}
     checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda checkpoint: int(checkpoint.name.split("-")[1]))
     if not checkpoints:

@@ -10,7 +10,7 @@ import json
 import logging
 from pathlib import Path
 
-from closedbook.evaluation.report_run import KNOWING, read_knowing
+from closedbook.evaluation.report_run import KNOWING_FILE, read_knowing
 from closedbook.evaluation.results import write_json_atomic, write_text_atomic
 from closedbook.scripts.card_content import build_card
 from closedbook.scripts.run_folder import RUN_FILE, read_run_file, write_run_file
@@ -19,7 +19,6 @@ logger = logging.getLogger(__name__)
 
 CARD_FILE = "README.md"
 EVALUATIONS_FILE = "evaluations.json"
-KNOWING_FILE = f"{KNOWING}/knowing.json"
 SIGNATURE = "\n<!-- Written by closedbook (sha256 {}). Once changed, it is yours: no run overwrites it. -->\n"
 IDENTITY = ("task", "split", "seed")  # a second evaluation of the same replaces the first
 NEEDED = (*IDENTITY, "protocol", "n", "correct", "accuracy", "interval")

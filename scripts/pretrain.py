@@ -15,10 +15,11 @@ if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
 
 from datasets import Dataset
 
-from closedbook.data.biographies import Population, biography_documents, biography_questions
+from closedbook.data.biographies import biography_documents, biography_questions
 from closedbook.data.corpora import CORPORA
 from closedbook.data.mixture import Component
-from closedbook.data.objectives import IRREGULAR_RECORDS
+from closedbook.data.objectives import IRREGULAR_RECORDS, check_objectives
+from closedbook.data.population import Population
 from closedbook.data.questions import check_fit
 from closedbook.modeling.configuration_gpt import PerceiverGPTConfig
 from closedbook.modeling.modeling_gpt import PerceiverGPTForCausalLM, VanillaGPTForCausalLM
@@ -102,11 +103,12 @@ def main(argv: list[str]) -> dict:
 
 
 def check_sources(objectives: list[str], corpus: CorpusArguments, questions: QuestionArguments) -> None:
-    """Refuse objectives without anything to read, and questions that no objective would read.
+    """Refuse unknown objectives, ones without anything to read, and questions that no objective would read.
 
     Raises:
-        ValueError: saying what is missing.
+        ValueError: saying what is unknown or missing.
     """
+    check_objectives(objectives)
     asks = QUESTIONS in objectives
     if objectives == [QUESTIONS]:
         raise ValueError(f"{QUESTIONS} alone is no pretraining: add one for documents, or use finetune.py")

@@ -6,7 +6,8 @@ from pathlib import Path
 from datasets import Dataset
 from transformers import TrainerCallback
 
-from closedbook.data.biographies import Population, biography_questions
+from closedbook.data.biographies import biography_questions
+from closedbook.data.population import Population
 from closedbook.data.questions import QUESTION_SETS, entity_key, remove_overlap, split_by_entity
 from closedbook.evaluation.answering import answer_questions
 from closedbook.evaluation.metrics.exact_match.exact_match import exact_match_scores

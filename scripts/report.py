@@ -24,7 +24,7 @@ from closedbook.evaluation.report_confidence import invented_figure, provenance_
 from closedbook.evaluation.report_knowing import curve_points, threshold_mark
 from closedbook.evaluation.report_page import build_page
 from closedbook.evaluation.report_readme import fill_blocks, recorded_knowing
-from closedbook.evaluation.report_run import read_object, read_run_files
+from closedbook.evaluation.report_run import KNOWING_FILE, read_knowing, read_object, read_run_files
 from closedbook.evaluation.report_tables import read_published, results_table
 from closedbook.evaluation.results import load_results, write_json_atomic, write_text_atomic
 from closedbook.scripts.question_sets import read_questions
@@ -105,10 +105,10 @@ def update_readme(path: Path, results: Path, check: bool) -> None:
 
 def record(folder: Path, results: Path) -> None:
     """Keep a run's learning curves as `curves-<name>.json`, and what it knows as `knowing-<name>.json`."""
-    files = read_run_files(folder, split=None)
-    write_json_atomic(results / f"curves-{files.name}.json", read_curve(folder, files.run))
-    if files.knowing is not None:
-        write_json_atomic(results / f"knowing-{files.name}.json", {"name": files.name} | files.knowing)
+    name, knowing = folder.resolve().name, read_knowing(folder / KNOWING_FILE)
+    write_json_atomic(results / f"curves-{name}.json", read_curve(folder, read_object(folder / "run.json")))
+    if knowing is not None:
+        write_json_atomic(results / f"knowing-{name}.json", {"name": name} | knowing)
 
 
 def draw(results: Path, output: Path) -> None:

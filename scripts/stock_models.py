@@ -17,8 +17,7 @@ def load_stock_model(name: str | Path):
 
     Raises:
         ValueError: if the tokenizer has more tokens than the model has embeddings for. What transformers raises
-        for a
-            name or folder without a model passes through.
+            for a name or folder without a model passes through.
     """
     model = AutoModelForCausalLM.from_pretrained(
         name, dtype="auto" if torch.accelerator.is_available() else torch.float32

@@ -24,7 +24,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, HfArgumentParser, set_seed
 
 import closedbook.modeling  # noqa: F401  makes the architectures known to the Auto classes
-from closedbook.data.biographies import Population, biography_questions
+from closedbook.data.biographies import biography_questions
+from closedbook.data.population import Population
 from closedbook.data.questions import load_question_file
 from closedbook.evaluation.answering import answer_questions
 from closedbook.modeling.tokenization_char import build_char_tokenizer

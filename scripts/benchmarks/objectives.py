@@ -25,10 +25,11 @@ from dataclasses import asdict, dataclass, field
 import torch
 from transformers import HfArgumentParser
 
-from closedbook.data.biographies import Population, biography_questions
+from closedbook.data.biographies import biography_questions
 from closedbook.data.mixture import Component, Mixture
 from closedbook.data.objectives import OBJECTIVES
 from closedbook.data.packing import PackingCollator
+from closedbook.data.population import Population
 from closedbook.evaluation.results import run_environment, write_json_atomic
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 from closedbook.scripts.arguments import CorpusArguments, PopulationArguments

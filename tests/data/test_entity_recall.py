@@ -11,8 +11,10 @@ from closedbook.data.entity_recall import (
     entity_cue,
     entity_list,
     entity_recall,
+    entity_sequence,
     place_cue,
     place_list,
+    place_sequence,
     recall_pieces,
     without_entities,
 )
@@ -21,7 +23,7 @@ from closedbook.data.span_corruption import span_corruption
 
 RECORD = {"title": "Ada Lee", "text": "Ada Lee. Born in Rome on 3 April 1920, Lee wrote a plain tale of Troy ."}
 ENTITIES = {"Rome", "3 April 1920", "Troy"}  # those that the title does not say
-ALL = (entity_recall, entity_list, entity_cue)
+ALL = (entity_recall, entity_list, entity_sequence, entity_cue)
 
 
 @pytest.mark.parametrize("objective", [entity_recall, entity_cue])
@@ -52,6 +54,21 @@ def test_a_list_holds_every_entity_once_in_any_order():
         assert title == "Ada Lee" and set(entities) == ENTITIES and len(entities) == 3 and end == ""
 
 
+def test_a_sequence_holds_every_entity_once_in_the_order_of_the_text():
+    record = {"title": "Ada Lee", "text": RECORD["text"] + " She left Rome in 1950 ."}
+    assert entity_sequence(record, Random(0), 128).text == "Ada Lee⁇Rome⁇3 April 1920⁇Troy⁇1950⁇"
+    assert place_sequence(record, Random(0), 128).text == "Ada Lee⁇Rome⁇Troy⁇"
+    assert entity_sequence(record, Random(0), 20).text == "Ada Lee⁇Rome⁇Troy⁇"  # what fits, still in order
+
+
+def test_no_cue_asks_for_what_follows_another_entity_after_a_comma():
+    record = {"title": "Ada Lee", "text": "born in Columbus , Ohio , she left for a life at Rome"}
+    random = Random(7)
+    asked = {place_cue(record, random, 128).text.split("⁇")[1] for _ in range(200)}
+    assert asked == {"Columbus", "Rome"}
+    assert place_sequence(record, random, 128).text == "Ada Lee⁇Columbus⁇Ohio⁇Rome⁇"
+
+
 def test_a_list_holds_as_many_as_the_block_does():
     for seed in range(50):
         text = entity_list(RECORD, Random(seed), 20).text
@@ -66,6 +83,17 @@ def test_a_cue_has_no_other_entity_and_the_title_at_any_place():
         assert set(cues) <= {"in", "on", "wrote", "a", "plain", "tale", "of", "Born"} and len(cues) <= 5
         places.add(prompt.index("Ada Lee") > 0)
     assert places == {True, False}
+
+
+def test_cues_come_from_eight_words_before_and_four_after_without_those_of_entities():
+    words = "a b c d e f g h i j"
+    record = {"title": "Al", "text": f"{words} in Rome {words}, Oslo {words}"}
+    random, seen = Random(8), {"Rome": set(), "Oslo": set()}
+    for _ in range(3000):
+        prompt, answer, _ = entity_cue(record, random, 128).text.split("⁇")
+        seen[answer].update(prompt.replace("Al", "").split())
+    assert seen["Rome"] == {*"defghij", "in", *"abcd"}
+    assert seen["Oslo"] == {*"cdefghij", *"abcd"}  # a word that Rome also has, on its other side
 
 
 @pytest.mark.parametrize("objective", ALL)
@@ -100,9 +128,9 @@ def test_documents_that_fall_back_are_counted():
 
 @settings(deadline=None)
 @given(st.text(max_size=80).filter(lambda text: "⁇" not in text), st.integers(0, 1000))
-def test_without_a_title_all_three_are_span_corruption(text, seed):
+def test_without_a_title_all_are_span_corruption(text, seed):
     record = {"title": "", "text": text}
-    examples = {objective(record, Random(seed), 64) for objective in (entity_recall, entity_cue)}
+    examples = {objective(record, Random(seed), 64) for objective in (entity_recall, entity_sequence, entity_cue)}
     assert examples == {span_corruption(record, Random(seed), 64)}
 
 

@@ -95,13 +95,13 @@ def test_the_models_under_test_give_complete_and_incomplete_answers(vanilla, tok
 
 def decode_questions(model, tokenizer, num_samples=5, num_beams=3, use_cache=True):
     """Everything that is decoded for `QUESTIONS`, with their batches."""
-    end, batches = prompt_batches(model, tokenizer, QUESTIONS, 4, 8, None)
+    (end,), batches = prompt_batches(model, tokenizer, QUESTIONS, 4, 8, None)
     generator = np.random.default_rng(0)
     with ready_for_decoding(model):
         for batch in batches:
             shape = (len(batch.rows), batch.budget, num_samples)
             uniforms = torch.from_numpy(generator.random(shape))
-            yield end, batch, decode(model, batch, end, uniforms, num_beams, use_cache)
+            yield end, batch, decode(model, batch, [end], uniforms, num_beams, use_cache)
 
 
 def assert_same(left: list[ScoredAnswer], right: list[ScoredAnswer]) -> None:
@@ -145,7 +145,7 @@ def test_beams_are_those_of_generate_without_a_length_penalty(model, tokenizer, 
             )
             expected = []
             for ids in output.sequences[:, prompt.shape[1] :].tolist():
-                expected.append(tuple(ids[: ids.index(end)]) if end in ids else tuple(ids))
+                expected.append(tuple(ids[: ids.index(end) + 1]) if end in ids else tuple(ids))
             assert [hypothesis.tokens for hypothesis in found.beams] == expected
             scores = [hypothesis.log_probability for hypothesis in found.beams]
             assert scores == pytest.approx(output.sequences_scores.tolist(), abs=1e-4)
@@ -157,13 +157,13 @@ def test_every_log_probability_is_that_of_a_full_uncached_pass(model, tokenizer,
         for row, found in enumerate(decoded):
             prompt = batch.input_ids[row][batch.attention_mask[row].bool()].tolist()
             for hypothesis in {found.greedy, *found.samples, *found.beams}:
-                text = [*prompt, *hypothesis.tokens, *([end] if hypothesis.complete else [])]
+                text = [*prompt, *hypothesis.tokens]
                 with torch.no_grad():
                     scores = model(torch.tensor([text]), use_cache=False).logits[0].double().log_softmax(-1)
                 expected = math.fsum(float(scores[i - 1, text[i]]) for i in range(len(prompt), len(text)))
                 assert hypothesis.log_probability == pytest.approx(expected, abs=1e-4)
-                assert hypothesis.num_tokens == len(text) - len(prompt)
-                assert end not in hypothesis.tokens
+                assert end not in hypothesis.tokens[:-1]
+                assert hypothesis.complete == (hypothesis.tokens[-1] == end)
                 assert hypothesis.complete or len(hypothesis.tokens) == batch.budget
 
 

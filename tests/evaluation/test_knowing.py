@@ -132,6 +132,15 @@ def test_a_promise_that_no_threshold_keeps_is_said_to_be_beyond_reach(rows):
     assert summary["groups"]["asked"]["declined"]["share"] == 1.0
 
 
+def test_several_questions_about_a_person_take_something_from_the_certainty(rows):
+    assert "not independent" not in summarise_knowing(rows, 0.1)["abstention"]["explanation"]
+    for number, item in enumerate(rows):
+        if item["group"] == "held_out":
+            item["entity"] = f"held_out {number // 2}"
+    explanation = summarise_knowing(rows, 0.1)["abstention"]["explanation"]
+    assert "400 questions about 200 held-out people (answers about one person are not independent" in explanation
+
+
 def test_looser_promises_answer_more_people_invented_ones_too(rows):
     promises = [item for item in summarise_knowing(rows, 0.1)["abstention"]["promises"] if item["threshold"]]
     assert len(promises) >= 3

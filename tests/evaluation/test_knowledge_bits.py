@@ -6,8 +6,8 @@ import random
 import pytest
 import torch
 
-from closedbook.data.biographies import Population
 from closedbook.data.biography_wordings import ATTRIBUTES, indefinite_article, name_pools
+from closedbook.data.population import Population
 from closedbook.evaluation.knowledge_bits import Losses, knowledge_bits, measure_losses
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 

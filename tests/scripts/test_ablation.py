@@ -3,10 +3,14 @@
 import json
 
 import pytest
+from datasets import Dataset
 
-from closedbook.data.biographies import Population, biography_questions
+from closedbook.data.biographies import biography_questions
 from closedbook.data.corpora import name_of_line
+from closedbook.data.mixture import Component, Mixture
+from closedbook.data.population import Population
 from closedbook.scripts import ablation
+from closedbook.scripts.ablation_people import exposures
 from closedbook.scripts.run_folder import read_run_file
 
 ARMS = ["recipe", "recipe, questions mixed in", "left to right"]
@@ -71,6 +75,30 @@ def test_a_finished_arm_is_not_run_again(finished, data, monkeypatch):
     folder, results = finished
     monkeypatch.setattr(ablation, "run", lambda *_: pytest.fail("ran again"))
     assert ablation.main(command(data, folder, "--arms", *ARMS)) == json.loads(json.dumps(results))
+
+
+def test_a_result_of_another_budget_is_refused_before_anything_runs(finished, data, monkeypatch):
+    folder, _ = finished
+    monkeypatch.setattr(ablation, "run", lambda *_: pytest.fail("ran"))
+    for flags in (["--characters", "9000"], ["--num_people", "22"], ["--finetuning_epochs", "2"]):
+        with pytest.raises(ValueError, match="another budget, which does not compare"):
+            ablation.main(command(data, folder, "--arms", "title windows", "recipe", *flags))
+    arms = ablation.ARMS | {"recipe": (["left_to_right"], [])}  # the same name for something else
+    monkeypatch.setattr(ablation, "ARMS", arms)
+    with pytest.raises(ValueError, match="another budget"):
+        ablation.main(command(data, folder, "--arms", "recipe"))
+
+
+def test_exposures_are_counted_by_person_and_in_whole_answers():
+    people = [{"title": "Ada Lee", "text": "Rome"}, {"title": "Bo Day", "text": "Oslo Rome"}]
+    asked = Dataset.from_list(
+        [{"entity": "ADA LEE", "answers": ["Rome"]}, {"entity": "Bo Day", "answers": ["Oslo"]}]
+    )
+    mixture = Mixture([Component("all", people, "left_to_right")], 0, 64, 6)
+    assert exposures(mixture, asked) == 3  # three passes: one example each of both
+    assert exposures(mixture, asked.select([0])) == 3  # "Rome" in the text about Bo Day is none of Ada Lee's
+    cut = Mixture([Component("all", people, "left_to_right")], 0, 3, 6)
+    assert exposures(cut, asked) == 0
 
 
 @pytest.mark.parametrize(

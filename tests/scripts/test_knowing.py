@@ -1,6 +1,7 @@
 """One command tells what a model knows: who is asked, what is fitted on whom, and what is written."""
 
 import json
+import shutil
 
 import pytest
 
@@ -131,6 +132,16 @@ def test_everything_is_written_with_provenance_and_the_figures_agree_with_the_ro
     assert capsys.readouterr().out.startswith("8 people who do not exist: 100.0% get an answer")
 
 
+def test_the_card_of_the_model_tells_what_was_found(models, tmp_path):
+    folder = shutil.copytree(models / "held_out", tmp_path / "model")
+    assert "made up" not in (folder / "README.md").read_text(encoding="utf-8")
+    summary = knowing.know(["--model", str(folder)])
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    share = summary["invented"]["answered_confidently"]["share"]
+    assert f"Answers that are made up: {share:.1%} of 8 invented people" in card
+    assert (summary["questions"], summary["split"]) == ("biographies", "test")
+
+
 def test_the_files_of_the_reference_task_are_answered_about_too(tiny, files, tmp_path):
     flags = ["--questions", "cs224n", "--train_questions", files["train"]]
     tiny.pretrain(tmp_path / "read", "--corpus", "wiki", "--corpus_path", files["wiki"], "--max_steps", "1")
@@ -141,3 +152,4 @@ def test_the_files_of_the_reference_task_are_answered_about_too(tiny, files, tmp
     summary = knowing.know([*asked, "--output_dir", str(tmp_path / "out")])
     sizes = {name: group["n"] for name, group in summary["groups"].items()}
     assert sizes == {"asked": 3, "held_out": 2, "trained": 3, "invented": 5}
+    assert summary["split"] is None  # nobody said which one the file is

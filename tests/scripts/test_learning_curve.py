@@ -34,6 +34,14 @@ def test_every_checkpoint_is_a_point_at_the_characters_it_had_read(command, tmp_
     assert {"command", "versions", "hardware"} <= written.keys()
     monkeypatch.setattr(learning_curve, "teach_and_ask", lambda *_: pytest.fail("asked again"))
     assert learning_curve.main(command)["accuracy"] == curve["accuracy"]
+    with pytest.raises(ValueError, match="curves-run.json holds .* that were taught otherwise"):
+        learning_curve.main([*command, "--num_train_epochs", "2"])
+
+
+def test_a_run_that_read_the_questions_is_refused(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"protocol": "mixed"}), encoding="utf-8")
+    with pytest.raises(ValueError, match="was pretrained on questions too"):
+        learning_curve.main(["--model", str(tmp_path), "--train_questions", "train.tsv"])
 
 
 def test_a_run_without_checkpoints_is_refused_with_the_remedy(command, tmp_path):

@@ -1,6 +1,7 @@
 """scripts/report.py over the files that the other scripts leave."""
 
 import json
+import shutil
 
 import pytest
 
@@ -56,6 +57,13 @@ def test_recorded_runs_and_results_become_pictures(run, tmp_path):
     assert (tmp_path / "figures" / "learning-curves.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "figures" / "accuracy-biographies-test.png").exists()
     assert "vanilla" in (tmp_path / "figures" / "results.md").read_text(encoding="utf-8")
+
+
+def test_a_run_with_several_evaluations_is_recorded_like_any_other(run, tmp_path):
+    folder = shutil.copytree(run / "tuned", tmp_path / "tuned")
+    shutil.copytree(folder / "test", folder / "dev")
+    call("--results", tmp_path / "results", "--record", folder)
+    assert json.loads((tmp_path / "results" / "curves-tuned.json").read_text(encoding="utf-8"))["accuracy"]
 
 
 def test_a_readme_is_filled_and_then_up_to_date(run, tmp_path):

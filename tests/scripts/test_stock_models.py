@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from closedbook.evaluation.answering import answer_questions
+from closedbook.evaluation.confidence import answer_with_confidence
 from closedbook.scripts.stock_models import ANSWER_END, check_prompt, load_stock_model, prompts_of
 
 FIXTURES = Path(__file__).parent.parent / "data" / "fixtures"
@@ -100,6 +101,23 @@ def test_an_answer_is_the_same_alone_and_in_company(gpt2):
         assert one.log_probability == pytest.approx(other.log_probability, abs=1e-4)  # float32, padded or not
 
 
+def test_the_answers_are_the_same_with_all_confidences(gpt2):
+    model, tokenizer = load_stock_model(gpt2)
+    prompts = prompts_of(check_prompt(PROMPT), [question for question, _ in FACTS] + ["Who?", "Where is Q?"])
+    options = {"max_new_tokens": 12, "end_token": ANSWER_END, "progress": False}
+    plain = answer_questions(model, tokenizer, prompts, **options)
+    scored = answer_with_confidence(model, tokenizer, prompts, **options)
+    assert [(s.answer.text, s.answer.complete) for s in scored] == [(one.text, one.complete) for one in plain]
+    for one, sure in zip(plain, scored, strict=True):
+        assert sure.answer.log_probability == pytest.approx(
+            one.log_probability, abs=1e-4
+        )  # float32, other padding
+    for (_, answer), sure in zip(FACTS, scored, strict=False):
+        # learnt by heart: the samples and the best beam say it too, whichever token ends them
+        assert sure.candidates[0].text == answer and sure.confidences["margin"] > 0.5
+        assert sure.confidences["agreement"] > 0.5
+
+
 def constant_model(tokenizer, token: int) -> GPT2LMHeadModel:
     """Writes `token` whatever it reads."""
     model = GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_embd=8, n_layer=1, n_head=1, n_positions=64))
@@ -111,14 +129,22 @@ def constant_model(tokenizer, token: int) -> GPT2LMHeadModel:
     return model.eval()
 
 
-@pytest.mark.parametrize("mark", ["\n", "\n\n", "<|endoftext|>"])
+@pytest.mark.parametrize("mark", ["\n", "\n\n", "!\n", "<|endoftext|>"])
 def test_an_answer_ends_with_a_line_break_in_any_token_or_with_the_text(mark):
     tokenizer = build_tokenizer()
+    tokenizer.add_tokens(["!\n"])
     (token,) = tokenizer.encode(mark)
-    (answer,) = answer_questions(
-        constant_model(tokenizer, token), tokenizer, ["Q:"], end_token="\n", max_new_tokens=5, progress=False
-    )
-    assert (answer.text, answer.complete) == ("", True)
+    model = constant_model(tokenizer, token)
+    options = {"end_token": "\n", "max_new_tokens": 5, "progress": False}
+    (answer,) = answer_questions(model, tokenizer, ["Q:"], **options)
+    assert (answer.text, answer.complete) == ("!" if mark == "!\n" else "", True)
+    (scored,) = answer_with_confidence(model, tokenizer, ["Q:"], num_beams=6, **options)
+    assert (scored.answer.text, scored.answer.complete) == (answer.text, True)
+    assert scored.answer.log_probability == pytest.approx(answer.log_probability, abs=1e-5)  # float32
+    # all tokens but one are equally probable: with every other end mark the answer is empty
+    with torch.no_grad():
+        first = model(torch.tensor([tokenizer.encode("Q:")])).logits[0, -1].double().softmax(-1)
+    assert scored.candidates[0].log_probability >= float(first[token].log()) - 1e-5
 
 
 def test_an_answer_without_an_end_stops_after_its_tokens():
