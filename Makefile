@@ -54,7 +54,9 @@ format: $(STAMP)
 bench: $(STAMP)
 	@echo "--- benchmarks: each prints one JSON object as its last line"
 	@$(RUN) scripts/benchmarks/training.py
+	@$(RUN) scripts/benchmarks/objectives.py
 	@$(RUN) scripts/benchmarks/answering.py
+	@$(RUN) scripts/benchmarks/confidence.py
 	@$(RUN) scripts/benchmarks/architectures.py --lengths 128 512 --seconds 5 --overwrite
 
 clean:

@@ -212,8 +212,9 @@ def _explain(chosen, check, promises, num_people: int) -> str:
         )
     outcome = "kept" if check["kept"] else "disproved" if check["disproved"] else "exceeded within chance"
     return (
-        f"{rate}: promised with {CERTAINTY:.0%} certainty from {chosen['errors']} wrong of "
-        f"{chosen['answered']} answers to {people}; {outcome} on those asked, with {check['errors']} wrong of {check['answered']} answers"
+        f"{rate}: promised with {CERTAINTY:.0%} certainty from {chosen['errors']} wrong of {chosen['answered']} "
+        f"answers to {people}; {outcome} on those asked, with {check['errors']} wrong of {check['answered']} "
+        "answers"
     )
 
 

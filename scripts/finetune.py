@@ -28,7 +28,7 @@ from closedbook.scripts.arguments import (
 from closedbook.scripts.command_line import parse_arguments, recipe_name
 from closedbook.scripts.pretrain import model_name
 from closedbook.scripts.question_sets import Answering, learnable_questions
-from closedbook.scripts.run_folder import load_model_folder, read_run_file
+from closedbook.scripts.run_folder import load_model_folder, read_base_run
 from closedbook.scripts.training import apply_dropout, count_steps, prepare_run, train
 from closedbook.scripts.unknown_people import UnknownArguments, add_unknown_people
 
@@ -62,7 +62,9 @@ def main(argv: list[str]) -> dict:
         model = AutoModelForCausalLM.from_config(model.config)
     apply_dropout(model, regularisation)
     questions, validation, excluded = learnable_questions(question_args, people, args.seed)
-    run = read_run_file(start.model)
+    run = read_base_run(start.model)
+    if run.get("protocol") == "mixed" and validation is not None:
+        check_same_people(run, question_args.validation_share, args.seed)
     questions, invented = add_unknown_people(
         questions, validation, unknown_args, question_args, people, run, args.seed
     )
@@ -97,6 +99,20 @@ def main(argv: list[str]) -> dict:
     )
     print(f"saved {args.output_dir}: trained on {len(questions)} questions, eval loss {facts['eval_loss']:.3f}")
     return facts
+
+
+def check_same_people(run: dict, validation_share: float, seed: int) -> None:
+    """Refuse to hold out people whose questions the mixed pretraining has seen.
+
+    Raises:
+        ValueError: with the share and the seed that the pretraining held out.
+    """
+    before = run["arguments"]["validation_share"], run["seed"]
+    if before != (validation_share, seed):
+        raise ValueError(
+            f"the model was pretrained on questions with validation_share {before[0]} and seed {before[1]}: with "
+            f"validation_share {validation_share} and seed {seed}, people would be held out whom it was trained on"
+        )
 
 
 if __name__ == "__main__":

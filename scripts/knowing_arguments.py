@@ -5,13 +5,7 @@ from dataclasses import dataclass, field, fields
 from datasets import Dataset, concatenate_datasets
 
 from closedbook.data.invented_people import ask_about, invent_people
-from closedbook.data.questions import (
-    QUESTION_FEATURES,
-    entity_key,
-    find_overlap,
-    remove_overlap,
-    split_by_entity,
-)
+from closedbook.data.questions import QUESTION_FEATURES, entity_key, find_overlap, remove_overlap, split_by_entity
 from closedbook.scripts.arguments import PopulationArguments, QuestionArguments
 from closedbook.scripts.documents_read import documents_read, stages
 from closedbook.scripts.question_sets import ask_about_people, read_questions, training_questions
@@ -27,10 +21,7 @@ class KnowingArguments:
     questions: str = field(default="biographies", metadata={"help": "biographies, cs224n or file"})
     question_file: str | None = field(default=None, metadata={"help": "the questions to report on"})
     split: str | None = field(
-        default=None,
-        metadata={
-            "help": "biographies: the people to report on (default: test); else the split's name in results"
-        },
+        default=None, metadata={"help": "biographies: whom to report on (default: test); else its name in results"}
     )
     train_questions: str | None = field(
         default=None, metadata={"help": "file of the questions that the model was fine-tuned on"}

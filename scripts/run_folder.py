@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import pickle
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -148,3 +149,17 @@ def read_run_file(folder: str | Path) -> dict:
     """What `write_run_file` recorded; empty where there is none."""
     path = Path(folder) / RUN_FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def read_base_run(folder: str | Path) -> dict:
+    """The run file of a model to start from; for a checkpoint that of its run, as far as it had come by then."""
+    folder = Path(folder)
+    known = read_run_file(folder)
+    step = re.fullmatch(r"checkpoint-(\d+)", folder.resolve().name)
+    if known or not step:
+        return known
+    known = read_run_file(folder.resolve().parent)
+    if "steps" in known:
+        share = int(step[1]) / known["steps"]
+        known |= {name: round(known[name] * share) for name in ("steps", "train_characters", "train_seconds")}
+    return known

@@ -237,6 +237,15 @@ def test_mixed_pretraining_asks_from_its_phase_on_and_logs_the_held_out_people(t
     run = tiny.pretrain(tmp_path / "mixed", *corpus, *mixture, *questions, *evaluation)
     assert (run["protocol"], run["training_questions"]) == ("mixed", 4)
     assert {entry["step"] for entry in tiny.log(tmp_path / "mixed") if "eval_exact_match" in entry} == {4, 8}
+    taught = ["--questions", "cs224n", "--train_questions", files["train"]]
+    for other in (["--validation_share", "0.2"], ["--validation_share", "0.4", "--seed", "4"]):
+        with pytest.raises(ValueError, match="held out whom it was trained on"):
+            tiny.finetune(tmp_path / "other", tmp_path / "mixed", *taught, *other)
+    again = tiny.finetune(tmp_path / "again", tmp_path / "mixed", *taught, "--validation_share", "0.4")
+    assert again["protocol"] == "mixed"
+    part = tiny.finetune(tmp_path / "part", tmp_path / "mixed" / "checkpoint-4", *taught)
+    assert (part["protocol"], part["pretraining"]["steps"]) == ("mixed", 4)
+    assert part["pretraining"]["train_characters"] == round(run["train_characters"] / 2)
     plain = tiny.pretrain(tmp_path / "plain", *corpus)
     assert "protocol" not in plain
     first, other = tiny.log(tmp_path / "mixed"), tiny.log(tmp_path / "plain")
