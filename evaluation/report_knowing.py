@@ -160,7 +160,7 @@ def abstention_parts(files: RunFiles) -> list[Part]:
         text("AURC: the area under the curve of errors against coverage; lower is better."),
         table(columns, rows),
         figure(
-            risk_coverage_figure(curves, threshold_mark(files.knowing)),
+            risk_coverage_figure(curves, threshold_mark(files.knowing and files.knowing["abstention"])),
             "Wrong answers among those given, when only the surest questions are answered.",
         ),
     ]
@@ -176,11 +176,15 @@ def curve_points(curve: Mapping[str, Any]) -> list[tuple[float, float]]:
     return list(zip(curve["coverage"], curve["risk"], strict=True))
 
 
-def threshold_mark(knowing: Mapping[str, Any] | None) -> list[tuple[float, float, str]]:
-    """Where the chosen threshold lies on the risk-coverage picture; nothing where it answers nobody."""
-    if knowing is None or not knowing["abstention"]["check"]["answered"]:
+def threshold_mark(abstention: Mapping[str, Any] | None) -> list[tuple[float, float, str]]:
+    """Where a chosen threshold lies on the risk-coverage picture; nothing where it answers nobody.
+
+    Args:
+        abstention: that of knowing.json, or that of one of its confidences.
+    """
+    if abstention is None or not abstention["check"]["answered"]:
         return []
-    check = knowing["abstention"]["check"]
+    check = abstention["check"]
     words = f"threshold {check['threshold']:.2f}, promise: {check['max_error_rate']:.0%} wrong at most"
     return [(check["coverage"], check["error_rate"], words)]
 

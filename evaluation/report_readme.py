@@ -14,6 +14,7 @@ from closedbook.evaluation.report_run import read_knowing, read_object
 from closedbook.evaluation.report_tables import ablation_table, accuracy_table, read_published, row
 from closedbook.evaluation.results import check_result
 
+COMPARED = "sequence_probability"  # the confidence by which runs are set side by side
 _BLOCK = re.compile(r"(<!-- report:([\w.-]+) -->\n)(.*?)(<!-- /report -->)", re.DOTALL)
 _MARKER = re.compile(r"<!-- /?report\b.*?-->")
 
@@ -63,22 +64,21 @@ def _ablation(results: Path) -> str:
 
 
 def _knowing(results: Path) -> str:
-    """What recorded runs know, guess and make up: one row a run."""
+    """What recorded runs know, guess and make up, by one confidence for all of them: one row a run."""
     lines = [
-        "| run | right [95%] | calibration error | AURC | invented people with a confident answer "
-        "| with abstention |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| run | right [95%] | calibration error | AURC | answers with abstention: given, right among them "
+        "| invented people with a confident answer | with abstention |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for found in recorded_knowing(results):
-        figures, asked, invented = (
-            found["confidences"][found["confidence"]],
-            found["groups"]["asked"],
-            found["invented"],
-        )
+        figures, asked = found["confidences"][COMPARED], found["groups"]["asked"]
+        check, invented = figures["abstention"]["check"], figures["invented"]
         error = (figures["calibration"] or {}).get("before", {}).get("expected_calibration_error")
         area = figures["abstention"]["aurc"]
         cells = [found["name"], _share(asked["accuracy"])]
         cells += ["" if value is None else f"{value:.3f}" for value in (error, area)]
+        right = "" if not check["answered"] else f", {1 - check['error_rate']:.1%}"
+        cells.append(f"{check['coverage']:.1%}{right}")
         cells += [_share(invented[f"answered_confidently{side}"]) for side in ("", "_after_abstention")]
         lines.append(row(cells))
     return "\n".join(lines) + "\n"

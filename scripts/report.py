@@ -23,7 +23,7 @@ from closedbook.evaluation.report import accuracy_figure, learning_figure, read_
 from closedbook.evaluation.report_confidence import invented_figure, provenance_figure, risk_coverage_figure
 from closedbook.evaluation.report_knowing import curve_points, threshold_mark
 from closedbook.evaluation.report_page import build_page
-from closedbook.evaluation.report_readme import fill_blocks, recorded_knowing
+from closedbook.evaluation.report_readme import COMPARED, fill_blocks, recorded_knowing
 from closedbook.evaluation.report_run import KNOWING_FILE, read_knowing, read_object, read_run_files
 from closedbook.evaluation.report_tables import read_published, results_table
 from closedbook.evaluation.results import load_results, write_json_atomic, write_text_atomic
@@ -127,15 +127,21 @@ def draw(results: Path, output: Path) -> None:
 
 
 def draw_knowing(found: list[dict], output: Path) -> None:
-    """Errors against coverage and answers about invented people, one line a run; and each run's provenance."""
+    """Errors against coverage and answers about invented people, one line a run; and each run's provenance.
+
+    Runs are compared by one confidence, not each by its own best: half of one is not half of another.
+    """
     curves, marks = {}, []
     for run in found:
-        abstention = run["confidences"][run["confidence"]]["abstention"]
+        abstention = run["confidences"][COMPARED]["abstention"]
         curves[run["name"]] = curve_points(abstention["curve"])
-        marks += [(x, y, f"{run['name']}, {words}") for x, y, words in threshold_mark(run)]
+        marks += [(x, y, f"{run['name']}, {words}") for x, y, words in threshold_mark(abstention)]
         save_figure(provenance_figure(run["provenance"]), output / f"provenance-{run['name']}.png")
     save_figure(risk_coverage_figure(curves, marks), output / "risk-coverage.png")
-    save_figure(invented_figure({run["name"]: run["invented"] for run in found}), output / "invented-people.png")
+    save_figure(
+        invented_figure({run["name"]: run["confidences"][COMPARED]["invented"] for run in found}),
+        output / "invented-people.png",
+    )
 
 
 def write_page(args: ReportArguments) -> None:
