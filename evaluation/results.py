@@ -31,7 +31,7 @@ PROTOCOLS = {  # how the model came about, as a model card says it
     "majority": "one constant answer, no model",
     "no_pretraining": "trained on questions alone, without pretraining",
     "two_stage": "pretrained on documents, then fine-tuned on questions",
-    "mixed": "trained on documents and questions in one run",
+    "mixed": "pretrained on documents and training questions together",
     "pretrain": "pretrained on documents",
     "converted": "converted from a checkpoint of another program",
     "prompted": "trained elsewhere, asked with a prompt",
