@@ -106,6 +106,24 @@ def check_disjoint(held_out: Sequence[Mapping[str, Any]], predictions: Sequence[
             )
 
 
+def confidence_of(row: Mapping[str, Any], confidence: str = "sequence_probability") -> float:
+    """The named confidence of a row of predictions.jsonl; the field `confidence` is the sequence probability.
+
+    Raises:
+        ValueError: if the row lacks it, or it is not a probability.
+    """
+    known = {"sequence_probability": row.get("confidence")} | (row.get("confidences") or {})
+    if confidence not in known:
+        raise ValueError(
+            f"the prediction for {row.get('question')!r} has no confidence {confidence!r}, only "
+            f"{', '.join(known)}: write predictions with scripts/knowing.py"
+        )
+    value = known[confidence]
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise ValueError(f"the prediction for {row.get('question')!r} has confidence {value!r}, not one in [0, 1]")
+    return value
+
+
 def confidence_and_verdict(
     predictions: Sequence[Mapping[str, Any]], confidence: str = "sequence_probability"
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -120,16 +138,10 @@ def confidence_and_verdict(
         raise ValueError("there are no predictions.")
     values, correct = [], []
     for number, row in enumerate(predictions, start=1):
-        named = row.get("confidences", {})
-        if confidence in named:
-            values.append(named[confidence])
-        elif confidence == "sequence_probability":
-            values.append(row["confidence"])
-        else:
-            raise ValueError(
-                f"prediction {number} has no confidence {confidence!r}, only "
-                f"{', '.join(['sequence_probability', *named])}: predict with answer_with_confidence."
-            )
+        try:
+            values.append(confidence_of(row, confidence))
+        except ValueError as error:
+            raise ValueError(f"prediction {number}: {error}") from error
         if row["correct"] is None:
             raise ValueError(f"prediction {number} has no verdict (correct is null): use questions with answers.")
         correct.append(row["correct"])

@@ -26,6 +26,7 @@ from datasets import Dataset
 from closedbook.data.mentions import find_mentions, occurs
 from closedbook.data.questions import entity_key
 from closedbook.evaluation.intervals import wilson_interval
+from closedbook.evaluation.predictions import confidence_of
 
 PROVENANCES = ("stated", "entity_only", "unseen", "fine_tuned")
 
@@ -120,24 +121,6 @@ def _name(number: int, records: list[dict]) -> str:
 
 
 # ---- summaries of predictions ------------------------------------------------------------------------------
-
-
-def confidence_of(row: Mapping[str, Any], confidence: str = "sequence_probability") -> float:
-    """The named confidence of a row of predictions.jsonl; the field `confidence` is the sequence probability.
-
-    Raises:
-        ValueError: if the row lacks it, or it is not a probability.
-    """
-    known = {"sequence_probability": row.get("confidence")} | (row.get("confidences") or {})
-    if confidence not in known:
-        raise ValueError(
-            f"the prediction for {row.get('question')!r} has no confidence {confidence!r}, only "
-            f"{', '.join(known)}: write predictions with scripts/knowing.py"
-        )
-    value = known[confidence]
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
-        raise ValueError(f"the prediction for {row.get('question')!r} has confidence {value!r}, not one in [0, 1]")
-    return value
 
 
 def share(count: int, n: int) -> dict[str, Any]:

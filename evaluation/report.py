@@ -14,7 +14,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from closedbook.evaluation.report_tables import Summary, summaries_of_one_set
-from closedbook.evaluation.results import open_atomic
+from closedbook.evaluation.results import open_atomic, training_stages
 
 _DOTS_PER_INCH = 150
 # Okabe and Ito's palette, told apart with every common kind of colour vision; markers and line styles differ too.
@@ -203,9 +203,7 @@ def read_curve(folder: str | Path, run: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: If the run is not finished, or its folder holds no log.
     """
     folder = Path(folder)
-    stages = [run]
-    while stages[0].get("pretraining"):
-        stages.insert(0, stages[0]["pretraining"])
+    stages = training_stages(run)
     curve = {
         "name": folder.resolve().name,
         "model": run.get("model"),

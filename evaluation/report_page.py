@@ -32,7 +32,7 @@ from closedbook.evaluation.report_parts import (
     text,
 )
 from closedbook.evaluation.report_run import RunFiles
-from closedbook.evaluation.results import PROTOCOLS
+from closedbook.evaluation.results import PROTOCOLS, training_stages
 
 TEMPLATE = Path(__file__).with_name("report_page.html")
 NUM_ERRORS = 20
@@ -226,9 +226,7 @@ def _provenance_by_question(files: RunFiles) -> dict[str, str]:
 
 
 def _origin(files: RunFiles) -> list[Part]:
-    stages = [files.run]
-    while stages[0].get("pretraining"):
-        stages.insert(0, stages[0]["pretraining"])
+    stages = training_stages(files.run)
     told = {
         "stage": "stage",
         "recipe": "recipe",

@@ -11,6 +11,7 @@ from closedbook.evaluation.results import check_result
 
 KNOWING = "knowing"  # the folder that scripts/knowing.py writes into
 KNOWING_FILE = f"{KNOWING}/knowing.json"
+KNOWING_PREDICTIONS = f"{KNOWING}/predictions.jsonl"
 _KNOWING_FIELDS = ("questions", "confidence", "confidences", "groups", "abstention", "provenance", "invented")
 
 
@@ -82,7 +83,7 @@ def read_run_files(folder: str | Path, split: str | None = None) -> RunFiles:
                 f"{path.parent}: results.json says {result['correct']} of {result['n']}, predictions.jsonl "
                 f"{verdicts.count(True)} of {len(verdicts)}: they are of different runs; evaluate again"
             )
-    knowing_path = folder / KNOWING / "predictions.jsonl"
+    knowing_path = folder / KNOWING_PREDICTIONS
     return RunFiles(
         folder=folder,
         split=split,

@@ -124,6 +124,12 @@ def run_environment() -> dict[str, Any]:
     return {"versions": versions, "hardware": _hardware(), "commit": _commit(), "command": _command()}
 
 
+def training_stages(run: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a run file records of each stage of a model's training, the first stage first; none of an empty one."""
+    earlier = run.get("pretraining")
+    return ([run] if run else []) if not earlier else [*training_stages(earlier), run]
+
+
 def _hardware() -> str:
     """One line such as "AMD EPYC 7763, 8 cores, 31 GiB memory, NVIDIA H200 (140 GiB)"."""
     cores = psutil.cpu_count()

@@ -12,7 +12,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import AutoConfig
 
 import closedbook.modeling  # noqa: F401  (makes AutoConfig know the architectures)
-from closedbook.evaluation.results import PROTOCOLS
+from closedbook.evaluation.results import PROTOCOLS, training_stages
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
 from closedbook.scripts.card_knowing import knowing_lines, knowing_results
 from closedbook.scripts.card_text import cell, fenced, public, public_command
@@ -45,9 +45,7 @@ def build_card(folder: Path, run: dict, results: list[dict], knowing: dict | Non
     """
     config = AutoConfig.from_pretrained(folder)
     name = " ".join(folder.name.encode("utf-8", "replace").decode().split()) or "model"
-    stages = [run]
-    while stages[0].get("pretraining"):
-        stages.insert(0, stages[0]["pretraining"])
+    stages = training_stages(run)
     protocol = run.get("protocol", run.get("stage"))
     # a result may be older than the word for how this run was made
     results = [result | ({"protocol": protocol} if protocol else {}) for result in results]

@@ -4,14 +4,9 @@ from dataclasses import fields
 
 from datasets import Dataset
 
+from closedbook.evaluation.results import training_stages
 from closedbook.scripts.arguments import CorpusArguments, PopulationArguments
 from closedbook.scripts.pretrain import load_documents
-
-
-def stages(run: dict) -> list[dict]:
-    """The records of a model's training, first stage first; empty for an empty run file."""
-    earlier = run.get("pretraining")
-    return ([] if not run else [run]) if not earlier else [*stages(earlier), run]
 
 
 def documents_read(run: dict, corpus: str | None, corpus_path: str | None, people: PopulationArguments) -> Dataset:
@@ -26,7 +21,7 @@ def documents_read(run: dict, corpus: str | None, corpus_path: str | None, peopl
     Raises:
         ValueError: if neither the run file nor the flags name a corpus.
     """
-    stage = next((stage for stage in stages(run) if stage.get("corpus")), {})
+    stage = next((stage for stage in training_stages(run) if stage.get("corpus")), {})
     recorded = {"corpus": stage.get("corpus"), "corpus_path": None} | stage.get("arguments", {})
     corpus, corpus_path = corpus or recorded["corpus"], corpus_path or recorded["corpus_path"]
     if corpus is None:

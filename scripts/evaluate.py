@@ -36,6 +36,7 @@ from closedbook.evaluation.results import (
     PROTOCOLS,
     make_result,
     result_path,
+    training_stages,
     write_json_atomic,
     write_plain_predictions,
     write_predictions,
@@ -142,7 +143,7 @@ def evaluate(argv: list[str]) -> dict | None:
 def summarise(args: EvaluationArguments, asked, answers, known, model) -> dict:
     """The result object: counts, interval, baseline, and what the run file tells of the training."""
     run = read_run_file(args.model)
-    stages = [stage for stage in (run.get("pretraining"), run) if stage]
+    stages = training_stages(run)
     texts, accepted = [answer.text for answer in answers], asked["answers"][:]
     protocol = run.get("protocol", run.get("stage") if run.get("stage") in PROTOCOLS else "two_stage")
     result = make_result(

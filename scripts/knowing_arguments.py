@@ -6,8 +6,9 @@ from datasets import Dataset, concatenate_datasets
 
 from closedbook.data.invented_people import ask_about, invent_people
 from closedbook.data.questions import QUESTION_FEATURES, entity_key, find_overlap, remove_overlap, split_by_entity
+from closedbook.evaluation.results import training_stages
 from closedbook.scripts.arguments import PopulationArguments, QuestionArguments
-from closedbook.scripts.documents_read import documents_read, stages
+from closedbook.scripts.documents_read import documents_read
 from closedbook.scripts.question_sets import ask_about_people, read_questions, training_questions
 
 DEFAULT_SPLIT = "test"  # of the biographies
@@ -81,7 +82,7 @@ def recorded_flags(run: dict) -> list[str]:
     """What a run file tells of people and questions, as flags to be read before those that the user typed."""
     names = ["questions", "train_questions", *(item.name for item in fields(PopulationArguments))]
     flags = []
-    for stage in stages(run):
+    for stage in training_stages(run):
         for name in names:
             value = stage.get("arguments", {}).get(name)
             if value is not None and value != []:
@@ -103,7 +104,7 @@ def gather(args: KnowingArguments, people: PopulationArguments, run: dict) -> As
     documents = documents_read(run, args.corpus, args.corpus_path, people)
     trained, held_out, calibration = trained_and_held_out(args, people, run)
     held_out, _ = remove_overlap(_merged(held_out), asked)
-    unknown = [name for stage in stages(run) for name in stage.get("unknown_people", [])]
+    unknown = [name for stage in training_stages(run) for name in stage.get("unknown_people", [])]
     refused = sorted(set(map(entity_key, unknown)) & set(map(entity_key, asked["entity"])))
     if refused:
         raise ValueError(
@@ -128,7 +129,7 @@ def trained_and_held_out(
         ValueError: if no people were kept out and no file of other people is given; or if the training questions
             are not those of the run.
     """
-    learning = [stage for stage in stages(run) if "training_questions" in stage]
+    learning = [stage for stage in training_stages(run) if "training_questions" in stage]
     if learning and args.questions != "biographies" and args.train_questions is None:
         raise ValueError("the model was trained on questions: give their file with --train_questions")
     source = QuestionArguments(questions=args.questions, train_questions=args.train_questions)

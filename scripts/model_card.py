@@ -10,7 +10,7 @@ import json
 import logging
 from pathlib import Path
 
-from closedbook.evaluation.report_run import KNOWING_FILE, read_knowing
+from closedbook.evaluation.report_run import KNOWING_FILE, KNOWING_PREDICTIONS, read_knowing
 from closedbook.evaluation.results import write_json_atomic, write_text_atomic
 from closedbook.scripts.card_content import build_card
 from closedbook.scripts.run_folder import RUN_FILE, read_run_file, write_run_file
@@ -31,7 +31,7 @@ def record_run(folder: str | Path, **facts) -> None:
     Evaluations recorded there were of other weights, and are forgotten.
     """
     write_run_file(folder, **facts)
-    for name in (EVALUATIONS_FILE, KNOWING_FILE):
+    for name in (EVALUATIONS_FILE, KNOWING_FILE, KNOWING_PREDICTIONS):
         (Path(folder) / name).unlink(missing_ok=True)
     write_card(folder)
 

@@ -102,7 +102,7 @@ def test_columns_are_the_named_confidence_the_verdict_and_the_refusal():
 
 
 def test_a_confidence_or_verdict_that_is_missing_is_named():
-    with pytest.raises(ValueError, match="prediction 2 has no confidence 'margin', only sequence_probability"):
+    with pytest.raises(ValueError, match="prediction 2: .* has no confidence 'margin', only sequence_probability"):
         confidence_and_verdict([row(confidences={"margin": 0.5}), row()], "margin")
     with pytest.raises(ValueError, match="prediction 1 has no verdict"):
         confidence_and_verdict([row(correct=None)])

@@ -5,8 +5,8 @@ from datasets import Dataset
 
 from closedbook.data.questions import QUESTION_FEATURES
 from closedbook.evaluation.intervals import wilson_interval
+from closedbook.evaluation.predictions import confidence_of
 from closedbook.evaluation.provenance import (
-    confidence_of,
     summarise_answers,
     summarise_invented,
     summarise_provenance,

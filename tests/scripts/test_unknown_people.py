@@ -3,8 +3,9 @@
 import pytest
 
 from closedbook.data.questions import entity_key
+from closedbook.evaluation.results import training_stages
 from closedbook.scripts.arguments import PopulationArguments
-from closedbook.scripts.documents_read import documents_read, stages
+from closedbook.scripts.documents_read import documents_read
 from closedbook.scripts.question_sets import ask_about_people
 from closedbook.scripts.run_folder import read_run_file
 
@@ -18,8 +19,8 @@ def test_the_run_file_leads_back_to_the_text_that_was_read(pretrained):
     assert sum(map(len, documents["text"])) == run["document_characters"]
     later = {"stage": "finetune", "pretraining": run}
     assert documents_read(later, None, None, PEOPLE).to_list() == documents.to_list()
-    assert stages(later) == [run, later]
-    assert stages({}) == []
+    assert training_stages(later) == [run, later]
+    assert training_stages({}) == []
 
 
 def test_flags_win_over_the_run_file_and_stand_in_for_it(pretrained, files):
