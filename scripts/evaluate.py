@@ -62,6 +62,7 @@ class EvaluationArguments:
     prompt: str | None = field(
         default=None, metadata={"help": "ask so, with {question} in it: for models not trained by this package"}
     )
+    trust_remote_code: bool = field(default=False, metadata={"help": "with --prompt: run the model's own code"})
     without_answers: bool = field(default=False, metadata={"help": "the file holds questions only"})
     train_questions: str | None = field(
         default=None, metadata={"help": "training questions, for the majority baseline"}
@@ -94,7 +95,10 @@ def evaluate(argv: list[str]) -> dict | None:
     prompt = None if args.prompt is None else check_prompt(args.prompt)
     if prompt is not None and args.output_dir is None and not Path(args.model).is_dir():
         raise ValueError(f"{args.model} is no folder to write to: say where with --output_dir")
-    model, tokenizer = load_model_folder(args.model) if prompt is None else load_stock_model(args.model)
+    if prompt is None:
+        model, tokenizer = load_model_folder(args.model)
+    else:
+        model, tokenizer = load_stock_model(args.model, trust_remote_code=args.trust_remote_code)
     if prompt is None and tokenizer.mask_token is None:
         raise ValueError(f'{args.model} knows no mask token: ask it with --prompt "Question: {PLACE}\\nAnswer:"')
     model = model.to(state.device)

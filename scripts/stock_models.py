@@ -5,24 +5,40 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import closedbook.modeling  # noqa: F401  models of this package need no code from elsewhere
+
 PLACE = "{question}"
 ANSWER_END = "\n"
 
 
-def load_stock_model(name: str | Path):
+def load_stock_model(name: str | Path, dtype: str = "auto", trust_remote_code: bool = False):
     """Any causal language model with its own tokenizer: `(model, tokenizer)`.
 
-    Weights are read in the checkpoint's precision on an accelerator, and in float32 without one, where half
-    precision is slow. Code that a model brings along is not run.
+    Args:
+        name: a folder, or a name on the Hub.
+        dtype: the precision, such as "bfloat16". "auto" is the checkpoint's own on an accelerator, and float32
+            without one, where half precision is slow.
+        trust_remote_code: whether code that the model brings along may run.
 
     Raises:
-        ValueError: if the tokenizer has more tokens than the model has embeddings for. What transformers raises
-            for a name or folder without a model passes through.
+        ValueError: if the model brings code that is not trusted, the precision is unknown, or the tokenizer has
+            more tokens than the model has embeddings for. What transformers raises for a name or folder without a
+            model passes through.
     """
-    model = AutoModelForCausalLM.from_pretrained(
-        name, dtype="auto" if torch.accelerator.is_available() else torch.float32
-    )
-    tokenizer = AutoTokenizer.from_pretrained(name)
+    if dtype == "auto" and not torch.accelerator.is_available():
+        dtype = "float32"
+    if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
+        raise ValueError(f"--dtype {dtype!r} is no precision of torch's: auto, float32, bfloat16 or float16")
+    try:
+        model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, trust_remote_code=trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
+    except ValueError as error:
+        if "trust_remote_code" not in str(error) or trust_remote_code:
+            raise
+        raise ValueError(
+            f"{name} brings code of its own, which runs with your rights. Read it first; if you trust it, say so "
+            "with --trust_remote_code true"
+        ) from error
     embeddings = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > embeddings:
         raise ValueError(

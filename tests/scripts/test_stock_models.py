@@ -173,3 +173,21 @@ def test_a_tokenizer_larger_than_the_model_is_refused(gpt2, tmp_path):
     tokenizer.save_pretrained(tmp_path / "mixed")
     with pytest.raises(ValueError, match="one is not for the other"):
         load_stock_model(tmp_path / "mixed")
+
+
+def test_code_that_a_model_brings_along_runs_only_if_it_is_trusted(tmp_path):
+    config = {
+        "model_type": "stranger",
+        "auto_map": {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (tmp_path / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="brings code of its own.*--trust_remote_code"):
+        load_stock_model(tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_an_unknown_precision_is_refused_by_name(gpt2):
+    with pytest.raises(ValueError, match="--dtype 'half a byte'"):
+        load_stock_model(gpt2, dtype="half a byte")
+    assert load_stock_model(gpt2, dtype="bfloat16")[0].dtype == torch.bfloat16
