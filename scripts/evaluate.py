@@ -146,8 +146,7 @@ def evaluate(argv: list[str]) -> dict | None:
 
 def summarise(args: EvaluationArguments, asked, answers, known, model) -> dict:
     """The result object: counts, interval, baseline, and what the run file tells of the training."""
-    run = read_run_file(args.model)
-    stages = training_stages(run)
+    stages = training_stages(run := read_run_file(args.model))
     texts, accepted = [answer.text for answer in answers], asked["answers"][:]
     protocol = run.get("protocol", run.get("stage") if run.get("stage") in PROTOCOLS else "two_stage")
     result = make_result(
