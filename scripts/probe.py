@@ -4,15 +4,12 @@
 
 Every variant gets the identical short budget: the same examples, steps, optimizer, schedule and initial spread of
 the weights, chosen so that vanilla softmax attention solves both probes; nothing is tuned for any other. Then
-it is asked about fresh examples. The sizes in between (attention blocks, landmarks, latents) are in proportion
-to the reference configuration's: an eighth, a quarter and a half of the block.
+it is asked about fresh examples.
 
 For each probe writes `<results>/probe-<name>.json` (all runs, rewritten whole after each), `.md` (the table) and
 `.png`. Runs that are in the file already are not repeated, so a stopped command goes on where it was.
 """
 
-import json
-import math
 import sys
 import time
 from collections.abc import Sequence
@@ -27,7 +24,6 @@ from transformers import HfArgumentParser
 
 from closedbook.data.probes import PROBES, VOCABULARY_SIZE, ProbeExamples
 from closedbook.evaluation.recall import (
-    as_batch,
     count_recall,
     plot_recall,
     pool,
@@ -36,13 +32,10 @@ from closedbook.evaluation.recall import (
     with_interval,
 )
 from closedbook.evaluation.results import run_environment, write_json_atomic, write_text_atomic
-from closedbook.scripts.arguments import ModelArguments, RegularisationArguments
-from closedbook.scripts.optimizer import MuonWithAdamW
-from closedbook.scripts.pretrain import build_model
+from closedbook.scripts.probe_training import WARMUP_STEPS, read_runs, small_model, train_on_stream
 from closedbook.scripts.variants import VARIANTS, check_choices
 
 TEST_SEED = 1_000_003  # added to a run's seed: what is asked is another stream than what is learned from
-WARMUP_STEPS = 50
 
 
 @dataclass
@@ -109,24 +102,6 @@ def main(argv: list[str]) -> dict[str, list[dict]]:
     return {probe: write_results(path, probe, budget, runs[probe]) for probe, path in files.items()}
 
 
-def read_runs(path: Path, budget: Budget) -> list[dict]:
-    """The runs that a results file holds, if there is one.
-
-    Raises:
-        ValueError: if they had another budget.
-    """
-    if not path.exists():
-        return []
-    known = json.loads(path.read_text(encoding="utf-8"))
-    other = [name for name, value in asdict(budget).items() if known["budget"].get(name) != value]
-    if other:
-        raise ValueError(
-            f"{path} holds runs with another {', '.join(other)}, which do not compare with this budget; use "
-            "another --results folder, or move the file away"
-        )
-    return known["runs"]
-
-
 def write_results(path: Path, probe: str, budget: Budget, runs: Sequence[dict]) -> list[dict]:
     """Write all runs, what they say together, the table and the picture."""
     by_variant = {name: [run for run in runs if run["variant"] == name] for name in VARIANTS}
@@ -164,36 +139,14 @@ def run_probe(probe: str, variant: str, seed: int, budget: Budget) -> dict:
 
 def new_model(variant: str, budget: Budget, seed: int):
     """The variant with random weights and no dropout."""
-    sizes = {name: getattr(budget, name) for name in ("hidden_size", "num_hidden_layers", "num_attention_heads")}
-    size = budget.block_size
-    sizes |= {"block_size": size, "attention_block_size": size // 8, "num_landmarks": size // 4}
-    arguments = ModelArguments(**sizes, num_latents=size // 2, **VARIANTS[variant])
-    model = build_model(arguments, RegularisationArguments(dropout=0.0), VOCABULARY_SIZE)
-    model.config.initializer_range = budget.initializer_range  # no flag of pretraining, hence a second model
-    torch.manual_seed(seed)
-    return type(model)._from_config(model.config, attn_implementation="eager")
+    return small_model(variant, budget, VOCABULARY_SIZE, seed)
 
 
 def train_on_probe(model, probe: str, seed: int, budget: Budget) -> float:
     """Train on the stream of `seed`; returns the loss of the last step."""
     stream = ProbeExamples(probe, seed, budget.block_size, budget.steps * budget.batch_size)
-    optimizer = MuonWithAdamW(model, budget.learning_rate, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: min(1, (step + 1) / WARMUP_STEPS) * (1 + math.cos(math.pi * step / budget.steps)) / 2,
-    )
-    model.train()
-    for step in range(budget.steps):
-        batch = [stream[index] for index in range(step * budget.batch_size, (step + 1) * budget.batch_size)]
-        ids, rows, places, answers = as_batch(batch)
-        logits = model(input_ids=ids, use_cache=False).logits[rows, places]
-        loss = torch.nn.functional.cross_entropy(logits, answers)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-    return loss.item()
+    sizes = {name: getattr(budget, name) for name in ("steps", "batch_size", "learning_rate")}
+    return train_on_stream(model, stream.__getitem__, weight_decay=0.0, **sizes)
 
 
 if __name__ == "__main__":

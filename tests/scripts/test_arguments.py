@@ -19,7 +19,7 @@ from closedbook.scripts.arguments import (
 from closedbook.scripts.command_line import recipe_name
 
 SCRIPTS = Path(arguments.__file__).resolve().parent
-FIGURES = {f"laboratory_{figure}" for figure in (*LABORATORY_FIGURES, "bits_full")}  # read by laboratory.py
+FIGURES = {f"laboratory_{figure}" for figure in (*LABORATORY_FIGURES, "bits_full", "reasoning")}
 RECIPES = sorted(path for path in (SCRIPTS / "recipes").glob("*.yaml") if path.stem not in FIGURES)
 LAUNCH = sorted((SCRIPTS / "launch").glob("*.yaml"))
 
