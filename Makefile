@@ -8,13 +8,14 @@ WORKERS ?= --numprocesses 2 --dist loadfile
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help demo test test-slow test-upstream lint format bench clean
+.PHONY: help demo test test-slow test-upstream test-harness lint format bench clean
 
 help:
 	@echo "make demo           train and question a small GPT on embedded data (about 5 minutes on 2 cores)"
 	@echo "make test           lint and the test suite"
 	@echo "make test-slow      the tests marked slow"
 	@echo "make test-upstream  transformers' own tests, for every architecture and the tokenizer"
+	@echo "make test-harness   the same prompts and scores as lm-evaluation-harness, which it installs"
 	@echo "make lint | format | bench | clean"
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
@@ -42,6 +43,11 @@ test-upstream: $(STAMP)
 	@$(RUN) tests/upstream/fetch.py
 	@echo "--- transformers' own tests of models, configurations, training, tensor parallelism and tokenizers"
 	@$(RUN) -m pytest -q -rfE tests/upstream
+
+test-harness: $(STAMP)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,harness]'
+	@echo "--- the task exported to lm-evaluation-harness"
+	@$(RUN) -m pytest -q -rs tests/evaluation/test_harness_export.py
 
 lint: $(STAMP)
 	@$(RUN) -m ruff check .

@@ -21,7 +21,7 @@ from itertools import groupby
 
 import torch
 from tqdm.auto import tqdm
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import Cache, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,15 @@ class PromptBatch:
         input_ids: `(B, W)`, left-padded to the longest.
         attention_mask: `(B, W)`, 0 for padding.
         budget: Number of new tokens that each may spend, end mark included.
+        cache: Keys and values of what stands before `input_ids` in every row, on which decoding goes on and
+            which it uses up. The mask `(B, P + W)` then covers those P tokens, too. None: nothing does.
     """
 
     rows: list[int]
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
     budget: int
+    cache: Cache | None = None
 
 
 def prompt_batches(
@@ -131,14 +134,14 @@ def prompt_batches(
             f"batch_size and max_new_tokens must be at least 1, but are {batch_size} and {max_new_tokens}."
         )
     ends = end_ids(tokenizer, end_token)
-    _check_characters(tokenizer, questions)
+    check_characters(tokenizer, questions)
     if end_token is None:
         prompts = [
             tokenizer.encode(question + tokenizer.mask_token, add_special_tokens=False) for question in questions
         ]
     else:
         prompts = [tokenizer.encode(question) for question in questions]
-    budgets = _token_budgets(model, questions, prompts, max_new_tokens)
+    budgets = token_budgets(model, questions, prompts, max_new_tokens)
     batches = []
     for rows, budget in _batches(prompts, budgets, batch_size):
         width = max(len(prompts[row]) for row in rows)
@@ -196,7 +199,7 @@ def answer_text(tokenizer: PreTrainedTokenizerBase, ids: list[int], ends: list[i
     return text.partition(end_token)[0].strip()
 
 
-def _check_characters(tokenizer: PreTrainedTokenizerBase, questions: list[str]) -> None:
+def check_characters(tokenizer: PreTrainedTokenizerBase, questions: list[str]) -> None:
     """Refuse characters that do not survive encoding: a tokenizer may drop or replace them without a word.
 
     A tokenizer that declares a token for unknown characters was built to read them so, and may.
@@ -220,7 +223,7 @@ def _check_characters(tokenizer: PreTrainedTokenizerBase, questions: list[str]) 
         )
 
 
-def _token_budgets(
+def token_budgets(
     model: PreTrainedModel, questions: list[str], prompts: list[list[int]], max_new_tokens: int
 ) -> list[int]:
     """Number of new tokens each prompt may spend, at least 1.
@@ -233,8 +236,8 @@ def _token_budgets(
     for row, prompt in enumerate(prompts):
         if len(prompt) >= positions:
             raise ValueError(
-                f"question {row} leaves no room for an answer: with its mask token it takes {len(prompt)} of "
-                f"the model's {positions} positions. Shorten it, or use a model with a larger context: "
+                f"question {row} leaves no room for an answer: its prompt takes {len(prompt)} of the model's "
+                f"{positions} positions. Shorten it, or use a model with a larger context: "
                 f"{questions[row]!r}"
             )
     return [min(max_new_tokens, positions - len(prompt)) for prompt in prompts]

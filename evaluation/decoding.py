@@ -10,12 +10,16 @@ Every answer of a question depends on its prompt and its own random numbers only
 
 import inspect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedModel
 
 from closedbook.evaluation.answering import PromptBatch
+
+# Of prefixes `(R, t)` says which tokens end an answer right after each, `(R or 1, V)` booleans.
+EndOfText = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,20 @@ class Hypothesis:
 
 @dataclass
 class Decoded:
-    """What one question was answered: the greedy answer, the samples in their order, the beams best first."""
+    """What one question was answered.
 
-    greedy: Hypothesis
+    Attributes:
+        greedy: The greedy answer, or None where it was not asked for.
+        samples: The samples in their order.
+        beams: The beams best first.
+        beam_tokens: Tokens that beam search wrote: at each step one for each beam it went on with or ended, at
+            most K. So K beams of T tokens write at most K T, as K samples do.
+    """
+
+    greedy: Hypothesis | None
     samples: list[Hypothesis]
     beams: list[Hypothesis]
+    beam_tokens: int
 
 
 class _PrefixReader:
@@ -47,14 +60,20 @@ class _PrefixReader:
 
     Attributes:
         tokens: `(R, t)`, the new tokens of each prefix so far.
+
+    Raises:
+        ValueError: By `start` and `advance`, if a cache is asked for and the model has none, or the model's
+            output is not a number.
     """
 
     def __init__(self, model: PreTrainedModel, batch: PromptBatch, use_cache: bool):
         self._model, self._use_cache = model, use_cache
         self._prompts, self._mask = batch.input_ids, batch.attention_mask
         self._accepted = inspect.signature(model.forward).parameters
-        self._cache = None
+        self._cache = batch.cache
         self.tokens = batch.input_ids[:, :0]
+        self._questions = torch.arange(len(batch.rows), device=batch.input_ids.device)
+        self._numbers = batch.rows
 
     def start(self) -> torch.Tensor:
         """Log-probabilities of the first token after each prompt, `(B, V)`."""
@@ -64,8 +83,8 @@ class _PrefixReader:
         """Go on with the prefixes `parents` `(R,)`, each followed by its token; `(R, V)` log-probabilities."""
         # copying the cache is a large part of a step's time, so not where rows stay as they are
         if len(parents) != len(self.tokens) or not torch.equal(parents, torch.arange(len(parents)).to(parents)):
-            self._prompts, self._mask, self.tokens = (
-                rows.index_select(0, parents) for rows in (self._prompts, self._mask, self.tokens)
+            self._prompts, self._mask, self.tokens, self._questions = (
+                rows.index_select(0, parents) for rows in (self._prompts, self._mask, self.tokens, self._questions)
             )
             if self._cache is not None:
                 self._cache.reorder_cache(parents)
@@ -91,48 +110,65 @@ class _PrefixReader:
                     f"{type(self._model).__name__} returned no key-value cache; pass use_cache=False to read the "
                     "whole text again at every step."
                 )
-        return outputs.logits[:, -1].float().log_softmax(-1)
+        log_probabilities = outputs.logits[:, -1].float().log_softmax(-1)
+        # one logit that is not a number makes all of its row so
+        broken = log_probabilities[:, 0].isnan()
+        if broken.any():
+            row = self._numbers[int(self._questions[broken][0])]
+            raise ValueError(
+                f"question {row}: {type(self._model).__name__} gave logits that are not numbers at new token "
+                f"{self.tokens.shape[1] + 1}. Check that its weights are finite, and load it in float32 or "
+                f"bfloat16 if float16 overflows (it runs in {self._model.dtype})."
+            )
+        return log_probabilities
 
 
 def decode(
     model: PreTrainedModel,
     batch: PromptBatch,
-    ends: list[int],
+    ends: list[int] | EndOfText,
     uniforms: torch.Tensor,
     num_beams: int,
     use_cache: bool = True,
+    *,
+    greedy: bool = True,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
 ) -> list[Decoded]:
     """Decode B prompts: greedily, by sampling, and by beam search.
 
-    Samples are drawn from the model's own distribution (temperature 1, the whole vocabulary): at each step the
-    token whose stretch of the cumulative probabilities holds the sample's number. Beam search is the canonical
-    one, which looks for the most probable whole answers: `generate` with `length_penalty=0`.
+    A sample takes at each step the token whose stretch of the cumulative probabilities holds the sample's number;
+    by default of the model's own distribution. Beam search is the canonical one, which looks for the most probable
+    whole answers: `generate` with `length_penalty=0`. Log-probabilities are the model's own in any case.
 
     Args:
         batch: The prompts.
-        ends: Ids of the tokens that end an answer, each by itself.
+        ends: Ids of the tokens that end an answer, each by itself; or what tells them by what they follow.
         uniforms: `(B, T, S)`, float64 in [0, 1): a number for each question, step and sample; T is at least the
             batch's budget.
-        num_beams: K, number of beams, at least 1.
+        num_beams: K, number of beams; 0 for no search.
         use_cache: Whether the model keeps keys and values; without, every step reads the whole text again.
+        greedy: Whether the greedy answer is wanted.
+        temperature: Of samples: above 0; the model's log-probabilities are divided by it.
+        top_p: Of samples, in (0, 1]: they are drawn from the fewest most probable tokens that hold this share of
+            the probability together (nucleus sampling, Holtzman et al. 2020, arXiv:1904.09751).
 
     Raises:
-        ValueError: If a cache is asked for and the model has none.
+        ValueError: If a cache is asked for and the model has none, or its logits are not numbers.
     """
-    num_samples = uniforms.shape[2]
-    end_marks = torch.tensor(ends, device=batch.input_ids.device)
     reader = _PrefixReader(model, batch, use_cache)
-    chains = _Chains(batch, end_marks, uniforms)
-    beams = _Beams(batch, end_marks, num_beams)
+    chains = _Chains(batch, uniforms, greedy, temperature, top_p)
+    beams = _Beams(batch, num_beams)
     log_probabilities = reader.start()
     for step in range(batch.budget):
         last = step == batch.budget - 1
         vocabulary = log_probabilities.shape[1]
+        ending = _ending(ends, reader.tokens, log_probabilities)
         # a child's key tells its prefix, because parents are distinct
         keys = torch.cat(
             [
-                chains.step(step, last, log_probabilities, reader.tokens),
-                beams.step(last, log_probabilities, reader.tokens),
+                chains.step(step, last, log_probabilities, ending, reader.tokens),
+                beams.step(last, log_probabilities, ending, reader.tokens),
             ]
         )
         if not len(keys):
@@ -141,42 +177,69 @@ def decode(
         chains.rows, beams.rows = rows[: len(chains.rows)], rows[len(chains.rows) :]
         log_probabilities = reader.advance(children // vocabulary, children % vocabulary)
     return [
-        Decoded(found[0], found[1:], sorted(kept, key=lambda hypothesis: -hypothesis.log_probability))
-        for found, kept in zip(chains.found(num_samples), beams.finished, strict=True)
+        Decoded(
+            found[0] if greedy else None,
+            found[int(greedy) :],
+            sorted(kept, key=lambda hypothesis: -hypothesis.log_probability),
+            num_tokens,
+        )
+        for found, kept, num_tokens in zip(chains.found(), beams.finished, beams.num_tokens, strict=True)
     ]
 
 
+def _ending(ends: list[int] | EndOfText, prefixes: torch.Tensor, log_probabilities: torch.Tensor) -> torch.Tensor:
+    """Which tokens end an answer that goes on from each prefix, `(R, V)`."""
+    if callable(ends):
+        return ends(prefixes).expand(len(prefixes), -1)
+    marks = torch.zeros(log_probabilities.shape[1], dtype=torch.bool, device=prefixes.device)
+    marks[ends] = True
+    return marks.expand(len(prefixes), -1)
+
+
+def _sampled_from(log_probabilities: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
+    """What samples are drawn from, `(R, V)` in float64; rows need not add up to 1."""
+    weights = log_probabilities.double()
+    weights = weights.exp() if temperature == 1 else (weights / temperature).softmax(-1)
+    if top_p == 1:
+        return weights
+    ordered, tokens = weights.sort(dim=-1, descending=True, stable=True)
+    before = ordered.cumsum(-1) - ordered
+    return weights.scatter(-1, tokens, torch.where(before < top_p * weights.sum(-1, keepdim=True), ordered, 0))
+
+
 class _Chains:
-    """Answers that grow by one token a step: the greedy one (number 0) and the samples of each question.
+    """Answers that grow by one token a step: the greedy one, if wanted, and then the samples of each question.
 
     Attributes, of those not ended: `question`, `number`, `rows` (which prefix they stand at), `scores`.
     """
 
-    def __init__(self, batch: PromptBatch, ends: torch.Tensor, uniforms: torch.Tensor):
+    def __init__(self, batch: PromptBatch, uniforms: torch.Tensor, greedy: bool, temperature: float, top_p: float):
         device = batch.input_ids.device
-        num_chains = 1 + uniforms.shape[2]
-        self.question = torch.arange(len(batch.rows), device=device).repeat_interleave(num_chains)
-        self.number = torch.arange(num_chains, device=device).repeat(len(batch.rows))
+        self._num_chains = int(greedy) + uniforms.shape[2]
+        self.question = torch.arange(len(batch.rows), device=device).repeat_interleave(self._num_chains)
+        self.number = torch.arange(self._num_chains, device=device).repeat(len(batch.rows))
         self.rows = self.question
         self.scores = torch.zeros(len(self.question), dtype=torch.float64, device=device)
-        # the greedy chain has a column too, so that numbers are places
-        self._uniforms = torch.nn.functional.pad(uniforms, (1, 0)).to(device)
-        self._ends = ends
+        # a greedy chain has a column too, so that numbers are places
+        self._uniforms = torch.nn.functional.pad(uniforms, (int(greedy), 0)).to(device)
+        self._greedy, self._temperature, self._top_p = greedy, temperature, top_p
         self._found: dict[tuple[int, int], Hypothesis] = {}
 
-    def step(self, step: int, last: bool, log_probabilities: torch.Tensor, prefixes: torch.Tensor) -> torch.Tensor:
+    def step(
+        self,
+        step: int,
+        last: bool,
+        log_probabilities: torch.Tensor,
+        ending: torch.Tensor,
+        prefixes: torch.Tensor,
+    ) -> torch.Tensor:
         """Choose each chain's next token, note what ends; `(chains that go on,)` keys of their prefixes."""
+        if not len(self.rows):
+            return self.rows
         vocabulary = log_probabilities.shape[1]
-        first = self.rows * vocabulary
-        # all rows in one sorted line: row r takes up (r, r + 1], so that one search serves all chains
-        line = log_probabilities.double().exp().cumsum(-1)
-        line = line / line[:, -1:] + torch.arange(len(line), device=line.device).unsqueeze(1)
-        wanted = self.rows + self._uniforms[self.question, step, self.number]
-        drawn = torch.searchsorted(line.flatten(), wanted, right=True)
-        drawn = torch.minimum(drawn, first + vocabulary - 1)  # a number next to 1 is rounded up to it
-        keys = torch.where(self.number == 0, first + log_probabilities.argmax(-1)[self.rows], drawn)
+        keys = self._choose(step, log_probabilities)
         self.scores = self.scores + log_probabilities.flatten()[keys]
-        ends = torch.isin(keys % vocabulary, self._ends)
+        ends = ending[self.rows, keys % vocabulary]
         over = torch.ones_like(ends) if last else ends
         for question, number, score, complete, token, prefix in zip(
             *(
@@ -193,10 +256,26 @@ class _Chains:
         )
         return keys[going_on]
 
-    def found(self, num_samples: int) -> list[list[Hypothesis]]:
+    def _choose(self, step: int, log_probabilities: torch.Tensor) -> torch.Tensor:
+        """The next token of each chain, as the key of the prefix it makes."""
+        vocabulary = log_probabilities.shape[1]
+        first = self.rows * vocabulary
+        if self._greedy:
+            best = first + log_probabilities.argmax(-1)[self.rows]
+            if self._num_chains == 1:
+                return best
+        # all rows in one sorted line: row r takes up (r, r + 1], so that one search serves all chains
+        line = _sampled_from(log_probabilities, self._temperature, self._top_p).cumsum(-1)
+        line = line / line[:, -1:] + torch.arange(len(line), device=line.device).unsqueeze(1)
+        wanted = self.rows + self._uniforms[self.question, step, self.number]
+        drawn = torch.searchsorted(line.flatten(), wanted, right=True)
+        drawn = torch.minimum(drawn, first + vocabulary - 1)  # a number next to 1 is rounded up to it
+        return torch.where(self.number == 0, best, drawn) if self._greedy else drawn
+
+    def found(self) -> list[list[Hypothesis]]:
         """The greedy answer and the samples of each question, once all have ended."""
         num_questions = len(self._uniforms)
-        return [[self._found[q, number] for number in range(num_samples + 1)] for q in range(num_questions)]
+        return [[self._found[q, number] for number in range(self._num_chains)] for q in range(num_questions)]
 
 
 class _Beams:
@@ -208,32 +287,40 @@ class _Beams:
 
     Attributes:
         finished: Of each question the best K answers so far.
+        num_tokens: Of each question how many tokens were written, as `Decoded.beam_tokens` counts them.
         rows: Which prefix each beam in the search stands at, question after question.
     """
 
-    def __init__(self, batch: PromptBatch, ends: torch.Tensor, num_beams: int):
+    def __init__(self, batch: PromptBatch, num_beams: int):
         device = batch.input_ids.device
-        self._num_beams, self._ends = num_beams, ends
+        self._num_beams = num_beams
         self.finished: list[list[Hypothesis]] = [[] for _ in batch.rows]
-        self.rows = torch.arange(len(batch.rows), device=device)
+        self.num_tokens = [0] * len(batch.rows)
+        num_searched = len(batch.rows) if num_beams else 0
+        self.rows = torch.arange(num_searched, device=device)
         # (questions still searched, K); -inf where there is no beam
-        self._questions = torch.arange(len(batch.rows), device=device)
-        self._scores = torch.full((len(batch.rows), num_beams), -math.inf, dtype=torch.float64, device=device)
-        self._scores[:, 0] = 0
+        self._questions = torch.arange(num_searched, device=device)
+        self._scores = torch.full((num_searched, num_beams), -math.inf, dtype=torch.float64, device=device)
+        self._scores[:, :1] = 0
 
-    def step(self, last: bool, log_probabilities: torch.Tensor, prefixes: torch.Tensor) -> torch.Tensor:
+    def step(
+        self, last: bool, log_probabilities: torch.Tensor, ending: torch.Tensor, prefixes: torch.Tensor
+    ) -> torch.Tensor:
         """Extend the beams by a token, note what ends; `(beams that go on,)` keys of their prefixes."""
         if not len(self._questions):
             return self.rows
         vocabulary = log_probabilities.shape[1]
         scores, keys = self._best_children(log_probabilities)
-        ends = torch.isin(keys % vocabulary, self._ends)
+        ends = ending[keys // vocabulary, keys % vocabulary]
         over = (ends | last) & (scores > -math.inf)
         worst = self._note(over, ends, scores, keys, vocabulary, prefixes)
 
         # looked for by themselves, because a beam has as many children that end as there are end marks
-        scores, keys = self._best_children(log_probabilities.index_fill(1, self._ends, -math.inf))
+        scores, keys = self._best_children(log_probabilities.masked_fill(ending, -math.inf))
         scores = torch.where((scores > worst.unsqueeze(1)) & (not last), scores, -math.inf)
+        written = (over.sum(1) + (scores > -math.inf).sum(1)).clamp(max=self._num_beams)
+        for question, num_new in zip(self._questions.tolist(), written.tolist(), strict=True):
+            self.num_tokens[question] += num_new
         searched = scores[:, 0] > -math.inf
         self._questions, self._scores = self._questions[searched], scores[searched]
         keys = keys[searched][self._scores > -math.inf]

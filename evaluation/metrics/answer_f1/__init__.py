@@ -1,0 +1,1 @@
+"""Overlap of words with an accepted answer as an evaluate module."""

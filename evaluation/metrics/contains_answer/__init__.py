@@ -1,0 +1,1 @@
+"""Containment of an accepted answer as an evaluate module."""

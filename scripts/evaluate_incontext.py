@@ -1,0 +1,120 @@
+"""In-context question answering: shots x selection x order x decoding x seeds, on any causal language model.
+
+    python scripts/evaluate_incontext.py --model HuggingFaceTB/SmolLM2-135M-Instruct \\
+        --question_file triviaqa.jsonl --num_questions 100 --num_shots 0 1 2 4 8 \\
+        --selections random nearest --decodings greedy beam=4 self_consistency=4 --seeds 0 1 2 3 4 \\
+        --output_dir outputs/incontext
+
+A question file is `question<TAB>answer` or JSON lines (`question`, `answer`, `aliases`). Demonstrations come from
+`--pool_file`, or from the rows of the question file after the first `--num_questions`. An arm is one combination;
+where a setting changes nothing (the order of one demonstration, the seed of greedy decoding without a draw) it is
+asked once.
+
+Writes into `--output_dir`: `sweep.json`, what all arms have in common; `arms/<hash>.jsonl`, each prompt, output
+and score of one arm, a line a question; and `<results>.json`, `.md` and `.png`, what they say together (by default
+`incontext` in the same folder). Arms that are there are not asked again, so a stopped sweep goes on where it was,
+and a larger one adds to it. Arms with the same prompts are asked together. With
+`accelerate launch` the processes share the work.
+"""
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
+    sys.path.pop(0)  # this folder's evaluate.py would stand before the library `evaluate`
+
+import torch
+from accelerate import PartialState
+from datasets import Dataset
+from tqdm.auto import tqdm
+
+from closedbook.evaluation.embedders import EncoderEmbedder
+from closedbook.evaluation.incontext import (
+    PromptFormat,
+    answer_in_context,
+    arms_by_prompt,
+    check_asked_and_pool,
+    check_room,
+)
+from closedbook.evaluation.incontext_pictures import draw_accuracy, draw_prompt_luck
+from closedbook.evaluation.incontext_summary import incontext_table, read_arms, summarise_arms
+from closedbook.evaluation.results import run_environment, write_json_atomic, write_jsonl_atomic, write_text_atomic
+from closedbook.scripts.command_line import parse_arguments
+from closedbook.scripts.incontext_arguments import InContextArguments, SweepArguments, read_asked_and_pool
+from closedbook.scripts.stock_models import load_stock_model
+from closedbook.scripts.sweep_folder import begin_sweep, fingerprint
+
+
+def main(argv: list[str]) -> dict | None:
+    """Returns the summary; None in all processes but the first."""
+    args, swept, _recipe = parse_arguments((InContextArguments, SweepArguments), argv)
+    if args.num_threads:
+        torch.set_num_threads(args.num_threads)
+    prompt_format, arms = PromptFormat(args.template, args.separator, args.end), swept.arms()
+    asked, pool = read_asked_and_pool(args)
+    check_asked_and_pool(asked, pool, max(arm.num_shots for arm in arms))
+    state, folder = PartialState(), Path(args.output_dir)
+    sweep = describe_sweep(args, asked, pool)
+    if state.is_main_process:
+        begin_sweep(folder / "sweep.json", sweep)
+    files = {arm: folder / "arms" / f"{arm.digest(sweep)}.jsonl" for arm in arms}
+    missing = arms_by_prompt(arm for arm in arms if not files[arm].exists())
+    mine = missing[state.process_index :: state.num_processes]
+    if mine:
+        model, tokenizer = load_stock_model(args.model, args.dtype, args.trust_remote_code)
+        model, embedder = model.to(state.device), EncoderEmbedder(args.encoder) if args.encoder else None
+        check_room(model, tokenizer, prompt_format, asked["question"][:], args.max_new_tokens)
+        for group in tqdm(mine, unit="prompt set", desc="sweep", disable=not state.is_main_process):
+            answered = answer_in_context(
+                model,
+                tokenizer,
+                pool,
+                asked,
+                group,
+                prompt_format=prompt_format,
+                embedder=embedder,
+                max_new_tokens=args.max_new_tokens,
+                tokens_per_batch=args.tokens_per_batch,
+                progress=False,
+            )
+            for arm, rows in zip(group, answered, strict=True):
+                named = {"arm": asdict(arm), "arm_hash": files[arm].stem}
+                write_jsonl_atomic(files[arm], [named | row for row in rows])
+    state.wait_for_everyone()
+    return summarise(args, folder, sweep) if state.is_main_process else None
+
+
+def describe_sweep(args: InContextArguments, asked: Dataset, pool: Dataset) -> dict:
+    """What all arms have in common, and what an arm's outputs depend on beside it; JSON-ready."""
+    return {
+        "model": args.model,
+        "weights": fingerprint(args.model),
+        "asked": len(asked),
+        "pool": len(pool),
+        "questions": hashlib.sha256(json.dumps([asked[:], pool[:]], sort_keys=True).encode()).hexdigest()[:16],
+        **{
+            name: getattr(args, name)
+            for name in ("encoder", "template", "separator", "end", "max_new_tokens", "dtype")
+        },
+    }
+
+
+def summarise(args: InContextArguments, folder: Path, sweep: dict) -> dict:
+    """All arms of the folder in one summary: JSON, table and picture."""
+    results = Path(args.results or folder / "incontext")
+    summary = summarise_arms(read_arms(folder))
+    content = {"sweep": sweep, **summary, **run_environment()}
+    write_json_atomic(results.with_name(results.name + ".json"), content)
+    write_text_atomic(results.with_name(results.name + ".md"), incontext_table(summary))
+    draw_accuracy(summary, results.with_name(results.name + ".png"))
+    if any(arm["spread"]["runs"] for arm in summary["arms"]):
+        draw_prompt_luck(summary, results.with_name(results.name + "-luck.png"))
+    print(incontext_table(summary))
+    return content
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
