@@ -10,6 +10,8 @@ A step is two sides around an "=", at least one of which calculates: `55 * 4 = 2
 - operators are `+ - * / ^`, `x`, `×`, `·`, `÷`, the dashes that stand for minus, LaTeX's `\times`, `\cdot` and
   `\div`, the words plus, minus, times, "divided by" and "multiplied by", and "of" after a percentage or a
   fraction; `9(2/3)` is a product;
+- a left side that does not calculate counts where it is a number alone, for with words it may be a label
+  ("for 3 people = 3 * 5");
 - up to five words after a number are its unit ("17 green jelly beans * 2 = 34", "$5/jar");
 - a side that holds an unknown (a lone letter, as in `2x + 3 = 9`) or a number in words ("half of 8 + 2",
   "2 million") is not read, and what is not read is not judged;
@@ -56,6 +58,7 @@ _TOKEN = re.compile(
 _OPERATORS = {"**": "^", "×": "*", "·": "*", "÷": "/", "\u2212": "-", "\u2013": "-"}
 _OPERATORS |= {r"\times": "*", r"\cdot": "*", r"\div": "/"}
 _OPERATORS |= {"plus": "+", "minus": "-", "times": "*", "divided by": "/", "multiplied by": "*"}
+_LONE = ("number", "percent", "-")
 _SIGNS = ("+", "-", "*", "/", "^")
 _UNIT_JOIN = re.compile(r"/\s?(?=[^\W\d_]{2})|(?<=\d)-(?=[^\W\d_]{2})")  # $5/jar, 10-gallon
 _TIMES = re.compile(rf"(?<=[\s\d)])[xX](?=\s*[\d.({CURRENCY}])")
@@ -149,6 +152,8 @@ def _chain(line: str) -> list[CheckedStep]:
         left, right = _suffix(left_tokens), _read(right_tokens[:_LONGEST_SIDE])
         if left is None or right is None or not (left.calculates or right.calculates):
             continue
+        if not left.calculates and any(token.kind not in _LONE for token in left_tokens):
+            continue  # a label: 3 people = 3 * 5
         text = " ".join(line[left.start : right.end].split())
         steps.append(CheckedStep(text, left.value, right.value, _holds(left, right)))
     return steps

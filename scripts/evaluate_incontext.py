@@ -21,6 +21,7 @@ import hashlib
 import json
 import sys
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 
 if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
@@ -28,12 +29,11 @@ if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from datasets import Dataset
 from tqdm.auto import tqdm
 
-from closedbook.evaluation.embedders import EncoderEmbedder
 from closedbook.evaluation.incontext import (
-    PromptFormat,
     answer_in_context,
     arms_by_prompt,
     check_asked_and_pool,
@@ -53,19 +53,22 @@ def main(argv: list[str]) -> dict | None:
     args, swept, _recipe = parse_arguments((InContextArguments, SweepArguments), argv)
     if args.num_threads:
         torch.set_num_threads(args.num_threads)
-    prompt_format, arms = PromptFormat(args.template, args.separator, args.end), swept.arms()
+    prompt_format, arms = args.prompt_format(), swept.arms()
     asked, pool = read_asked_and_pool(args)
     check_asked_and_pool(asked, pool, max(arm.num_shots for arm in arms))
-    state, folder = PartialState(), Path(args.output_dir)
+    # without `cpu` each process on a CPU takes itself for the only one; shares may end hours apart
+    on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
+    state, folder = PartialState(cpu=on_cpu, timeout=timedelta(days=7)), Path(args.output_dir)
     sweep = describe_sweep(args, asked, pool)
     if state.is_main_process:
         begin_sweep(folder / "sweep.json", sweep)
     files = {arm: folder / "arms" / f"{arm.digest(sweep)}.jsonl" for arm in arms}
     missing = arms_by_prompt(arm for arm in arms if not files[arm].exists())
     mine = missing[state.process_index :: state.num_processes]
+    state.wait_for_everyone()  # the shares are of one list: no arm is written before all have looked
     if mine:
         model, tokenizer = load_stock_model(args.model, args.dtype, args.trust_remote_code)
-        model, embedder = model.to(state.device), EncoderEmbedder(args.encoder) if args.encoder else None
+        model, embedder = model.to(state.device), args.embedder()
         check_room(model, tokenizer, prompt_format, asked["question"][:], args.max_new_tokens)
         for group in tqdm(mine, unit="prompt set", desc="sweep", disable=not state.is_main_process):
             answered = answer_in_context(

@@ -17,50 +17,23 @@ from pathlib import Path
 if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
     sys.path.pop(0)  # this folder's evaluate.py would stand before the library `evaluate`
 
-from closedbook.data.questions import QUESTION_SETS
 from closedbook.evaluation.demonstrations import ORDERS, SELECTIONS
-from closedbook.evaluation.embedders import EncoderEmbedder
 from closedbook.evaluation.harness_export import export_harness_task
-from closedbook.evaluation.incontext import PromptFormat
 from closedbook.scripts.command_line import parse_arguments
-from closedbook.scripts.incontext_arguments import read_asked_and_pool
+from closedbook.scripts.incontext_arguments import AskedArguments, read_asked_and_pool
 
 
-@dataclass
-class ExportArguments:
-    """What is asked, with which demonstrations, and where the task goes."""
+@dataclass(kw_only=True)
+class ExportArguments(AskedArguments):
+    """Which demonstrations, and where the task goes."""
 
-    question_file: str = field(metadata={"help": "what is asked; of published sets also the name on the Hub"})
     task_name: str = field(metadata={"help": "how the harness shall call the task"})
     output_dir: str = field(metadata={"help": "folder of this task alone"})
-    questions: str = field(default="file", metadata={"help": f"kind of the files: {', '.join(QUESTION_SETS)}"})
-    pool_file: str | None = field(
-        default=None, metadata={"help": "where demonstrations come from; default: the rest of the question file"}
-    )
-    num_questions: int | None = field(default=None, metadata={"help": "how many are asked: the first ones"})
     num_shots: int = field(default=8, metadata={"help": "demonstrations, at most"})
     selection: str = field(default="random", metadata={"help": ", ".join(SELECTIONS)})
     order: str = field(default="near_last", metadata={"help": ", ".join(ORDERS)})
     seed: int = field(default=0, metadata={"help": "of random demonstrations"})
     order_seed: int = field(default=0, metadata={"help": "of shuffled ones"})
-    encoder: str | None = field(
-        default=None, metadata={"help": "encoder whose mean vectors say what is near; default: TF-IDF"}
-    )
-    template: str = field(
-        default=PromptFormat.template, metadata={"help": "a demonstration, with {question} before {answer}"}
-    )
-    separator: str = field(default=PromptFormat.separator, metadata={"help": "what stands between demonstrations"})
-    end: str = field(default=PromptFormat.end, metadata={"help": "what ends an answer"})
-    max_new_tokens: int = field(default=16, metadata={"help": "longest answer, in tokens"})
-
-    def __post_init__(self):
-        if self.num_questions is not None and self.num_questions < 1:
-            raise ValueError(f"--num_questions must be at least 1, got {self.num_questions}")
-        if self.max_new_tokens < 1:
-            raise ValueError(f"--max_new_tokens must be at least 1, got {self.max_new_tokens}")
-        self.template, self.separator, self.end = (  # line breaks as one types them on a command line
-            text.replace("\\n", "\n") for text in (self.template, self.separator, self.end)
-        )
 
 
 def main(argv: list[str]) -> Path:
@@ -77,8 +50,8 @@ def main(argv: list[str]) -> Path:
         order=args.order,
         seed=args.seed,
         order_seed=args.order_seed,
-        embedder=EncoderEmbedder(args.encoder) if args.encoder else None,
-        prompt_format=PromptFormat(args.template, args.separator, args.end),
+        embedder=args.embedder(),
+        prompt_format=args.prompt_format(),
         max_new_tokens=args.max_new_tokens,
         about={"encoder": Path(args.encoder).name} if args.encoder else None,
     )

@@ -6,23 +6,21 @@ from datasets import Dataset
 
 from closedbook.data.questions import QUESTION_SETS
 from closedbook.evaluation.decoding_ways import Decoding
+from closedbook.evaluation.embedders import Embedder, EncoderEmbedder
 from closedbook.evaluation.incontext import SAMPLED, Arm, PromptFormat, sweep_arms
 from closedbook.scripts.question_sets import read_questions
 
 
-@dataclass
-class InContextArguments:
-    """Whom to ask what, and where to write."""
+@dataclass(kw_only=True)
+class AskedArguments:
+    """What is asked and how prompts are written."""
 
-    model: str = field(metadata={"help": "a causal language model: a folder, or a name on the Hub"})
     question_file: str = field(metadata={"help": "what is asked; of published sets also the name on the Hub"})
-    output_dir: str = field(metadata={"help": "folder of the sweep"})
     questions: str = field(default="file", metadata={"help": f"kind of the files: {', '.join(QUESTION_SETS)}"})
     pool_file: str | None = field(
         default=None, metadata={"help": "where demonstrations come from; default: the rest of the question file"}
     )
     num_questions: int | None = field(default=None, metadata={"help": "how many are asked: the first ones"})
-    results: str | None = field(default=None, metadata={"help": "where the results go, without an ending"})
     encoder: str | None = field(
         default=None, metadata={"help": "encoder whose mean vectors say what is near; default: TF-IDF"}
     )
@@ -32,19 +30,40 @@ class InContextArguments:
     separator: str = field(default=PromptFormat.separator, metadata={"help": "what stands between demonstrations"})
     end: str = field(default=PromptFormat.end, metadata={"help": "what ends an answer"})
     max_new_tokens: int = field(default=16, metadata={"help": "longest answer, in tokens"})
+
+    def __post_init__(self):
+        if self.num_questions is not None and self.num_questions < 1:
+            raise ValueError(f"--num_questions must be at least 1, got {self.num_questions}")
+        if self.max_new_tokens < 1:
+            raise ValueError(f"--max_new_tokens must be at least 1, got {self.max_new_tokens}")
+        self.template, self.separator, self.end = (  # line breaks as one types them on a command line
+            text.replace("\\n", "\n") for text in (self.template, self.separator, self.end)
+        )
+
+    def prompt_format(self) -> PromptFormat:
+        return PromptFormat(self.template, self.separator, self.end)
+
+    def embedder(self) -> Embedder | None:
+        """Of the encoder, if one is named."""
+        return EncoderEmbedder(self.encoder) if self.encoder else None
+
+
+@dataclass(kw_only=True)
+class InContextArguments(AskedArguments):
+    """Whom to ask, and where to write."""
+
+    model: str = field(metadata={"help": "a causal language model: a folder, or a name on the Hub"})
+    output_dir: str = field(metadata={"help": "folder of the sweep"})
+    results: str | None = field(default=None, metadata={"help": "where the results go, without an ending"})
     tokens_per_batch: int = field(default=8192, metadata={"help": "tokens decoded at once; changes speed only"})
     dtype: str = field(default="auto", metadata={"help": "precision; auto: the checkpoint's, on a CPU float32"})
     trust_remote_code: bool = field(default=False, metadata={"help": "run code that the model brings along"})
     num_threads: int = field(default=0, metadata={"help": "CPU threads; 0: as many as torch takes"})
 
     def __post_init__(self):
-        if self.num_questions is not None and self.num_questions < 1:
-            raise ValueError(f"--num_questions must be at least 1, got {self.num_questions}")
-        if self.max_new_tokens < 1 or self.tokens_per_batch < 1:
-            raise ValueError("--max_new_tokens and --tokens_per_batch must be at least 1")
-        self.template, self.separator, self.end = (  # line breaks as one types them on a command line
-            text.replace("\\n", "\n") for text in (self.template, self.separator, self.end)
-        )
+        super().__post_init__()
+        if self.tokens_per_batch < 1:
+            raise ValueError(f"--tokens_per_batch must be at least 1, got {self.tokens_per_batch}")
 
 
 @dataclass
@@ -69,8 +88,11 @@ class SweepArguments:
         """Every arm once.
 
         Raises:
-            ValueError: for an unknown name.
+            ValueError: for an unknown name, an empty list, or a number that is missing or below 0.
         """
+        for name in ("num_shots", "selections", "orders", "decodings", "seeds", "order_seeds"):
+            if not getattr(self, name):
+                raise ValueError(f"--{name} needs at least one value")
         decodings = [self._decoding(name) for name in self.decodings]
         return sweep_arms(self.num_shots, self.selections, self.orders, decodings, self.seeds, self.order_seeds)
 
@@ -78,11 +100,13 @@ class SweepArguments:
         method, _, number = name.partition("=")
         if number and not number.isdecimal():
             raise ValueError(f"--decodings {name}: write a number after =, as in beam=4")
+        if not number and method in ("beam", "self_consistency"):
+            raise ValueError(f"--decodings {name}: say how many beams or samples, as in {name}=4")
         temperature = self.temperature if method in SAMPLED else 1.0
         return Decoding(method, int(number or 1), temperature)
 
 
-def read_asked_and_pool(args: InContextArguments) -> tuple[Dataset, Dataset]:
+def read_asked_and_pool(args: AskedArguments) -> tuple[Dataset, Dataset]:
     """What is asked and what demonstrations are drawn from.
 
     Raises:
