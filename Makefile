@@ -63,6 +63,7 @@ bench: $(STAMP)
 	@$(RUN) scripts/benchmarks/objectives.py
 	@$(RUN) scripts/benchmarks/answering.py
 	@$(RUN) scripts/benchmarks/confidence.py
+	@$(RUN) scripts/benchmarks/incontext.py
 	@$(RUN) scripts/benchmarks/architectures.py --lengths 128 512 --seconds 5 --overwrite
 
 clean:

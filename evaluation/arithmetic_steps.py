@@ -6,7 +6,8 @@ A step is two sides around an "=", at least one of which calculates: `55 * 4 = 2
 - the left side is the longest calculation that ends at the "=" (or "equals"), the right side the longest that
   begins after it;
 - numbers are digits with the thousands commas, decimals, currency signs and fractions of `number_answers`, so that
-  `3 / 1/2` is 6; a percentage counts as hundredths;
+  `3 / 1/2` is 6; a percentage counts as hundredths; powers of ten as in `1e3` are not read;
+- bold type (`= **7**`), LaTeX's `\boxed{7}`, `\text{ dollars}` and `\$` stand for what they hold;
 - operators are `+ - * / ^`, `x`, `×`, `·`, `÷`, the dashes that stand for minus, LaTeX's `\times`, `\cdot` and
   `\div`, the words plus, minus, times, "divided by" and "multiplied by", and "of" after a percentage or a
   fraction; `9(2/3)` is a product;
@@ -64,7 +65,11 @@ _UNIT_JOIN = re.compile(r"/\s?(?=[^\W\d_]{2})|(?<=\d)-(?=[^\W\d_]{2})")  # $5/ja
 _TIMES = re.compile(rf"(?<=[\s\d)])[xX](?=\s*[\d.({CURRENCY}])")
 _EQUALS = re.compile(r"(?<![<>!=~])=(?![=>])|\b(?:is equal to|equals)\b")
 _MARK = re.compile(r"(=\s*)?<<([^<>\n]*)>>")
+# What dresses a number up without changing it: \boxed{7}, \text{ eggs}, **7** (but 2**3 is a power), \$7.
+_LATEX_DRESS = re.compile(r"\\(?:boxed|text|mathbf|textbf)\{([^{}]*)\}")
+_BOLD = re.compile(r"(?<![\d)*])(?<![\d)]\s)\*\*(?=[^\s*])([^*]+?)(?<=\S)\*\*(?!\s?[\d(*])")
 _BULLET = re.compile(r"\s*[-*\u2013]\s")
+_POWER_OF_TEN = re.compile(r"[eE]\d+")
 # They multiply what follows, or the number before, by something that no sign says.
 _NUMBER_WORDS = {*SCALES, "half", "third", "thirds", "quarter", "quarters", "twice", "double", "triple", "thrice"}
 
@@ -89,7 +94,7 @@ class CheckedStep:
 def check_steps(text: str) -> list[CheckedStep]:
     """All steps of a text that can be read, in its order."""
     steps = []
-    for line in plain_fractions(text).splitlines():
+    for line in _lines(text):
         own = [step for piece in _pieces(line) for step in _chain(piece)]
         results = {step.claimed for step in own}
         marked = [step for match in _MARK.finditer(line) for step in _chain(match[2])]
@@ -99,7 +104,7 @@ def check_steps(text: str) -> list[CheckedStep]:
 
 def last_result(text: str) -> Fraction | None:
     """What the last "=" of a text comes to, even where its left side is not read (`x = 18`); None without one."""
-    pieces = [piece for line in plain_fractions(text).splitlines() for piece in _pieces(line)]
+    pieces = [piece for line in _lines(text) for piece in _pieces(line)]
     for piece in reversed(pieces):
         for tokens in reversed(_segments(piece)[1:]):
             if side := _read(tokens[:_LONGEST_SIDE]):
@@ -139,6 +144,12 @@ class _Side:
     calculates: bool
     places: int = 0  # digits after the point of a decimal that stands alone
     percent: bool = False  # stands alone; its value is the number before the sign
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text with fractions as `1/2`, and without bold type and LaTeX around numbers."""
+    plain = _LATEX_DRESS.sub(r"\1", plain_fractions(text)).replace("\\$", "$")
+    return [_BOLD.sub(r"\1", line) for line in plain.splitlines()]
 
 
 def _pieces(line: str) -> list[str]:
@@ -194,7 +205,8 @@ def _tokens(line: str, begin: int, end: int) -> list[_Token]:
             kind = _OPERATORS.get(written, written)
         elif kind == "word":
             lone_letter = len(written) == 1 and written != "a"
-            kind = "unknown" if lone_letter or written.lower() in _NUMBER_WORDS else "unit"
+            power = _POWER_OF_TEN.fullmatch(written) and text[match.start() - 1 : match.start()].isdigit()
+            kind = "unknown" if lone_letter or power or written.lower() in _NUMBER_WORDS else "unit"
         tokens.append(_Token(kind, begin + match.start(), begin + match.end(), written))
     return tokens
 
@@ -205,8 +217,10 @@ def _suffix(tokens: list[_Token]) -> _Side | None:
     for begin, token in enumerate(tokens):
         if token.kind in ("number", "percent", "(", "-") and (side := _read(tokens[begin:], whole=True)):
             before = [earlier.kind for earlier in tokens[:begin] if earlier.kind != "of"]
-            # it goes on to the left with something that has no value: y + 3, half of 8
-            return None if before and before[-1] in (*_SIGNS, "unknown") else side
+            # it goes on to the left with something that has no value (y + 3, half of 8), or that may be an aside
+            # or a factor: 5 (2 + 3)
+            ambiguous = _SIGNS + ("unknown",) + (("number", "percent", ")") if token.kind == "(" else ())
+            return None if before and before[-1] in ambiguous else side
     return None
 
 

@@ -12,7 +12,7 @@ Three scores, each a mean attention weight in [0, 1], so that 1 means "all of it
   the question, and every character of the answer) to the characters of the name, added up over the name.
 
 A number alone says little, so each comes with two others. `chance` is the score of attention that is spread evenly
-over all that a position may read. `control` is the score of the same head at the same places when the content
+over a position and all before it. `control` is the score of the same head at the same places when the content
 says nothing: the characters of the text shuffled, for induction another random sequence in place of the
 repetition. A head that scores high in the control, too, goes by places, not by what is written there.
 """

@@ -150,8 +150,9 @@ class Arm:
     order_seed: int = 0
 
     def __post_init__(self):
-        if self.num_shots < 0:
-            raise ValueError(f"num_shots must be 0 or more, but is {self.num_shots}")
+        for name in ("num_shots", "seed", "order_seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, but is {getattr(self, name)}")
         if self.selection not in (SELECTIONS if self.num_shots else (NO_SELECTION,)):
             raise ValueError(f"unknown selection {self.selection!r}; choose one of {', '.join(SELECTIONS)}")
         if self.order not in (ORDERS if self.num_shots > 1 else (NO_SELECTION,)):
@@ -175,12 +176,11 @@ def sweep_arms(
     seeds: Iterable[int],
     order_seeds: Iterable[int],
 ) -> list[Arm]:
-    """All combinations, each once: where a setting changes nothing, the first of its values stands for all.
+    """All combinations, each once: a seed that changes nothing is 0, so that sweeps of other seeds share the arm.
 
     Without demonstrations there is nothing to select or to order; one alone has no order; a seed matters to random
     demonstrations and to samples, an order seed to shuffled demonstrations.
     """
-    seeds, order_seeds = list(seeds), list(order_seeds)
     arms = {}
     for shots, selection, order, decoding, seed, order_seed in product(
         num_shots, selections, orders, decodings, seeds, order_seeds
@@ -193,8 +193,8 @@ def sweep_arms(
             decoding=decoding.method,
             num_sequences=decoding.num_sequences,
             temperature=decoding.temperature,
-            seed=seed if drawn else seeds[0],
-            order_seed=order_seed if shots > 1 and order == "shuffled" else order_seeds[0],
+            seed=seed if drawn else 0,
+            order_seed=order_seed if shots > 1 and order == "shuffled" else 0,
         )
         arms[arm] = None
     return list(arms)

@@ -106,6 +106,11 @@ def check_same_questions(
         raise ValueError(f"{source} does not match {origin}, line by line: {error}") from error
 
 
+def p_value_text(value: float) -> str:
+    """`0.046`, or `< 0.001`: less than that is never 0, and how much less depends on assumptions."""
+    return f"{value:.2g}" if value >= 0.001 else "< 0.001"
+
+
 def verdicts(predictions: Sequence[dict[str, Any]], source: str | Path) -> list[bool]:
     """Whether each answer is right.
 

@@ -26,6 +26,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from closedbook.evaluation.answering import check_characters
 from closedbook.evaluation.arithmetic_steps import check_steps, judge_rationale
 from closedbook.evaluation.decoding_ways import Decoding
 from closedbook.evaluation.demonstrations import select_demonstrations
@@ -71,6 +72,8 @@ class ReasoningArm:
     def __post_init__(self):
         if self.name not in ARMS:
             raise ValueError(f"unknown arm {self.name!r}; choose one of {', '.join(ARMS)}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be 0 or more, but is {self.seed}")
         if (self.num_shots > 0) != (self.name in SHOWN):
             wanted = "at least one demonstration" if self.name in SHOWN else "no demonstrations"
             raise ValueError(f"arm {self.name} has {wanted}, but num_shots is {self.num_shots}")
@@ -216,19 +219,20 @@ def build_reasoning_prompts(
         room: Tokens that a prompt may have; None: any number.
 
     Raises:
-        ValueError: Where not even the question itself has room, or too few demonstrations are left for one.
+        ValueError: Where not even the question itself has room, too few demonstrations are left for one, or the
+            tokenizer does not know a character.
     """
-    shown: list[tuple[str, str]] = []
-    chosen: list[list[int]] = [[] for _ in questions]
-    if arm.num_shots:
-        shown = [(row["question"], _shown_answer(arm, row)) for row in demonstrations]
-        pool = Dataset.from_dict({"question": [q for q, _ in shown], "answers": [[a] for _, a in shown]})
-        selection = "random" if arm.seed else "fixed"
-        chosen = select_demonstrations(pool, questions, arm.num_shots, selection=selection, seed=arm.seed)
+    shown = [(row["question"], _shown_answer(arm, row)) for row in demonstrations] if arm.num_shots else []
+    chosen = choose_demonstrations(questions, demonstrations, arm)
+
+    def written(question: str, rows: Sequence[int]) -> str:
+        return _written([shown[row] for row in rows], question, arm, tokenizer if chat else None)
+
+    check_characters(tokenizer, [written(*pair) for pair in zip(questions, chosen, strict=True)])
     prompts = []
     for number, (question, rows) in enumerate(zip(questions, chosen, strict=True)):
         for dropped in range(len(rows) + 1):
-            text = _written([shown[row] for row in rows[dropped:]], question, arm, tokenizer if chat else None)
+            text = written(question, rows[dropped:])
             length = 0 if room is None else len(tokenizer.encode(text))
             if room is None or length <= room:
                 prompts.append(Prompt(text, tuple(rows[dropped:]), dropped))
@@ -240,6 +244,23 @@ def build_reasoning_prompts(
                 f"use a model with a larger context: {question!r:.80}"
             )
     return prompts
+
+
+def choose_demonstrations(
+    questions: Sequence[str], demonstrations: Dataset | None, arm: ReasoningArm
+) -> list[list[int]]:
+    """For every question the rows of the demonstrations that it is shown, in the order of the prompt.
+
+    Raises:
+        ValueError: If too few are left for one, because a demonstration that asks the same is not shown to it.
+    """
+    if not arm.num_shots:
+        return [[] for _ in questions]
+    pool = Dataset.from_dict(
+        {"question": demonstrations["question"][:], "answers": [[answer] for answer in demonstrations["answer"]]}
+    )
+    selection = "random" if arm.seed else "fixed"
+    return select_demonstrations(pool, questions, arm.num_shots, selection=selection, seed=arm.seed)
 
 
 def _shown_answer(arm: ReasoningArm, row: dict[str, str]) -> str:
@@ -268,15 +289,14 @@ def _written(
 
 
 def _second_prompt(tokenizer: PreTrainedTokenizerBase, prompt: str, output: str, room: int | None) -> str:
-    """Kojima et al.'s second prompt: the first one, what it brought out, and the question for the number."""
+    """Kojima et al.'s second prompt: the first one, what it brought out, and the question for the number.
+
+    Of an output that has no room the end is cut off; `room` counts the tokens of the whole prompt.
+    """
     while True:
         text = f"{prompt} {output}".rstrip() + f"\n{ANSWER_TRIGGER}"
         # a strange output may take more tokens when it is read than when it was written
-        if (
-            room is None
-            or not output
-            or len(tokenizer.encode(text)) <= room + len(tokenizer.encode(ANSWER_TRIGGER))
-        ):
+        if room is None or not output or len(tokenizer.encode(text)) <= room:
             return text
         output = output[: len(output) * 9 // 10]
 

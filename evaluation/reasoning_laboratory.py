@@ -16,7 +16,7 @@ from closedbook.data.word_problems import WordProblem, apply_step
 from closedbook.evaluation.answering import Answer
 from closedbook.evaluation.intervals import wilson_interval
 from closedbook.evaluation.number_answers import extract_number
-from closedbook.evaluation.paired import compare_paired
+from closedbook.evaluation.paired import compare_paired, p_value_text
 from closedbook.evaluation.results import open_atomic
 
 # What can be wrong with the first wrong step, in the order in which it is looked for.
@@ -238,7 +238,9 @@ def reasoning_table(summary: dict[str, Any]) -> str:
         lines.append(_row([str(length), *cells, *(f"{100 * guess['accuracy']:.1f}" for guess in guesses)]))
     lines += [
         "",
-        f"Within and beyond the trained numbers of steps. {_PERCENT}; against direct: paired, McNemar.",
+        f"Within and beyond the trained numbers of steps. {_PERCENT}; against direct: paired, McNemar. Intervals "
+        "and p are about these very models and other problems; how much another training run differs, the seeds "
+        "tell.",
         "",
     ]
     lines.append(_row(["taught", "steps", "right", "each seed", "against direct, points", "p"]))
@@ -252,7 +254,7 @@ def reasoning_table(summary: dict[str, Any]) -> str:
             low, high = pair["interval"]
             against = [
                 f"{100 * pair['difference']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
-                _p_value(pair["p_value"]),
+                p_value_text(pair["p_value"]),
             ]
         steps = f"{item['num_steps'][0]} to {item['num_steps'][-1]} ({item['range']})"
         lines.append(_row([item["style"], steps, percent(item), each, *against]))
@@ -273,10 +275,6 @@ def percent(item: dict[str, Any]) -> str:
         return "-"
     low, high = item["interval"]
     return f"{100 * item['accuracy']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def _p_value(value: float) -> str:
-    return f"{value:.1g}" if value >= 0.001 else "<0.001"
 
 
 def _row(cells: Sequence[str]) -> str:

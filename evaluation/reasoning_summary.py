@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws to files; n
 from matplotlib.figure import Figure
 
 from closedbook.evaluation.intervals import wilson_interval
-from closedbook.evaluation.paired import compare_paired
+from closedbook.evaluation.paired import compare_paired, p_value_text
 from closedbook.evaluation.prompt_luck import arm_difference, mean_interval
 from closedbook.evaluation.reasoning import ARMS, REASONED
 from closedbook.evaluation.results import open_atomic
@@ -141,9 +141,10 @@ def _compared(against: dict[str, Any] | None) -> str:
     if against is None:
         return ""
     low, high = against["interval"]
+    p_value = p_value_text(against["p_value"])
     return (
-        f"{100 * against['difference']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}], p = {against['p_value']:.2g} "
-        f"({against['baseline']})"
+        f"{100 * against['difference']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}], "
+        f"p {'' if p_value.startswith('<') else '= '}{p_value} ({against['baseline']})"
     )
 
 

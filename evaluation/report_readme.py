@@ -10,6 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from closedbook.evaluation.report_prompting import (
+    constructions_block,
+    incontext_block,
+    learning_in_context_block,
+    luck_block,
+    reasoning_block,
+)
 from closedbook.evaluation.report_run import read_knowing, read_object
 from closedbook.evaluation.report_tables import ablation_table, accuracy_table, read_published, row
 from closedbook.evaluation.results import check_result
@@ -186,4 +193,9 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "ablation": _ablation,
     "architectures": _architectures,
     "speed": _speed,
+    "incontext": incontext_block,
+    "prompt-luck": luck_block,
+    "reasoning": reasoning_block,
+    "learning-in-context": learning_in_context_block,
+    "constructions": constructions_block,
 }

@@ -183,7 +183,8 @@ def extract_component(
     Args:
         basis: A, `(d, m)`.
 
-    Args and errors otherwise as for `average_values`; also a ValueError if A's columns are not orthonormal.
+    Args and errors otherwise as for `average_values`; also a ValueError if A's columns are not orthonormal, or if
+    their subspace does not hold `v_a` or is not at right angles to `v_b`.
     """
     defect_of(basis.T)
     average = average_values(keys, values, pair, scale, implementation)
@@ -196,6 +197,11 @@ def extract_component(
     longest = longest_of(values)
     rounding = 2 * gamma(2 * size + 6, layer.o_proj.weight.dtype) * rank * longest
     leftover = float((projection @ (first + second) - first).norm())
+    if not leftover <= LARGEST_DEFECT * longest:
+        raise ValueError(
+            f"the subspace must hold v_a and be at right angles to v_b, but what it takes out of v_a + v_b is "
+            f"{leftover:.3g} away from v_a"
+        )
     norm = float(torch.linalg.matrix_norm(projection, 2))
     tolerance = 2 * norm * average.tolerance + rounding + leftover
     expected = _in_second_half(values[pair[0]])

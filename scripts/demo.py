@@ -21,7 +21,7 @@ from transformers.utils.logging import disable_progress_bar
 from closedbook.evaluation.answering import answer_questions
 from closedbook.evaluation.report import plot_stages, read_log_history
 from closedbook.evaluation.results import result_path, write_json_atomic
-from closedbook.scripts import finetune, pretrain
+from closedbook.scripts import explore_attention, finetune, pretrain
 from closedbook.scripts.arguments import PopulationArguments
 from closedbook.scripts.command_line import parse_arguments
 from closedbook.scripts.evaluate import evaluate, majority_result
@@ -77,6 +77,11 @@ def main(argv: list[str]) -> dict:
     plot_stages(curves, results, output / "demo.png")
     show(results, output)
     show_answers(output / "model", people)
+    question = asked["question"][0]
+    print(f"\nwhat its heads read in {question!r}: {output / 'attention.png'}")
+    explore_attention.explore_model(
+        ["--model", str(output / "model"), "--text", question, "--output", str(output / "attention")]
+    )
     summary = {result["protocol"]: round(result["accuracy"], 4) for result in results}
     line = {
         "majority": summary["majority"],

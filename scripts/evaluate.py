@@ -23,7 +23,6 @@ if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
     sys.path.pop(0)  # this very file would stand before the library `evaluate`
 
 import torch
-from accelerate import PartialState
 from accelerate.utils import gather_object
 from datasets import Dataset
 
@@ -43,6 +42,7 @@ from closedbook.evaluation.results import (
 )
 from closedbook.scripts.arguments import PopulationArguments
 from closedbook.scripts.command_line import parse_arguments
+from closedbook.scripts.hardware import process_state
 from closedbook.scripts.model_card import record_evaluation
 from closedbook.scripts.pretrain import model_name
 from closedbook.scripts.question_sets import ask_about_people, read_questions
@@ -91,7 +91,7 @@ def evaluate(argv: list[str]) -> dict | None:
     args, people, recipe = parse_arguments((EvaluationArguments, PopulationArguments), argv)
     if recipe is not None:
         raise ValueError("evaluate.py takes flags only; what was trained is read from the model's run.json")
-    state = PartialState()
+    state = process_state()
     prompt = None if args.prompt is None else check_prompt(args.prompt)
     if prompt is not None and args.output_dir is None and not Path(args.model).is_dir():
         raise ValueError(f"{args.model} is no folder to write to: say where with --output_dir")

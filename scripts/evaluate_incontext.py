@@ -21,19 +21,18 @@ import hashlib
 import json
 import sys
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 
 if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
     sys.path.pop(0)  # this folder's evaluate.py would stand before the library `evaluate`
 
 import torch
-from accelerate import PartialState
-from accelerate.utils import parse_flag_from_env
 from datasets import Dataset
 from tqdm.auto import tqdm
 
+from closedbook.evaluation.demonstrations import select_demonstrations
 from closedbook.evaluation.incontext import (
+    NO_SELECTION,
     answer_in_context,
     arms_by_prompt,
     check_asked_and_pool,
@@ -43,8 +42,9 @@ from closedbook.evaluation.incontext_pictures import draw_accuracy, draw_prompt_
 from closedbook.evaluation.incontext_summary import incontext_table, read_arms, summarise_arms
 from closedbook.evaluation.results import run_environment, write_json_atomic, write_jsonl_atomic, write_text_atomic
 from closedbook.scripts.command_line import parse_arguments
+from closedbook.scripts.hardware import process_state
 from closedbook.scripts.incontext_arguments import InContextArguments, SweepArguments, read_asked_and_pool
-from closedbook.scripts.stock_models import load_stock_model
+from closedbook.scripts.stock_models import load_stock_model, resolve_dtype
 from closedbook.scripts.sweep_folder import begin_sweep, fingerprint
 
 
@@ -54,11 +54,13 @@ def main(argv: list[str]) -> dict | None:
     if args.num_threads:
         torch.set_num_threads(args.num_threads)
     prompt_format, arms = args.prompt_format(), swept.arms()
-    asked, pool = read_asked_and_pool(args)
-    check_asked_and_pool(asked, pool, max(arm.num_shots for arm in arms))
-    # without `cpu` each process on a CPU takes itself for the only one; shares may end hours apart
-    on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
-    state, folder = PartialState(cpu=on_cpu, timeout=timedelta(days=7)), Path(args.output_dir)
+    most = max(arm.num_shots for arm in arms)
+    asked, pool = read_asked_and_pool(args, most)
+    check_asked_and_pool(asked, pool, most)
+    for selection in {arm.selection for arm in arms} - {NO_SELECTION}:
+        if selection == "bm25" or not args.encoder:  # a library that is missing is missed now
+            select_demonstrations(pool, asked["question"][:1], 1, selection=selection)
+    state, folder = process_state(), Path(args.output_dir)
     sweep = describe_sweep(args, asked, pool)
     if state.is_main_process:
         begin_sweep(folder / "sweep.json", sweep)
@@ -98,10 +100,9 @@ def describe_sweep(args: InContextArguments, asked: Dataset, pool: Dataset) -> d
         "asked": len(asked),
         "pool": len(pool),
         "questions": hashlib.sha256(json.dumps([asked[:], pool[:]], sort_keys=True).encode()).hexdigest()[:16],
-        **{
-            name: getattr(args, name)
-            for name in ("encoder", "template", "separator", "end", "max_new_tokens", "dtype")
-        },
+        "dtype": resolve_dtype(args.dtype),
+        "encoder": args.encoder and (fingerprint(args.encoder) or args.encoder),
+        **{name: getattr(args, name) for name in ("template", "separator", "end", "max_new_tokens")},
     }
 
 

@@ -34,6 +34,7 @@ from closedbook.evaluation.reasoning import (
     answer_by_reasoning,
     check_chat_template,
     check_demonstrations,
+    choose_demonstrations,
 )
 from closedbook.evaluation.reasoning_summary import (
     draw_reasoning,
@@ -82,7 +83,7 @@ class ReasoningArguments:
                 raise ValueError(f"--{name} needs at least one value")
 
     def planned(self, num_demonstrations: int) -> list[ReasoningArm]:
-        """Every arm once; the first seed stands for all where it changes nothing.
+        """Every arm once; seed 0 stands for all where it changes nothing.
 
         Raises:
             ValueError: for an arm that there is not.
@@ -99,7 +100,7 @@ class ReasoningArguments:
                     num_shots=(self.num_shots or num_demonstrations or 1) if shown else 0,
                     num_samples=int(number or 5) if sampled else 1,
                     temperature=self.temperature if sampled else 1.0,
-                    seed=seed if shown else self.seeds[0],
+                    seed=seed if shown else 0,  # it changes nothing, so it must not look like another run
                 )
                 planned[arm] = None
         return list(planned)
@@ -114,6 +115,7 @@ def main(argv: list[str]) -> dict:
     planned = args.planned(0 if shown is None else len(shown))
     for arm in planned:
         check_demonstrations(arm, shown, args.demonstration_file or "--demonstration_file, which is not given,")
+        choose_demonstrations(asked["question"][:], shown, arm)  # for its errors, before the model is loaded
     folder, sweep = Path(args.output_dir), describe_sweep(args, asked, shown)
     begin_sweep(folder / "sweep.json", sweep)
     files = {arm: folder / "arms" / f"{arm.digest(sweep)}.jsonl" for arm in planned}

@@ -39,7 +39,7 @@ class ExportArguments(AskedArguments):
 def main(argv: list[str]) -> Path:
     """Returns the path of the task's YAML file."""
     args, _ = parse_arguments((ExportArguments,), argv)
-    asked, pool = read_asked_and_pool(args)
+    asked, pool = read_asked_and_pool(args, args.num_shots)
     path = export_harness_task(
         args.output_dir,
         args.task_name,

@@ -1,6 +1,10 @@
-"""What the machine can do."""
+"""What the machine can do, and which of a launch's processes this is."""
+
+from datetime import timedelta
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 
 
 def has_bf16(use_cpu: bool) -> bool:
@@ -9,3 +13,13 @@ def has_bf16(use_cpu: bool) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def process_state() -> PartialState:
+    """This process among those that `accelerate launch` started.
+
+    Without the word that it runs on a CPU, each of several processes takes itself for the only one there. Their
+    shares of the work may end hours apart, so the first one waits for days, not for the library's half an hour.
+    """
+    on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
+    return PartialState(cpu=on_cpu, timeout=timedelta(days=7))

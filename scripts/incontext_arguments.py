@@ -106,11 +106,11 @@ class SweepArguments:
         return Decoding(method, int(number or 1), temperature)
 
 
-def read_asked_and_pool(args: AskedArguments) -> tuple[Dataset, Dataset]:
+def read_asked_and_pool(args: AskedArguments, num_shots: int) -> tuple[Dataset, Dataset]:
     """What is asked and what demonstrations are drawn from.
 
     Raises:
-        ValueError: if there are fewer questions than are to be asked.
+        ValueError: if there are fewer questions than are to be asked, or none left to show where some are to be.
     """
     asked = read_questions(args.questions, args.question_file)
     count = len(asked) if args.num_questions is None else args.num_questions
@@ -119,5 +119,10 @@ def read_asked_and_pool(args: AskedArguments) -> tuple[Dataset, Dataset]:
     if args.pool_file:
         pool = read_questions(args.questions, args.pool_file)
     else:
+        if num_shots and count == len(asked):
+            raise ValueError(
+                f"all {count} questions of {args.question_file} are asked, so none is left to show: ask "
+                "fewer with --num_questions, or name a --pool_file"
+            )
         pool = asked.select(list(range(count, len(asked))))
     return asked.select(range(count)), pool

@@ -25,10 +25,7 @@ def load_stock_model(name: str | Path, dtype: str = "auto", trust_remote_code: b
             more tokens than the model has embeddings for. What transformers raises for a name or folder without a
             model passes through.
     """
-    if dtype == "auto" and not torch.accelerator.is_available():
-        dtype = "float32"
-    if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
-        raise ValueError(f"--dtype {dtype!r} is no precision of torch's: auto, float32, bfloat16 or float16")
+    dtype = resolve_dtype(dtype)
     try:
         model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, trust_remote_code=trust_remote_code)
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
@@ -45,6 +42,19 @@ def load_stock_model(name: str | Path, dtype: str = "auto", trust_remote_code: b
             f"{name}: the tokenizer has {len(tokenizer)} tokens, the model {embeddings}: one is not for the other"
         )
     return model, tokenizer
+
+
+def resolve_dtype(dtype: str) -> str:
+    """What `--dtype` means on this machine: "auto" is float32 where there is no accelerator.
+
+    Raises:
+        ValueError: for a name that is no precision.
+    """
+    if dtype == "auto" and not torch.accelerator.is_available():
+        return "float32"
+    if dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
+        raise ValueError(f"--dtype {dtype!r} is no precision of torch's: auto, float32, bfloat16 or float16")
+    return dtype
 
 
 def check_prompt(prompt: str) -> str:

@@ -118,8 +118,8 @@ def test_a_sweep_asks_each_different_arm_once():
     assert count[1] == (2 + 1) + (2 + 2)
     # near_last once and shuffled twice
     assert count[3] == ((2 + 1) + (2 + 2)) * 3
-    assert {arm.seed for arm in arms if arm.num_shots == 0 and arm.decoding == "greedy"} == {5}
-    assert {arm.order_seed for arm in arms if arm.order != "shuffled"} == {7}
+    assert {arm.seed for arm in arms if arm.num_shots == 0 and arm.decoding == "greedy"} == {0}
+    assert {arm.order_seed for arm in arms if arm.order != "shuffled"} == {0}
 
 
 def test_arms_of_one_sweep_differ_in_their_names_and_so_do_those_of_two():
@@ -134,6 +134,8 @@ def test_arms_of_one_sweep_differ_in_their_names_and_so_do_those_of_two():
     ("settings", "message"),
     [
         ({"num_shots": -1}, "num_shots must be 0 or more"),
+        ({"num_shots": 2, "seed": -1}, "seed must be 0 or more"),
+        ({"num_shots": 2, "order_seed": -1}, "order_seed must be 0 or more"),
         ({"num_shots": 2, "selection": "none"}, "unknown selection 'none'; choose one of random"),
         ({"num_shots": 2, "order": "backwards"}, "unknown order 'backwards'; choose one of near_last"),
         ({"num_shots": 2, "decoding": "guess"}, "method must be one of greedy"),

@@ -1,6 +1,7 @@
 """Arms of reasoning: their prompts, and a tiny model that has learnt what to write after each."""
 
 import json
+import re
 from dataclasses import asdict
 
 import pytest
@@ -14,6 +15,7 @@ from closedbook.evaluation.paired import compare_paired
 from closedbook.evaluation.reasoning import (
     ANSWER_TRIGGER,
     ReasoningArm,
+    _second_prompt,
     answer_by_reasoning,
     build_reasoning_prompts,
 )
@@ -211,6 +213,15 @@ def test_a_thought_that_is_cut_off_is_still_asked_for_its_number(taught, tokeniz
     assert all(row["answer_output"] is not None for row in rows)
 
 
+def test_a_thought_that_grew_too_long_is_cut_so_that_the_number_has_room(tokenizer):
+    asked = "Question: Five and six?\nAnswer: Let's think step by step."
+    bare = len(tokenizer.encode(_second_prompt(tokenizer, asked, "", None)))
+    for room in range(bare, bare + 60, 7):
+        prompt = _second_prompt(tokenizer, asked, "step by step " * 9, room)
+        assert len(tokenizer.encode(prompt)) <= room
+        assert prompt.startswith(asked) and prompt.endswith(f"\n{ANSWER_TRIGGER}")
+
+
 @pytest.mark.parametrize(
     ("name", "demonstrations", "complaint"),
     [
@@ -224,6 +235,15 @@ def test_demonstrations_that_cannot_be_shown_are_refused(taught, tokenizer, name
         answer_by_reasoning(taught, tokenizer, ASKED, demonstrations, ARMS[name])
 
 
+def test_characters_that_the_tokenizer_does_not_know_are_named():
+    letters = Tokenizer(models.WordLevel({letter: number for number, letter in enumerate("QuestionAswr: \n")}))
+    letters.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    with pytest.raises(ValueError, match=r"does not know the characters.*'5'.*'\?'"):
+        build_reasoning_prompts(
+            PreTrainedTokenizerFast(tokenizer_object=letters), ["5?"], None, ReasoningArm("zero_shot"), room=99
+        )
+
+
 def test_a_tokenizer_without_a_chat_template_is_refused(taught, tokenizer):
     with pytest.raises(ValueError, match=r"no chat template.*--chat"):
         ask(taught, tokenizer, "direct", chat=True)
@@ -233,6 +253,7 @@ def test_a_tokenizer_without_a_chat_template_is_refused(taught, tokenizer):
     ("fields", "complaint"),
     [
         ({"name": "magic"}, "unknown arm 'magic'"),
+        ({"name": "zero_shot", "seed": -1}, "seed must be 0 or more"),
         ({"name": "direct"}, "at least one demonstration"),
         ({"name": "zero_shot", "num_shots": 3}, "no demonstrations"),
         ({"name": "self_consistency", "num_shots": 3}, "at least 2 samples"),
@@ -311,6 +332,9 @@ def test_the_table_and_the_picture_show_every_arm(tmp_path):
     summaries = summarise_reasoning(runs)
     lines = reasoning_table(summaries).splitlines()
     assert [len(line.split("|")) for line in lines] == [11] * 4
+    assert re.search(r"p = 0\.\d+ \(direct\)", lines[3])
+    sure = [rows_of(ReasoningArm(name, 8), [name == "worked"] * 40, "right") for name in ("direct", "worked")]
+    assert "p < 0.001 (direct)" in reasoning_table(summarise_reasoning(sure))
     assert "6 of 6" in lines[3] and "+66.7" in lines[3] and "33, 33" in lines[2]
     draw_reasoning(summaries, "title", tmp_path / "bars.png")
     assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")

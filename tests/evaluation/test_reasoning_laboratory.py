@@ -145,3 +145,10 @@ def test_the_table_and_the_picture_are_made_also_of_one_arm_and_one_range(tmp_pa
         draw_reasoning(summary, tmp_path / f"{number}.png")
         assert (tmp_path / f"{number}.png").read_bytes().startswith(b"\x89PNG")
     assert "75.0 [30.1, 95.4]" in reasoning_table(summarise(RESULTS))
+
+
+def test_a_p_value_is_never_shown_as_zero():
+    sure = [result("direct", 0, ["1", "1"] * 1100), result("worked", 0, ["2+5=7. 7", GOOD] * 1100)]
+    (pair, *_) = summarise(sure)["paired"]
+    assert pair["p_value"] == 0.0  # less than the smallest number that a computer holds
+    assert "| < 0.001 |" in reasoning_table(summarise(sure))

@@ -279,3 +279,12 @@ def test_vectors_that_are_not_orthonormal_are_refused():
         copy_value(keys, values[:4], 0, 5.0)
     with pytest.raises(ValueError, match="9 vectors cannot all be at right angles in 8 dimensions"):
         orthonormal(9, 8, seeded(0))
+
+
+def test_a_subspace_without_the_value_or_with_some_of_the_other_is_refused():
+    keys, values = tokens_of(5, 8, torch.float64, seed=0)
+    directions = orthonormal(8, 8, seeded(1))
+    values[0], values[1] = directions[0], directions[1]
+    for inside in (directions[2:3], directions[:2]):
+        with pytest.raises(ValueError, match="must hold v_a and be at right angles to v_b.* 1 away"):
+            extract_component(keys, values, (0, 1), inside.T, 20.0)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -143,6 +144,10 @@ def without_a_model(flags: list[str]) -> list[str]:
         (["--decodings", "beam=many"], "--decodings beam=many: write a number after ="),
         (["--decodings", "guess"], "method must be one of greedy"),
         (["--decodings", "greedy=3"], "greedy decoding writes one sequence"),
+        (["--decodings", "beam"], "--decodings beam: say how many beams or samples, as in beam=4"),
+        (["--decodings", "self_consistency"], "say how many beams or samples, as in self_consistency=4"),
+        (["--seeds", "-1"], "seed must be 0 or more, but is -1"),
+        (["--num_questions", "5"], "all 5 questions of .* are asked.*name a --pool_file"),
         (["--selections", "nearby"], "unknown selection 'nearby'"),
         (["--template", "{question}"], "must have {question} in it"),
         (["--end", ""], "end is empty"),
@@ -153,6 +158,52 @@ def test_bad_settings_are_refused_before_anything_slow(flags, more, message, tmp
     with pytest.raises(ValueError, match=message):
         evaluate_incontext.main([*without_a_model(flags), *SMALL, "--num_shots", "1", *more])
     assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.parametrize(
+    ("selection", "library"), [("bm25", "bm25s"), ("nearest", "sklearn.feature_extraction.text")]
+)
+def test_a_missing_library_is_missed_before_the_model_is_read(flags, selection, library, monkeypatch):
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install closedbook\[icl\]"):
+        evaluate_incontext.main([*without_a_model(flags), *SMALL, "--num_shots", "1", "--selections", selection])
+
+
+def test_a_list_of_nothing_is_refused_by_name():
+    with pytest.raises(ValueError, match="--order_seeds needs at least one value"):
+        SweepArguments(order_seeds=[]).arms()
+
+
+def test_a_model_that_was_misspelt_does_not_spoil_the_folder(flags):
+    with pytest.raises(OSError, match="no/such/model"):
+        evaluate_incontext.main([*without_a_model(flags), *SMALL, "--num_shots", "0"])
+    assert evaluate_incontext.main([*flags, *SMALL, "--num_shots", "0"])["sweep"]["model"] == flags[1]
+
+
+def test_seeds_that_change_nothing_are_not_asked_again(flags, tmp_path):
+    evaluate_incontext.main([*flags, *SMALL, "--num_shots", "0", "2", "--seeds", "5"])
+    summary = evaluate_incontext.main([*flags, *SMALL, "--num_shots", "0", "2", "--seeds", "3"])
+    assert [arm["draws"] for arm in summary["arms"]] == [[[0, 0]], [[3, 0], [5, 0]]]
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_arms_and_one_of_them_sums_up(flags, tmp_path):
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+    script = Path(evaluate_incontext.__file__)
+    launcher = ["accelerate.commands.launch", "--main_process_port", str(port), "--config_file"]
+    process = subprocess.run(
+        [sys.executable, "-m", *launcher, script.parent / "launch" / "cpu2.yaml", script, *flags, *SWEEP],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.count("95% interval for other questions and other draws") == 1
+    evaluate_incontext.main([*flags[:-1], str(tmp_path / "alone"), *SWEEP])
+    assert arm_files(tmp_path / "sweep") == arm_files(tmp_path / "alone")
 
 
 def test_a_question_file_without_answers_is_refused_by_file_and_line(flags, questions):

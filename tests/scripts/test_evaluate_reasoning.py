@@ -81,6 +81,12 @@ def test_a_sweep_writes_every_prompt_and_a_summary_and_goes_on_where_it_stopped(
         sweep(folder, tmp_path, *flags, "--max_new_tokens", 9)
 
 
+def test_seeds_in_another_order_do_not_repeat_what_seeds_do_not_change(folder, tmp_path):
+    flags = ["--arms", "zero_shot", "direct", "--seeds"]
+    assert sweep(folder, tmp_path, *flags, 1, 0)["arms"] == sweep(folder, tmp_path, *flags, 0, 1)["arms"]
+    assert len(list((tmp_path / "arms").glob("*.jsonl"))) == 3
+
+
 def test_demonstrations_without_room_are_dropped_and_counted(folder, tmp_path, capsys):
     content = sweep(folder, tmp_path, "--arms", "worked", "--max_new_tokens", 70, "--num_questions", 1)
     assert content["arms"][0]["dropped"] == 1  # of 200 bytes, 130 are left: two demonstrations take more
@@ -112,6 +118,12 @@ def test_worked_steps_need_rationales_and_direct_answers_do_not(folder, tmp_path
     with pytest.raises(ValueError, match=r"bare.jsonl 'What is 5 \+ 5\?' has no 'rationale'"):
         sweep(folder, tmp_path / "out", "--arms", "worked", *bare)
     assert sweep(folder, tmp_path / "out", "--arms", "direct", *bare)["arms"][0]["n"] == 3
+
+
+def test_a_question_among_all_demonstrations_is_refused_before_the_model_is_loaded(folder, tmp_path):
+    write(tmp_path / "asked.jsonl", [*QUESTIONS, {"question": SHOWN[0]["question"], "answer": 10}])
+    with pytest.raises(ValueError, match="2 demonstrations were asked for.*1 different questions besides"):
+        sweep(folder, tmp_path, "--question_file", tmp_path / "asked.jsonl", "--model", tmp_path / "no_model")
 
 
 def test_a_question_file_without_answers_is_refused(folder, tmp_path):
