@@ -1,7 +1,8 @@
 r"""Whether the calculations that a text writes down come out as it says.
 
 A step is two sides around an "=", at least one of which calculates: `55 * 4 = 220`, `12 = 5 + 7`. In a chain,
-`24 / 2 = 4 * 3 = 12`, every neighbouring pair is one. Sides are read out of running text:
+`24 / 2 = 4 * 3 = 12`, every neighbouring pair is one, two bare numbers too: `3 * 4 = 12 = 13` has a wrong step.
+Sides are read out of running text:
 
 - the left side is the longest calculation that ends at the "=" (or "equals"), the right side the longest that
   begins after it;
@@ -159,15 +160,28 @@ def _pieces(line: str) -> list[str]:
 
 def _chain(line: str) -> list[CheckedStep]:
     steps = []
-    for left_tokens, right_tokens in pairwise(_segments(line)):
+    for place, (left_tokens, right_tokens) in enumerate(pairwise(_segments(line))):
         left, right = _suffix(left_tokens), _read(right_tokens[:_LONGEST_SIDE])
-        if left is None or right is None or not (left.calculates or right.calculates):
+        if left is None or right is None:
+            continue
+        # 60 minutes = 1 hour converts, and so may 500 = $5
+        bare = place > 0 and _is_bare(right_tokens[:2]) and _currency(left_tokens) == _currency(right_tokens)
+        if not (left.calculates or right.calculates or bare):
             continue
         if not left.calculates and any(token.kind not in _LONE for token in left_tokens):
             continue  # a label: 3 people = 3 * 5
         text = " ".join(line[left.start : right.end].split())
         steps.append(CheckedStep(text, left.value, right.value, _holds(left, right)))
     return steps
+
+
+def _is_bare(tokens: list[_Token]) -> bool:
+    """Whether the first of them is a number that no unit follows."""
+    return tokens[0].kind in ("number", "percent") and not any(token.kind == "unit" for token in tokens)
+
+
+def _currency(tokens: list[_Token]) -> bool:
+    return any(sign in token.text for token in tokens for sign in CURRENCY)
 
 
 def _segments(line: str) -> list[list[_Token]]:

@@ -17,6 +17,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from closedbook.evaluation.answering import check_characters
 from closedbook.evaluation.decoding_ways import Decoding
 from closedbook.evaluation.demonstrations import ORDERS, SELECTIONS, select_demonstrations
 from closedbook.evaluation.embedders import Embedder
@@ -101,7 +102,7 @@ def build_prompts(
         room: Tokens that a prompt may have: the model's context less the answer's. None: any number.
 
     Raises:
-        ValueError: Where not even the question itself has room.
+        ValueError: Where not even the question itself has room, or the tokenizer does not know a character.
     """
     shown_questions, shown_answers = pool["question"][:], pool["answers"][:]
 
@@ -109,6 +110,8 @@ def build_prompts(
         shown = [prompt_format.demonstration(shown_questions[row], shown_answers[row][0]) for row in rows]
         return prompt_format.separator.join([*shown, prompt_format.query(question)])
 
+    if room is not None:
+        check_characters(tokenizer, [written(*pair) for pair in zip(questions, chosen, strict=True)])
     prompts = []
     for number, (question, rows) in enumerate(zip(questions, chosen, strict=True)):
         text, kept = written(question, rows), list(rows)

@@ -116,10 +116,18 @@ def learning_in_context_block(results: Path) -> str:
         cells, seeds = [], []
         for family in families:
             one = pooled.get((variant, family))
-            cells += ["", ""] if one is None else [_percent(one[split][-1]) for split in ("held_out", "training")]
+            cells += ["", ""] if one is None else [_by_seed(one, split) for split in ("held_out", "training")]
             seeds.append("0" if one is None else str(len(one["seeds"])))
         table.append(row([variant, *cells, ", ".join(dict.fromkeys(seeds))]))
     return "\n".join(table) + "\n"
+
+
+def _by_seed(found: dict[str, Any], split: str) -> str:
+    """Whether a model gets off the ground is a matter of its seed, so a mean alone would mislead."""
+    single = found["by_seed"][split]
+    if max(single) - min(single) < 0.1:
+        return f"{found[split][-1]['accuracy']:.0%}"
+    return f"{found[split][-1]['accuracy']:.0%} ({', '.join(f'{100 * share:.0f}' for share in single)})"
 
 
 def constructions_block(results: Path) -> str:

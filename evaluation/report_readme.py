@@ -162,14 +162,22 @@ def _architectures(results: Path) -> str:
 
 
 def _speed(results: Path) -> str:
-    """Both benchmarks against the course's way of training and answering."""
+    """The benchmarks against the course's way of training and answering, and against one prompt at a time."""
     training, answering = (read_object(results / f"benchmark-{name}.json") for name in ("training", "answering"))
+    prompts = read_object(results / "benchmark-incontext.json")
+    shots = prompts["settings"]["num_shots"]
     lines = ["| | ours | peer | ratio | repeats |", "|---|---:|---:|---:|---|"]
     for name, found, digits, faster in (
         (f"training, {training['unit']}", training, 0, lambda ours, peer: ours / peer),
         (
             f"answering {answering['num_questions']:,} questions, {answering['unit']}",
             answering,
+            2,
+            lambda ours, peer: peer / ours,
+        ),
+        (
+            f"{prompts['num_questions']} prompts of {shots} shots, {prompts['unit']}",
+            prompts,
             2,
             lambda ours, peer: peer / ours,
         ),

@@ -89,14 +89,15 @@ def orthonormal(num_vectors: int, size: int, generator: torch.Generator, dtype=t
 def scale_for_copy(num_tokens: int, epsilon: float, longest_value: float) -> float:
     """The t from which on a copy is off by at most epsilon, rounding aside.
 
-    The leak `(n - 1) / (e^t + n - 1)` must be at most `epsilon / 2 V`, so `e^t >= (n - 1) (2 V / epsilon - 1)`.
+    The leak `(n - 1) / (e^t + n - 1)` must be at most `epsilon / 2 V`, so `e^t >= (n - 1) (2 V / epsilon - 1)`;
+    0 where even evenly spread attention is near enough.
     """
-    return math.log((num_tokens - 1) * (2 * longest_value / epsilon - 1))
+    return math.log(max(1.0, (num_tokens - 1) * (2 * longest_value / epsilon - 1)))
 
 
 def scale_for_average(num_tokens: int, epsilon: float, longest_value: float) -> float:
     """The same for an average of two: there the leak is `(n - 2) / (2 e^t + n - 2)`."""
-    return math.log((num_tokens - 2) / 2 * (2 * longest_value / epsilon - 1))
+    return math.log(max(1.0, (num_tokens - 2) / 2 * (2 * longest_value / epsilon - 1)))
 
 
 def copy_value(

@@ -71,6 +71,21 @@ def test_a_running_total_in_one_chain_is_wrong_as_written():
 
 
 @pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("3 * 4 = 12 = 13", [True, False]),
+        ("1 / 4 = 0.25 = 25%", [True, True]),
+        ("3 * 20 = 60 minutes = 1 hour", [True]),
+        ("3 * 20 = 60 = 1 hour", [True]),
+        ("5 * 100 = 500 = $5", [True]),
+        ("x = 5, y = 7", []),
+    ],
+)
+def test_bare_numbers_in_a_chain_are_compared_where_no_unit_changes(text, holds):
+    assert [step.holds for step in check_steps(text)] == holds
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "2x + 3 = 9",
