@@ -9,8 +9,9 @@ Which demonstrations: `demonstrations.py`. How the model answers: `prompt_decodi
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -114,18 +115,35 @@ def build_prompts(
         check_characters(tokenizer, [written(*pair) for pair in zip(questions, chosen, strict=True)])
     prompts = []
     for number, (question, rows) in enumerate(zip(questions, chosen, strict=True)):
-        text, kept = written(question, rows), list(rows)
-        while room is not None and len(tokenizer.encode(text)) > room:
-            if not kept:
-                raise ValueError(
-                    f"question {number} has no room: without any demonstration its prompt takes "
-                    f"{len(tokenizer.encode(text))} tokens, but the model's context less the answer has {room}. "
-                    f"Leave it out, or use a model with a larger context: {question!r}"
-                )
-            kept = kept[1:]
-            text = written(question, kept)
-        prompts.append(Prompt(text, tuple(kept), len(rows) - len(kept)))
+        prompt = fit_demonstrations(partial(written, question), rows, tokenizer, room)
+        if prompt is None:
+            raise ValueError(
+                f"question {number} has no room: without any demonstration its prompt takes "
+                f"{len(tokenizer.encode(written(question, ())))} tokens, but the model's context less the answer "
+                f"has {room}. Leave it out, or use a model with a larger context: {question!r}"
+            )
+        prompts.append(prompt)
     return prompts
+
+
+def fit_demonstrations(
+    written: Callable[[Sequence[int]], str],
+    rows: Sequence[int],
+    tokenizer: PreTrainedTokenizerBase | None,
+    room: int | None,
+) -> Prompt | None:
+    """The prompt with the demonstrations that have room, the first ones dropped first; None if a bare one has not.
+
+    Args:
+        written: The prompt with demonstrations of these rows.
+        rows: Those wanted, in the order of the prompt.
+        tokenizer, room: As for `build_prompts`.
+    """
+    for dropped in range(len(rows) + 1):
+        text = written(rows[dropped:])
+        if room is None or len(tokenizer.encode(text)) <= room:
+            return Prompt(text, tuple(rows[dropped:]), dropped)
+    return None
 
 
 @dataclass(frozen=True)

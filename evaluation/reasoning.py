@@ -21,6 +21,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from datasets import Dataset
@@ -30,7 +31,7 @@ from closedbook.evaluation.answering import check_characters
 from closedbook.evaluation.arithmetic_steps import check_steps, judge_rationale
 from closedbook.evaluation.decoding_ways import Decoding
 from closedbook.evaluation.demonstrations import select_demonstrations
-from closedbook.evaluation.incontext import Prompt
+from closedbook.evaluation.incontext import Prompt, fit_demonstrations, prompt_room
 from closedbook.evaluation.number_answers import extract_number, format_number
 from closedbook.evaluation.prompt_decoding import Completion, complete_prompts
 
@@ -158,11 +159,10 @@ def answer_by_reasoning(
     if chat:
         check_chat_template(tokenizer)
     questions = asked["question"][:]
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     reserve = max_new_tokens
     if arm.name == "instruction":
         reserve += ANSWER_TOKENS + len(tokenizer.encode(f"\n{ANSWER_TRIGGER}"))
-    room = None if context is None else context - reserve
+    room = prompt_room(model, reserve)
     prompts = build_reasoning_prompts(tokenizer, questions, demonstrations, arm, chat, room)
     how = {"seed": arm.seed, "tokens_per_batch": tokens_per_batch, "progress": progress}
     completions = complete_prompts(
@@ -178,7 +178,7 @@ def answer_by_reasoning(
     finals: Sequence[Completion | None] = [None] * len(prompts)
     if arm.name == "instruction":
         seconds = [
-            _second_prompt(tokenizer, prompt.text, completion.text, context and context - ANSWER_TOKENS)
+            _second_prompt(tokenizer, prompt.text, completion.text, prompt_room(model, ANSWER_TOKENS))
             for prompt, completion in zip(prompts, completions, strict=True)
         ]
         finals = complete_prompts(
@@ -231,18 +231,15 @@ def build_reasoning_prompts(
     check_characters(tokenizer, [written(*pair) for pair in zip(questions, chosen, strict=True)])
     prompts = []
     for number, (question, rows) in enumerate(zip(questions, chosen, strict=True)):
-        for dropped in range(len(rows) + 1):
-            text = written(question, rows[dropped:])
-            length = 0 if room is None else len(tokenizer.encode(text))
-            if room is None or length <= room:
-                prompts.append(Prompt(text, tuple(rows[dropped:]), dropped))
-                break
-        else:
+        prompt = fit_demonstrations(partial(written, question), rows, tokenizer, room)
+        if prompt is None:
             raise ValueError(
-                f"question {number} has no room: without any demonstration its prompt takes {length} tokens, and "
-                f"the model's context less the output leaves {room}. Leave it out, allow fewer new tokens, or "
-                f"use a model with a larger context: {question!r:.80}"
+                f"question {number} has no room: without any demonstration its prompt takes "
+                f"{len(tokenizer.encode(written(question, ())))} tokens, and the model's context less the output "
+                f"leaves {room}. Leave it out, allow fewer new tokens, or use a model with a larger context: "
+                f"{question!r:.80}"
             )
+        prompts.append(prompt)
     return prompts
 
 

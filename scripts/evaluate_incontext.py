@@ -44,8 +44,8 @@ from closedbook.evaluation.results import run_environment, write_json_atomic, wr
 from closedbook.scripts.command_line import parse_arguments
 from closedbook.scripts.hardware import process_state
 from closedbook.scripts.incontext_arguments import InContextArguments, SweepArguments, read_asked_and_pool
-from closedbook.scripts.stock_models import load_stock_model, resolve_dtype
-from closedbook.scripts.sweep_folder import begin_sweep, fingerprint
+from closedbook.scripts.stock_models import load_stock_model
+from closedbook.scripts.sweep_folder import begin_sweep, describe_model, fingerprint
 
 
 def main(argv: list[str]) -> dict | None:
@@ -95,12 +95,10 @@ def main(argv: list[str]) -> dict | None:
 def describe_sweep(args: InContextArguments, asked: Dataset, pool: Dataset) -> dict:
     """What all arms have in common, and what an arm's outputs depend on beside it; JSON-ready."""
     return {
-        "model": args.model,
-        "weights": fingerprint(args.model),
+        **describe_model(args.model, args.dtype),
         "asked": len(asked),
         "pool": len(pool),
         "questions": hashlib.sha256(json.dumps([asked[:], pool[:]], sort_keys=True).encode()).hexdigest()[:16],
-        "dtype": resolve_dtype(args.dtype),
         "encoder": args.encoder and (fingerprint(args.encoder) or args.encoder),
         **{name: getattr(args, name) for name in ("template", "separator", "end", "max_new_tokens")},
     }

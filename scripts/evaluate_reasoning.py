@@ -45,7 +45,7 @@ from closedbook.evaluation.reasoning_summary import (
 from closedbook.evaluation.results import run_environment, write_json_atomic, write_jsonl_atomic, write_text_atomic
 from closedbook.scripts.command_line import parse_arguments
 from closedbook.scripts.stock_models import load_stock_model
-from closedbook.scripts.sweep_folder import begin_sweep, fingerprint
+from closedbook.scripts.sweep_folder import begin_sweep, describe_model
 
 
 @dataclass
@@ -160,12 +160,11 @@ def describe_sweep(args: ReasoningArguments, asked: Dataset, shown: Dataset | No
     """What all arms have in common, and what an arm's outputs depend on beside it; JSON-ready."""
     data = [asked[:], shown[:] if shown is not None else None]
     return {
-        "model": args.model,
-        "weights": fingerprint(args.model),
+        **describe_model(args.model, args.dtype),
         "asked": len(asked),
         "demonstrations": 0 if shown is None else len(shown),
         "data": hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16],
-        **{name: getattr(args, name) for name in ("max_new_tokens", "chat", "dtype")},
+        **{name: getattr(args, name) for name in ("max_new_tokens", "chat")},
     }
 
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from closedbook.evaluation.results import write_json_atomic
+from closedbook.scripts.stock_models import resolve_dtype
 
 # What transformers reads of a model's folder.
 _READ = ("*.safetensors", "pytorch_model*.bin", "*.json", "*.jinja", "*.txt", "*.model", "*.py")
@@ -20,6 +21,15 @@ def fingerprint(folder: str | Path) -> str | None:
         with open(path, "rb") as file:
             digests.append(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}")
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16]
+
+
+def describe_model(model: str, dtype: str) -> dict[str, str | None]:
+    """What every arm of a sweep owes to its model: its name, its fingerprint, and the precision that is used here.
+
+    Raises:
+        ValueError: for an unknown precision.
+    """
+    return {"model": model, "weights": fingerprint(model), "dtype": resolve_dtype(dtype)}
 
 
 def begin_sweep(path: Path, sweep: dict) -> None:
