@@ -13,8 +13,8 @@ from random import Random
 import numpy as np
 import torch
 
-from .example import Example
-from .objectives import OBJECTIVES
+from closedbook.data.objectives.example import Example
+from closedbook.data.objectives.table import OBJECTIVES
 
 MIXTURE_BLOCK = 1000  # examples; within each block the components have exactly their shares
 SAMPLED = 200  # examples of each component, from which its loss characters an example are estimated

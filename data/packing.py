@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from closedbook.data.objectives.example import Example
 from closedbook.modeling.tokenization_char import describe_unknown
-
-from .example import Example
 
 IGNORED = -100  # transformers' label for "nothing to predict here"
 

@@ -1,15 +1,73 @@
-"""Rows of predictions.jsonl: read and check them, match them with questions, take confidences out of them."""
+"""Rows of predictions.jsonl: write, read and check them, match them with questions, take confidences out."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from datasets import Dataset
 
 from closedbook.data.questions import entity_key
+from closedbook.evaluation.answering.closed_book import Answer
+from closedbook.evaluation.answering.confidence import ScoredAnswer
+from closedbook.evaluation.files import write_jsonl_atomic, write_text_atomic
+from closedbook.evaluation.metrics.exact_match.exact_match import is_match
 
 _REQUIRED = ("question", "entity", "answers", "prediction", "correct", "confidence", "complete")
+
+
+# All that str.splitlines breaks at, so that any reader of a file finds one answer a line.
+_LINE_BREAK = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+
+
+def write_predictions(
+    path: str | Path, questions: Dataset, answers: Sequence[Answer] | Sequence[ScoredAnswer]
+) -> None:
+    """Write one JSON line a question: what was asked, accepted and answered, and how sure the model was.
+
+    Fields: question, entity, answers (the accepted ones), prediction, correct (exact match; null where no
+    answer is known), confidence (the model's probability of the whole answer, end mark included), complete
+    (whether it ended). Of scored answers also confidences (by name) and candidates (`text`, `log_probability`, the
+    most probable first).
+
+    Args:
+        path: The file to write, predictions.jsonl by custom.
+        questions: Columns `question`, `answers` and `entity`, in the order in which `answers` were given.
+        answers: One a question.
+
+    Raises:
+        ValueError: If the numbers of questions and answers differ.
+    """
+    if len(questions) != len(answers):
+        raise ValueError(f"there are {len(answers)} answers to {len(questions)} questions.")
+    rows = (_prediction_row(question, answer) for question, answer in zip(questions, answers, strict=True))
+    write_jsonl_atomic(path, rows)
+
+
+def _prediction_row(question: dict[str, Any], answer: Answer | ScoredAnswer) -> dict[str, Any]:
+    scored = answer if isinstance(answer, ScoredAnswer) else None
+    plain = answer if scored is None else scored.answer
+    row = {
+        "question": question["question"],
+        "entity": question["entity"],
+        "answers": question["answers"],
+        "prediction": plain.text,
+        "correct": is_match(plain.text, question["answers"]) if question["answers"] else None,
+        "confidence": plain.confidence,
+        "complete": plain.complete,
+    }
+    if scored is not None:
+        row["confidences"] = scored.confidences
+        row["candidates"] = [asdict(candidate) for candidate in scored.candidates]
+    return row
+
+
+def write_plain_predictions(path: str | Path, answers: Sequence[Answer]) -> None:
+    """Write the course's plain format: one answer a line, with spaces for line breaks inside an answer."""
+    write_text_atomic(path, "".join(_LINE_BREAK.sub(" ", answer.text) + "\n" for answer in answers))
 
 
 def read_predictions(path: str | Path) -> list[dict[str, Any]]:

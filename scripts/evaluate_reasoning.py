@@ -4,9 +4,9 @@
         --demonstration_file demonstrations.jsonl --num_questions 100 --seeds 0 1 2 --output_dir outputs/reasoning
 
 Question and demonstration files are JSON lines with `question`, `answer` (a number) and `rationale`; see
-`data/reasoning_questions.py`. Arms are those of `evaluation/reasoning.py`; `self_consistency=5` votes over five
-samples. A seed orders the demonstrations (0: as in the file) and draws the samples; an arm with neither is asked
-once.
+`data/reasoning_questions.py`. Arms are those of `evaluation/prompting/reasoning.py`; `self_consistency=5` votes
+over five samples. A seed orders the demonstrations (0: as in the file) and draws the samples; an arm with neither
+is asked once.
 
 Writes into `--output_dir`: `sweep.json`, what all arms have in common; `arms/<hash>.jsonl`, each prompt, output,
 number and checked step of one arm, a line a question; and `<results>.json`, `.md` and `.png`, what they say
@@ -14,175 +14,9 @@ together (by default `reasoning` in the same folder). Arms that are there are no
 goes on where it was.
 """
 
-import hashlib
-import json
 import sys
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
-if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
-    sys.path.pop(0)  # this folder's evaluate.py would stand before the library `evaluate`
-
-import torch
-from datasets import Dataset
-from tqdm.auto import tqdm
-
-from closedbook.data.reasoning_questions import load_reasoning_questions
-from closedbook.evaluation.reasoning import (
-    SHOWN,
-    ReasoningArm,
-    answer_by_reasoning,
-    check_chat_template,
-    check_demonstrations,
-    choose_demonstrations,
-)
-from closedbook.evaluation.reasoning_summary import (
-    draw_reasoning,
-    read_reasoning_arms,
-    reasoning_table,
-    summarise_reasoning,
-)
-from closedbook.evaluation.results import run_environment, write_json_atomic, write_jsonl_atomic, write_text_atomic
-from closedbook.scripts.command_line import parse_arguments
-from closedbook.scripts.stock_models import load_stock_model
-from closedbook.scripts.sweep_folder import begin_sweep, describe_model
-
-
-@dataclass
-class ReasoningArguments:
-    """Whom to ask what and how, and where to write."""
-
-    model: str = field(metadata={"help": "a causal language model: a folder, or a name on the Hub"})
-    question_file: str = field(metadata={"help": "what is asked: JSON lines with question and answer"})
-    output_dir: str = field(metadata={"help": "folder of the sweep"})
-    demonstration_file: str | None = field(
-        default=None, metadata={"help": "what is shown: JSON lines with question, answer and rationale"}
-    )
-    arms: list[str] = field(
-        default_factory=lambda: ["zero_shot", "direct", "instruction", "worked", "self_consistency=5"],
-        metadata={"help": "zero_shot, direct, instruction, worked, self_consistency=N"},
-    )
-    seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "of demonstrations and samples"})
-    num_questions: int | None = field(default=None, metadata={"help": "how many are asked: the first ones"})
-    num_shots: int | None = field(default=None, metadata={"help": "demonstrations; default: all of the file"})
-    max_new_tokens: int = field(default=256, metadata={"help": "longest output of a sample, the same in all arms"})
-    temperature: float = field(default=0.7, metadata={"help": "of samples; 0.7 as in Wang et al. 2023"})
-    chat: bool = field(default=False, metadata={"help": "write prompts by the tokenizer's chat template"})
-    results: str | None = field(default=None, metadata={"help": "where the results go, without an ending"})
-    tokens_per_batch: int = field(default=8192, metadata={"help": "tokens decoded at once; changes speed only"})
-    dtype: str = field(default="auto", metadata={"help": "precision; auto: the checkpoint's, on a CPU float32"})
-    trust_remote_code: bool = field(default=False, metadata={"help": "run code that the model brings along"})
-    num_threads: int = field(default=0, metadata={"help": "CPU threads; 0: as many as torch takes"})
-
-    def __post_init__(self):
-        for name in ("num_questions", "num_shots", "max_new_tokens", "tokens_per_batch"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("arms", "seeds"):
-            if not getattr(self, name):
-                raise ValueError(f"--{name} needs at least one value")
-
-    def planned(self, num_demonstrations: int) -> list[ReasoningArm]:
-        """Every arm once; seed 0 stands for all where it changes nothing.
-
-        Raises:
-            ValueError: for an arm that there is not.
-        """
-        planned = {}
-        for seed in self.seeds:
-            for written in self.arms:
-                name, _, number = written.partition("=")
-                if (number and not number.isdecimal()) or (number and name != "self_consistency"):
-                    raise ValueError(f"--arms {written}: samples are for self_consistency=N, N a number")
-                sampled, shown = name == "self_consistency", name in SHOWN
-                arm = ReasoningArm(
-                    name,
-                    num_shots=(self.num_shots or num_demonstrations or 1) if shown else 0,
-                    num_samples=int(number or 5) if sampled else 1,
-                    temperature=self.temperature if sampled else 1.0,
-                    seed=seed if shown else 0,  # it changes nothing, so it must not look like another run
-                )
-                planned[arm] = None
-        return list(planned)
-
-
-def main(argv: list[str]) -> dict:
-    """Returns the content of the results file."""
-    args, _ = parse_arguments((ReasoningArguments,), argv)
-    if args.num_threads:
-        torch.set_num_threads(args.num_threads)
-    asked, shown = read_asked_and_shown(args)
-    planned = args.planned(0 if shown is None else len(shown))
-    for arm in planned:
-        check_demonstrations(arm, shown, args.demonstration_file or "--demonstration_file, which is not given,")
-        choose_demonstrations(asked["question"][:], shown, arm)  # for its errors, before the model is loaded
-    folder, sweep = Path(args.output_dir), describe_sweep(args, asked, shown)
-    begin_sweep(folder / "sweep.json", sweep)
-    files = {arm: folder / "arms" / f"{arm.digest(sweep)}.jsonl" for arm in planned}
-    missing = [arm for arm in planned if not files[arm].exists()]
-    if missing:
-        model, tokenizer = load_stock_model(args.model, args.dtype, args.trust_remote_code)
-        if args.chat:
-            check_chat_template(tokenizer)
-        if torch.accelerator.is_available():
-            model = model.to(torch.accelerator.current_accelerator())
-        for arm in tqdm(missing, unit="arm", desc="sweep"):
-            rows = answer_by_reasoning(
-                model,
-                tokenizer,
-                asked,
-                shown,
-                arm,
-                max_new_tokens=args.max_new_tokens,
-                chat=args.chat,
-                tokens_per_batch=args.tokens_per_batch,
-            )
-            named = {"arm": asdict(arm), "arm_hash": files[arm].stem}
-            write_jsonl_atomic(files[arm], [named | row for row in rows])
-    return summarise(args, folder, sweep)
-
-
-def read_asked_and_shown(args: ReasoningArguments) -> tuple[Dataset, Dataset | None]:
-    """What is asked, and the demonstrations if there is a file of them.
-
-    Raises:
-        ValueError: if there are fewer questions than are to be asked.
-    """
-    asked = load_reasoning_questions(args.question_file)
-    count = len(asked) if args.num_questions is None else args.num_questions
-    if count > len(asked):
-        raise ValueError(f"--num_questions {count}, but {args.question_file} has {len(asked)}")
-    shown = load_reasoning_questions(args.demonstration_file) if args.demonstration_file else None
-    return asked.select(range(count)), shown
-
-
-def describe_sweep(args: ReasoningArguments, asked: Dataset, shown: Dataset | None) -> dict:
-    """What all arms have in common, and what an arm's outputs depend on beside it; JSON-ready."""
-    data = [asked[:], shown[:] if shown is not None else None]
-    return {
-        **describe_model(args.model, args.dtype),
-        "asked": len(asked),
-        "demonstrations": 0 if shown is None else len(shown),
-        "data": hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16],
-        **{name: getattr(args, name) for name in ("max_new_tokens", "chat")},
-    }
-
-
-def summarise(args: ReasoningArguments, folder: Path, sweep: dict) -> dict:
-    """All arms of the folder in one summary: JSON, table and picture."""
-    results = Path(args.results or folder / "reasoning")
-    summaries = summarise_reasoning(read_reasoning_arms(sorted((folder / "arms").glob("*.jsonl"))))
-    dropped = sum(row["dropped"] for row in summaries)
-    if dropped:
-        print(f"{dropped} demonstrations had no room and were dropped, the farthest from each question first")
-    content = {"sweep": sweep, "question_file": args.question_file, "arms": summaries, **run_environment()}
-    write_json_atomic(results.with_name(results.name + ".json"), content)
-    write_text_atomic(results.with_name(results.name + ".md"), reasoning_table(summaries))
-    title = f"{Path(args.model).name}, {sweep['asked']} questions of {Path(args.question_file).stem}"
-    draw_reasoning(summaries, title, results.with_name(results.name + ".png"))
-    print(reasoning_table(summaries))
-    return content
-
+from closedbook.training.asking.reasoning import main
 
 if __name__ == "__main__":
     main(sys.argv[1:])

@@ -13,10 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from closedbook.scripts import pretrain
-
-CHECKOUT = Path(pretrain.__file__).resolve().parent.parent
-ROOMS = ("modeling", "data", "evaluation", "scripts")
+CHECKOUT = Path(__file__).resolve().parents[1]
+ROOMS = ("modeling", "data", "evaluation", "training", "scripts")
 
 pytestmark = pytest.mark.skipif(not (CHECKOUT / "setup.cfg").exists(), reason="runs in a checkout only")
 
@@ -177,11 +175,13 @@ from pathlib import Path
 from closedbook.data.packing import PackingCollator
 from closedbook.evaluation.metrics.exact_match import exact_match
 from closedbook.modeling.modeling_gpt import VanillaGPTForCausalLM
-from closedbook.scripts import demo, finetune, pretrain
-from closedbook.scripts import evaluate as ours
-for module in (exact_match, demo, finetune, pretrain, ours):
+from closedbook.training.experiments import demo
+from closedbook.training import finetuning, pretraining
+from closedbook import scripts as entry_points
+from closedbook.training.asking import questions as ours
+for module in (exact_match, demo, finetuning, pretraining, ours):
     assert Path(module.__file__).is_relative_to({str(target)!r}), module.__file__
-scripts = Path(pretrain.__file__).parent
+scripts = Path(entry_points.__file__).parent
 print(*sorted(path.relative_to(scripts).as_posix() for path in scripts.rglob("*.yaml")))
 metric = evaluate.load(exact_match.__file__)
 print(metric.compute(predictions=["Rome"], references=[["Rome"]]))

@@ -24,12 +24,11 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, HfArgumentParser, set_seed
 
 import closedbook.modeling  # noqa: F401  makes the architectures known to the Auto classes
-from closedbook.data.biographies import biography_questions
-from closedbook.data.population import Population
+from closedbook.data.people.biographies import biography_questions
+from closedbook.data.people.population import Population
 from closedbook.data.questions import load_question_file
-from closedbook.evaluation.answering import answer_questions
+from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.modeling.tokenization_char import build_char_tokenizer
-from closedbook.scripts.arguments import ModelArguments, RegularisationArguments
 from closedbook.scripts.benchmarks.measure import (
     SIDES,
     alternate,
@@ -40,7 +39,8 @@ from closedbook.scripts.benchmarks.measure import (
     report,
     run_for_memory,
 )
-from closedbook.scripts.pretrain import build_model
+from closedbook.training.arguments import ModelArguments, RegularisationArguments
+from closedbook.training.pretraining import build_model
 
 NEW_CHARACTERS = 32  # the course's
 WARMUP_QUESTIONS = 4

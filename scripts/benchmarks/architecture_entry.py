@@ -19,7 +19,7 @@ from closedbook.scripts.benchmarks.architecture_variants import (
     training_implementations,
 )
 from closedbook.scripts.benchmarks.measure import alternate, device, now, peak_memory_mib, reset_peak_memory
-from closedbook.scripts.hardware import has_bf16
+from closedbook.training.hardware import has_bf16
 
 REFERENCE = "vanilla"
 LONGEST_ANSWER = 64

@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws to files; n
 from matplotlib.figure import Figure
 from transformers import HfArgumentParser
 
-from closedbook.evaluation.results import open_atomic
+from closedbook.evaluation.files import open_atomic
 from closedbook.scripts.benchmarks.architecture_variants import VARIANTS
 
 PARTS = ("training", "decoding")

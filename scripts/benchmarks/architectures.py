@@ -29,12 +29,13 @@ from pathlib import Path
 import torch
 from transformers import HfArgumentParser
 
-from closedbook.evaluation.results import run_environment, write_json_atomic
+from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.files import write_json_atomic
 from closedbook.scripts.benchmarks.architecture_entry import limit_memory, measure_entry
 from closedbook.scripts.benchmarks.architecture_table import summarise
 from closedbook.scripts.benchmarks.architecture_variants import VARIANTS, check_variants
 from closedbook.scripts.benchmarks.measure import check_flags, device, in_fresh_process
-from closedbook.scripts.hardware import has_bf16
+from closedbook.training.hardware import has_bf16
 
 # Flags that change no number, so that a file may be filled by runs that differ in them.
 FREE_FLAGS = ("variants", "lengths", "output", "overwrite", "only", "memory_gib")

@@ -27,8 +27,8 @@ import torch
 from transformers import HfArgumentParser
 
 import closedbook.modeling  # noqa: F401  makes the architectures known to the Auto classes
-from closedbook.evaluation.answering import answer_questions
-from closedbook.evaluation.confidence import answer_with_confidence
+from closedbook.evaluation.answering.closed_book import answer_questions
+from closedbook.evaluation.answering.confidence import answer_with_confidence
 from closedbook.scripts.benchmarks.answering import WARMUP_QUESTIONS, count_equal, load_model, load_questions
 from closedbook.scripts.benchmarks.measure import (
     SIDES,

@@ -27,12 +27,13 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import HfArgumentParser, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
-from closedbook.data.biographies import biography_questions
-from closedbook.data.population import Population
+from closedbook.data.people.biographies import biography_questions
+from closedbook.data.people.population import Population
 from closedbook.data.questions import load_question_file
-from closedbook.evaluation.answering import answer_text, end_ids, ready_for_decoding
-from closedbook.evaluation.decoding_ways import Decoding
-from closedbook.evaluation.prompt_decoding import complete_prompts
+from closedbook.evaluation.answering.closed_book import answer_text, end_ids, ready_for_decoding
+from closedbook.evaluation.answering.decoding_ways import Decoding
+from closedbook.evaluation.answering.prompts import complete_prompts
+from closedbook.evaluation.answering.stock_models import load_stock_model
 from closedbook.scripts.benchmarks.answering import WARMUP_QUESTIONS, count_equal
 from closedbook.scripts.benchmarks.measure import (
     SIDES,
@@ -44,7 +45,6 @@ from closedbook.scripts.benchmarks.measure import (
     report,
     run_for_memory,
 )
-from closedbook.scripts.stock_models import load_stock_model
 
 END = "\n"
 PADDED = "left_padded"

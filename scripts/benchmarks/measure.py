@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from closedbook.evaluation.results import run_environment, write_json_atomic
+from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.files import write_json_atomic
 
 SIDES = ("ours", "starter")
 

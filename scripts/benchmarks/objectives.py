@@ -25,16 +25,17 @@ from dataclasses import asdict, dataclass, field
 import torch
 from transformers import HfArgumentParser
 
-from closedbook.data.biographies import biography_questions
 from closedbook.data.mixture import Component, Mixture
-from closedbook.data.objectives import OBJECTIVES
+from closedbook.data.objectives.table import OBJECTIVES
 from closedbook.data.packing import PackingCollator
-from closedbook.data.population import Population
-from closedbook.evaluation.results import run_environment, write_json_atomic
+from closedbook.data.people.biographies import biography_questions
+from closedbook.data.people.population import Population
+from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.files import write_json_atomic
 from closedbook.modeling.tokenization_char import build_char_tokenizer
-from closedbook.scripts.arguments import CorpusArguments, PopulationArguments
 from closedbook.scripts.benchmarks.training import BLOCK, TrainingBenchmarkArguments, time_ours
-from closedbook.scripts.pretrain import load_documents
+from closedbook.training.arguments import CorpusArguments, PopulationArguments
+from closedbook.training.pretraining import load_documents
 
 BATCH, ROW_LENGTH = 128, 256  # the recipe's
 ASKED = 10  # times the characters that training consumes

@@ -26,7 +26,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from pathlib import Path
 from random import Random
 
 import torch
@@ -36,9 +35,8 @@ from torch.utils.data import DataLoader
 from transformers import HfArgumentParser, TrainerCallback
 
 from closedbook.data.mixture import Component, Mixture
-from closedbook.data.span_corruption import span_corruption
+from closedbook.data.objectives.span_corruption import span_corruption
 from closedbook.modeling.tokenization_char import PAD_CHARACTER, build_char_tokenizer
-from closedbook.scripts.arguments import CorpusArguments, PopulationArguments
 from closedbook.scripts.benchmarks.measure import (
     SIDES,
     alternate,
@@ -49,11 +47,12 @@ from closedbook.scripts.benchmarks.measure import (
     report,
     run_for_memory,
 )
-from closedbook.scripts.command_line import parse_arguments
-from closedbook.scripts.pretrain import ARGUMENTS, build_model, load_documents
-from closedbook.scripts.training import prepare_run, train
+from closedbook.training.arguments import CorpusArguments, PopulationArguments
+from closedbook.training.command_line import RECIPES, parse_arguments
+from closedbook.training.pretraining import ARGUMENTS, build_model, load_documents
+from closedbook.training.trainer import prepare_run, train
 
-RECIPE = Path(__file__).resolve().parent.parent / "recipes" / "cs224n_vanilla_pretrain.yaml"
+RECIPE = RECIPES / "cs224n_vanilla_pretrain.yaml"
 VOCABULARY = 256  # of wiki.txt; other corpora have fewer characters, and get the same model all the same
 BLOCK, WIDTH, LAYERS, HEADS, DROPOUT = 128, 256, 4, 8, 0.1  # the starter's
 LEARNING_RATE, WARMUP_TOKENS = 6e-3, 10_240

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from closedbook.data.example import Example
 from closedbook.data.mixture import KEPT, MIXTURE_BLOCK, Component, Mixture
-from closedbook.data.span_corruption import reassemble_span_corruption
+from closedbook.data.objectives.example import Example
+from closedbook.data.objectives.span_corruption import reassemble_span_corruption
 
 
 def documents(number: int, letter: str = "d") -> list[dict]:

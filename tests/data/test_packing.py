@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from closedbook.data.example import Example
+from closedbook.data.objectives.example import Example
 from closedbook.data.packing import IGNORED, PackingCollator, pack
 from closedbook.modeling.configuration_gpt import VanillaGPTConfig
 from closedbook.modeling.modeling_gpt import VanillaGPTForCausalLM

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from closedbook.data.example import Example
-from closedbook.data.objectives import IRREGULAR_RECORDS, OBJECTIVES, PIECES, REASSEMBLE
+from closedbook.data.objectives.example import Example
+from closedbook.data.objectives.table import IRREGULAR_RECORDS, OBJECTIVES, PIECES, REASSEMBLE
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
 
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters=MASK_CHARACTER)

@@ -11,22 +11,12 @@ import pytest
 from datasets import Dataset
 
 from closedbook.evaluation import results as module
-from closedbook.evaluation.answering import Answer
-from closedbook.evaluation.intervals import wilson_interval
-from closedbook.evaluation.results import (
-    PROTOCOLS,
-    check_result,
-    load_results,
-    make_result,
-    open_atomic,
-    result_path,
-    run_environment,
-    write_json_atomic,
-    write_jsonl_atomic,
-    write_plain_predictions,
-    write_predictions,
-    write_text_atomic,
-)
+from closedbook.evaluation.answering.closed_book import Answer
+from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.files import open_atomic, write_json_atomic, write_jsonl_atomic, write_text_atomic
+from closedbook.evaluation.predictions import write_plain_predictions, write_predictions
+from closedbook.evaluation.results import PROTOCOLS, check_result, load_results, make_result, result_path
+from closedbook.evaluation.statistics.intervals import wilson_interval
 
 MEASURED = {
     "task": "cs224n",
@@ -154,9 +144,9 @@ def test_the_command_is_recorded_as_it_was_typed(monkeypatch):
 
 def test_a_module_run_by_name_is_recorded_by_name(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/somewhere/closedbook/evaluation/report.py", "--output", "x"])
-    spec = SimpleNamespace(name="closedbook.evaluation.report")
+    spec = SimpleNamespace(name="closedbook.evaluation.reports.accuracies")
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
-    assert run_environment()["command"] == "python -m closedbook.evaluation.report --output x"
+    assert run_environment()["command"] == "python -m closedbook.evaluation.reports.accuracies --output x"
 
 
 @pytest.fixture

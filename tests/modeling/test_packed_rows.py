@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from closedbook.data.objectives import Example
+from closedbook.data.objectives.table import Example
 from closedbook.data.packing import PackingCollator
 
 # lengths of the examples of each row; 40 tokens a row, more than the block

@@ -9,14 +9,14 @@ from huggingface_hub.errors import StrictDataclassError
 @pytest.fixture
 def refused(tiny, tmp_path, pretrained, monkeypatch):
     """Run a script with bad flags and check: the error, its message, no training, nothing written."""
-    from closedbook.scripts import training
+    from closedbook.training import trainer
 
     def never(*args, **kwargs):
         raise AssertionError("training began")
 
     def check(script, message, *flags, error=ValueError):
         output = tmp_path / "output"
-        monkeypatch.setattr(training.Trainer, "train", never)
+        monkeypatch.setattr(trainer.Trainer, "train", never)
         with pytest.raises(error, match=message):
             if script == "pretrain":
                 tiny.pretrain(output, *flags)

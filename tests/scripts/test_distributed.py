@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from closedbook.scripts.run_folder import read_run_file
+from closedbook.training.run_folder import read_run_file
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from closedbook.evaluation.metrics.exact_match.exact_match import is_match
 from closedbook.evaluation.results import check_result
 from closedbook.modeling.modeling_gpt import VanillaGPTForCausalLM
-from closedbook.scripts.question_sets import ask_about_people
-from closedbook.scripts.run_folder import load_model_folder, read_run_file
+from closedbook.training.question_sets import ask_about_people
+from closedbook.training.run_folder import load_model_folder, read_run_file
 
 MODEL_FILES = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "run.json"}
 CODE_FILES = {"modeling_gpt.py", "configuration_gpt.py", "tokenization_char.py"}
@@ -162,7 +162,7 @@ def test_finetuning_goes_on_from_the_pretrained_weights(tiny, pretrained, tmp_pa
 
 
 def test_nobody_is_in_both_splits_of_the_people_and_no_seed_moves_anybody(parse, tiny):
-    from closedbook.scripts.arguments import PopulationArguments
+    from closedbook.training.arguments import PopulationArguments
 
     people, _ = parse((PopulationArguments,), tiny.people())
     train, test = ask_about_people(people, "train"), ask_about_people(people, "test")

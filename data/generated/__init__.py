@@ -1,0 +1,1 @@
+"""Streams made on the fly: probes of copying and recall, mappings, word problems."""

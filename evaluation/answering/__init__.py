@@ -1,0 +1,1 @@
+"""How a model is asked: decoding, confidence, prompts, where an answer ends."""

@@ -1,0 +1,1 @@
+"""Attention by construction, and what trained heads read."""

@@ -1,0 +1,63 @@
+"""Files that appear whole or not at all.
+
+Every file is written beside its final place first and then moved there in one step, so that a crash leaves
+the old file as it was, never half of a new one. Nothing of this package is imported here, and nothing heavy.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+
+@contextmanager
+def open_atomic(path: str | Path, mode: str = "w") -> Iterator[IO]:
+    """Open a file for writing that appears at `path` only when the block ends without an error.
+
+    Folders on the way are made. Text is UTF-8 with plain newlines on every system.
+
+    Args:
+        path: Where the file shall be.
+        mode: "w" for text, "wb" for bytes.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The same folder, because a move between file systems is not one step.
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    try:
+        with open(unfinished, mode, **text) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may keep the new name and lose the content
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_text_atomic(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8; a crash leaves the old file."""
+    with open_atomic(path) as file:
+        file.write(text)
+
+
+def write_json_atomic(path: str | Path, obj: Any) -> None:
+    """Write `obj` as indented JSON; a crash leaves the old file.
+
+    Raises:
+        ValueError: If a number is infinite or not a number, which JSON cannot hold.
+    """
+    write_text_atomic(path, json.dumps(obj, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def write_jsonl_atomic(path: str | Path, rows: Iterable[Any]) -> None:
+    """Write one JSON value a line, as `rows` yields them; a crash, also of `rows`, leaves the old file.
+
+    Raises:
+        ValueError: If a number is infinite or not a number, which JSON cannot hold.
+    """
+    with open_atomic(path) as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")

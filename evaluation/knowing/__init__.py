@@ -1,0 +1,1 @@
+"""Whether a model knows what it knows: calibration, abstention, provenance."""

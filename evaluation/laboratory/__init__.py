@@ -1,0 +1,1 @@
+"""What small models trained from scratch are measured by, with tables and pictures."""

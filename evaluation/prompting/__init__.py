@@ -1,0 +1,1 @@
+"""Questions with demonstrations or steps in the prompt."""

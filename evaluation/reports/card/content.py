@@ -1,0 +1,186 @@
+"""What a model card says: metadata, and the words around the facts of run.json, config.json and evaluations.
+
+Whatever comes from a user (names, paths, tasks, commands) goes through `card_text.py` first.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import yaml
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from transformers import AutoConfig
+
+import closedbook.modeling  # noqa: F401  (makes AutoConfig know the architectures)
+from closedbook.evaluation.reports.card.knowing import knowing_lines, knowing_results
+from closedbook.evaluation.reports.card.text import cell, fenced, public, public_command
+from closedbook.evaluation.results import PROTOCOLS, training_stages
+from closedbook.modeling.tokenization_char import MASK_CHARACTER
+
+TEMPLATE = Path(__file__).with_name("template.md")
+FAMILIES = {
+    "vanilla_gpt": "a GPT (decoder-only transformer)",
+    "perceiver_gpt": "a Perceiver GPT",
+}
+TITLES = {"pretrain": "Pretraining", "finetune": "Fine-tuning", "converted": "Conversion"}
+SNIPPET = """\
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder = {name}  # where this folder lies, or its name on the Hub
+model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
+tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
+prompt = tokenizer({prompt}, return_tensors="pt")
+output = model.generate(**prompt, max_new_tokens={room})[0, prompt["input_ids"].shape[1] :]
+print(tokenizer.decode(output))"""
+
+
+def build_card(folder: Path, run: dict, results: list[dict], knowing: dict | None = None) -> ModelCard:
+    """The card of a model folder.
+
+    Args:
+        folder: a whole path: its last part is the model's name.
+        run: what the run file says.
+        results: as `make_result` makes them, or the part that `evaluations.json` keeps.
+        knowing: what scripts/knowing.py wrote, if it did.
+    """
+    config = AutoConfig.from_pretrained(folder)
+    name = " ".join(folder.name.encode("utf-8", "replace").decode().split()) or "model"
+    stages = training_stages(run)
+    protocol = run.get("protocol", run.get("stage"))
+    # a result may be older than the word for how this run was made
+    results = [result | ({"protocol": protocol} if protocol else {}) for result in results]
+    datasets = [stage["dataset"] for stage in stages if stage.get("dataset")]
+    bases = [stage["base_model"] for stage in stages if "/" in (stage.get("base_model") or "")]
+    synthetic = all("biographies" in (stage.get("corpus"), stage.get("questions")) for stage in stages)
+    block_size = config.max_position_embeddings
+    prompt = example_prompt(run, block_size, folder)
+    measured = [eval_result(result) for result in results] + knowing_results(knowing)
+    metadata = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        tags=["closedbook", config.model_type],
+        license=run.get("license"),
+        language="en" if synthetic else None,
+        base_model=bases[-1] if bases else None,
+        datasets=datasets or None,
+        metrics=list(dict.fromkeys(entry.metric_type for entry in measured)) or None,
+        model_name=name if measured else None,
+        eval_results=measured or None,
+    )
+    return ModelCard.from_template(
+        metadata,
+        template_str=TEMPLATE.read_text(encoding="utf-8"),
+        cell=cell,
+        fenced=fenced,
+        name=name,
+        config=config,
+        parameters=run.get("parameters"),
+        family=FAMILIES.get(config.model_type, config.model_type),
+        attention=getattr(config, "attention", "softmax").replace("_", " "),
+        position=getattr(config, "position", "learned"),
+        layout=getattr(config, "latent_layout", None),
+        history=PROTOCOLS.get(protocol, "trained"),
+        snippet=SNIPPET.format(
+            name=json.dumps(name, ensure_ascii=False),  # such a string is one of Python, too
+            prompt=json.dumps(prompt, ensure_ascii=False),
+            room=max(1, min(32, block_size - len(prompt))),
+        ),
+        stages=[describe_stage(stage, {*datasets, *bases}) for stage in stages],
+        results=[result_cells(result) for result in results],
+        knowing=knowing_lines(knowing),
+        synthetic=synthetic,
+        license=run.get("license"),
+    )
+
+
+def example_prompt(run: dict, block_size: int, folder: Path) -> str:
+    """A prompt in the form that the model was trained on, of characters that it knows."""
+    objectives = {name.partition("=")[0] for name in run.get("objectives", [])}
+    if objectives == {"left_to_right"}:
+        text, mark = "Ada Lind was born in ", ""
+    elif run.get("stage") == "pretrain":
+        text, mark = f"Ada Lind was born in {MASK_CHARACTER}.", MASK_CHARACTER
+    else:
+        text, mark = "Where was Ada Lind born?", MASK_CHARACTER
+    known = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    text = "".join(character for character in text if character in known)
+    return text[: max(0, block_size // 2 - 1)] + mark or MASK_CHARACTER
+
+
+def eval_result(result: dict) -> EvalResult:
+    """One entry of the metadata's `model-index`, where the Hub takes the type of a data set for a name there."""
+    return EvalResult(
+        task_type="question-answering",
+        task_name="Closed-book question answering",
+        dataset_type=re.sub(r"[^A-Za-z0-9_.-]+", "-", result["task"]).strip("-") or "questions",
+        dataset_name=result["task"],
+        dataset_split=result["split"],
+        metric_type="exact_match",
+        metric_name="Exact match",
+        metric_value=result["accuracy"],
+        metric_args={
+            "wilson_interval_95": result["interval"],
+            "num_questions": result["n"],
+            "num_correct": result["correct"],
+            "protocol": result["protocol"],
+            "seed": result["seed"],
+        },
+    )
+
+
+def result_cells(result: dict) -> list[str]:
+    """One row of the table of results."""
+    low, high = result["interval"]
+    confidence = result.get("mean_confidence")
+    majority = result.get("baselines", {}).get("majority")
+    return [
+        cell(result["task"]),
+        cell(result["split"]),
+        cell(result["protocol"].replace("_", " ")),
+        f"{result['seed']}",
+        f"{result['correct']:,}",
+        f"{result['n']:,}",
+        f"{result['accuracy']:.1%}",
+        f"{low:.1%} to {high:.1%}",
+        "" if confidence is None else f"{confidence:.1%}",
+        f"{majority['accuracy']:.1%} ({cell(majority['answer'])})" if majority else "",
+    ]
+
+
+def describe_stage(stage: dict, hub_names: set[str]) -> dict:
+    """The words for one stage of training: its title, data, arguments, conditions and command."""
+    told = {
+        "corpus {}": stage.get("corpus"),
+        "{} of the Hub": stage.get("dataset"),
+        "documents: {}": stage.get("documents"),
+        "characters in them: {}": stage.get("document_characters"),
+        "objectives: {}": ", ".join(stage.get("objectives", [])),
+        "started from {}": stage.get("base_model"),
+        "questions {}": stage.get("questions"),
+        "training questions: {}": stage.get("training_questions"),
+        "people left out because they are asked about elsewhere: {}": len(stage.get("excluded_people", [])),
+        "checkpoint {}": stage.get("checkpoint"),
+        "characters read, repetitions included: {}": stage.get("train_characters"),
+    }
+    given = {name: value for name, value in stage.get("arguments", {}).items() if value not in (None, [], {})}
+    arguments = {name: public(value, hub_names) for name, value in given.items()}
+    versions = ", ".join(f"{name} {version}" for name, version in stage.get("versions", {}).items())
+    conditions = {
+        "seed": str(stage.get("seed", "")),
+        "optimizer steps": stage.get("steps"),
+        "examples a step": stage.get("global_batch_size"),
+        "processes": stage.get("world_size"),
+        "seconds of training": stage.get("train_seconds"),
+        "loss on a fixed draw of the training records": stage.get("eval_loss"),
+        "hardware": stage.get("hardware"),
+        "versions": versions,
+        "commit of closedbook": stage.get("commit"),
+    }
+    return {
+        "title": TITLES.get(stage.get("stage"), "Training"),
+        "data": [text.format(cell(value)) for text, value in told.items() if value],
+        "recipe": public(stage.get("recipe") or "", hub_names),
+        "arguments": yaml.safe_dump(arguments, sort_keys=False, allow_unicode=True) if arguments else "",
+        "conditions": {name: cell("" if value is None else value) for name, value in conditions.items()},
+        "command": public_command(stage.get("command", ""), hub_names),
+    }

@@ -1,0 +1,209 @@
+"""The generated parts of a README: tables between markers, made from the files in `results/`.
+
+<!-- report:cs224n -->
+...whatever the last run of scripts/report.py wrote...
+<!-- /report -->
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from closedbook.evaluation.reports.prompting import (
+    constructions_block,
+    incontext_block,
+    learning_in_context_block,
+    luck_block,
+    reasoning_block,
+)
+from closedbook.evaluation.reports.run import read_knowing, read_object
+from closedbook.evaluation.reports.tables import ablation_table, accuracy_table, read_published, row
+from closedbook.evaluation.results import check_result
+
+COMPARED = "sequence_probability"  # the confidence by which runs are set side by side
+_BLOCK = re.compile(r"(<!-- report:([\w.-]+) -->\n)(.*?)(<!-- /report -->)", re.DOTALL)
+_MARKER = re.compile(r"<!-- /?report\b.*?-->")
+
+
+def fill_blocks(text: str, results: str | Path) -> str:
+    """The text with every block's content made anew.
+
+    Raises:
+        ValueError: If a marker is misspelt or has no partner, a block is unknown, or its result files are missing.
+    """
+    blocks = list(_BLOCK.finditer(text))
+    if len(_MARKER.findall(text)) != 2 * len(blocks) or any("<!-- report:" in block[3] for block in blocks):
+        raise ValueError(
+            "the markers do not pair up: write <!-- report:NAME --> and <!-- /report --> on lines of their own"
+        )
+    for block in blocks:
+        if block[2] not in BLOCKS:
+            raise ValueError(f"unknown block {block[2]!r}; known: {', '.join(BLOCKS)}")
+    return _BLOCK.sub(lambda block: f"{block[1]}{BLOCKS[block[2]](Path(results))}{block[4]}", text)
+
+
+def read_task(results: Path, task: str) -> list[dict[str, Any]]:
+    """The results of one task, which lie in its folder.
+
+    Raises:
+        ValueError: If there are none, or one is not a result.
+    """
+    found = []
+    for path in sorted((results / task).glob("*.json")):
+        result = read_object(path)
+        check_result(result, str(path))
+        found.append(result)
+    if not found:
+        raise ValueError(f"there are no results in {results / task}; scripts/evaluate.py --results writes them")
+    return found
+
+
+def _task(task: str) -> Callable[[Path], str]:
+    def block(results: Path) -> str:
+        return accuracy_table(read_task(results, task), read_published(results / "published.json", task))
+
+    return block
+
+
+def _ablation(results: Path) -> str:
+    return ablation_table(read_task(results, "cs224n-ablation"))
+
+
+def _knowing(results: Path) -> str:
+    """What recorded runs know, guess and make up, by one confidence for all of them: one row a run."""
+    lines = [
+        "| run | right [95%] | calibration error | AURC | answers with abstention: given, right among them "
+        "| invented people with a confident answer | with abstention |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for found in recorded_knowing(results):
+        figures, asked = found["confidences"][COMPARED], found["groups"]["asked"]
+        check, invented = figures["abstention"]["check"], figures["invented"]
+        error = (figures["calibration"] or {}).get("before", {}).get("expected_calibration_error")
+        area = figures["abstention"]["aurc"]
+        cells = [found["name"], _share(asked["accuracy"])]
+        cells += ["" if value is None else f"{value:.3f}" for value in (error, area)]
+        right = "" if not check["answered"] else f", {1 - check['error_rate']:.1%}"
+        cells.append(f"{check['coverage']:.1%}{right}")
+        cells += [_share(invented[f"answered_confidently{side}"]) for side in ("", "_after_abstention")]
+        lines.append(row(cells))
+    return "\n".join(lines) + "\n"
+
+
+def recorded_knowing(results: Path) -> list[dict[str, Any]]:
+    """What runs know, as `scripts/report.py --record` kept it.
+
+    Raises:
+        ValueError: If nothing was kept.
+    """
+    paths = sorted(results.glob("knowing-*.json"))
+    if not paths:
+        raise ValueError(f"there is no knowing-*.json in {results}; scripts/report.py --record RUN keeps it there")
+    return [read_knowing(path) for path in paths]
+
+
+def _share(value: dict[str, Any]) -> str:
+    return (
+        ""
+        if value["share"] is None
+        else f"{value['share']:.1%} [{value['interval'][0]:.1%}, {value['interval'][1]:.1%}]"
+    )
+
+
+def _short(results: Path) -> str:
+    """The short comparison of architectures, with the probes beside it."""
+    probes = {
+        name: {found["variant"]: found for found in read_object(results / f"probe-{name}.json")["pooled"]}
+        for name in ("copy", "associative_recall")
+    }
+    lines = [
+        "| variant | parameters | evaluation loss, nats a character | birth_dev [95%] | seeds | copy probe "
+        "| recall probe |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for found in read_object(results / "cs224n-short.json")["rows"]:
+        low, high = found["interval"]
+        scores = [probe.get(found["variant"], {}).get("accuracy") for probe in probes.values()]
+        lines.append(
+            row(
+                [
+                    found["variant"],
+                    f"{found['parameters']:,}",
+                    f"{found['pretraining_loss']:.3f}",
+                    f"{found['accuracy']:.1%} [{low:.1%}, {high:.1%}]",
+                    str(len(found["seeds"])),
+                    *("" if score is None else f"{score:.1%}" for score in scores),
+                ]
+            )
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _architectures(results: Path) -> str:
+    """Each architecture's speed as a multiple of vanilla's, by length."""
+    variants = read_object(results / "benchmark-architectures-cpu.json")["summary"]["variants"]
+    kinds = ("training", "decoding")
+    lengths = sorted(
+        {int(length) for entry in variants.values() for kind in kinds for length in entry[kind]["ratio"]}
+    )
+    heads = [
+        f"{kind} {length:,}" if length == lengths[0] else f"{length:,}" for kind in kinds for length in lengths
+    ]
+    lines = [row(["times vanilla's speed", *heads]), f"|---|{'---:|' * len(heads)}"]
+    for name, entry in variants.items():
+        if name not in (
+            "vanilla",
+            "gpt2",
+        ):  # by definition 1; and the peer whose activation differs, told in the text
+            ratios = [entry[kind]["ratio"].get(str(length)) for kind in kinds for length in lengths]
+            lines.append(row([name, *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios)]))
+    return "\n".join(lines) + "\n"
+
+
+def _speed(results: Path) -> str:
+    """The benchmarks against the course's way of training and answering, and against one prompt at a time."""
+    training, answering = (read_object(results / f"benchmark-{name}.json") for name in ("training", "answering"))
+    prompts = read_object(results / "benchmark-incontext.json")
+    shots = prompts["settings"]["num_shots"]
+    lines = ["| | ours | peer | ratio | repeats |", "|---|---:|---:|---:|---|"]
+    for name, found, digits, faster in (
+        (f"training, {training['unit']}", training, 0, lambda ours, peer: ours / peer),
+        (
+            f"answering {answering['num_questions']:,} questions, {answering['unit']}",
+            answering,
+            2,
+            lambda ours, peer: peer / ours,
+        ),
+        (
+            f"{prompts['num_questions']} prompts of {shots} shots, {prompts['unit']}",
+            prompts,
+            2,
+            lambda ours, peer: peer / ours,
+        ),
+    ):
+        repeats = [faster(*pair) for pair in zip(found["ours_repeats"], found["peer_repeats"], strict=True)]
+        numbers = [f"{found[side]:,.{digits}f}" for side in ("ours", "peer")]
+        lines.append(
+            row([name, *numbers, f"{found['ratio']:.1f}", ", ".join(f"{ratio:.1f}" for ratio in repeats)])
+        )
+    memory = [f"{training[f'peak_memory_{side}_mib'] / 1024:.1f}" for side in ("ours", "peer")]
+    lines.append(row(["peak memory of training, GiB", *memory, "", ""]))
+    return "\n".join(lines) + "\n"
+
+
+BLOCKS: dict[str, Callable[[Path], str]] = {
+    "biographies": _task("biographies"),
+    "cs224n": _task("cs224n"),
+    "cs224n-2m": _task("cs224n-2m"),
+    "cs224n-short": _short,
+    "knowing": _knowing,
+    "ablation": _ablation,
+    "architectures": _architectures,
+    "speed": _speed,
+    "incontext": incontext_block,
+    "prompt-luck": luck_block,
+    "reasoning": reasoning_block,
+    "learning-in-context": learning_in_context_block,
+    "constructions": constructions_block,
+}

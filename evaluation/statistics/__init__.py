@@ -1,0 +1,1 @@
+"""Intervals, paired tests, chance and luck of the draw."""

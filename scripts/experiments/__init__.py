@@ -1,0 +1,1 @@
+"""The laboratory's figures and the comparisons, one command each."""

@@ -1,0 +1,149 @@
+"""Runs of the scripts that take a second: a model of a few thousand weights and twenty people."""
+
+import json
+import os
+import shutil
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from closedbook.training import finetuning, pretraining
+from closedbook.training.asking import questions
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+PEOPLE = ["--num_people", "20", "--attributes", "birth_place"]
+TRAINING = [
+    *("--num_threads", "1", "--use_cpu", "True", "--disable_tqdm", "True", "--logging_steps", "1"),
+    *("--per_device_train_batch_size", "8", "--row_length", "64", "--eval_examples", "8", "--seed", "3"),
+]
+SIZES = ["--hidden_size", "16", "--num_hidden_layers", "2", "--num_attention_heads", "2", "--block_size", "64"]
+PRETRAINING = [*PEOPLE, *TRAINING, *SIZES, "--num_versions", "2", "--max_steps", "8", "--save_steps", "4"]
+FINETUNING = [*TRAINING, "--max_steps", "4", "--save_strategy", "no"]
+
+
+class TinyRuns:
+    """The scripts with tiny defaults; flags given to a method win over them."""
+
+    checkout = CHECKOUT
+
+    def pretrain(self, output, *flags) -> dict:
+        return _call(pretraining.main, [*PRETRAINING, "--output_dir", output, *flags])
+
+    def finetune(self, output, model, *flags) -> dict:
+        return _call(finetuning.main, [*FINETUNING, "--model", model, "--output_dir", output, *flags])
+
+    def evaluate(self, model, *flags) -> dict | None:
+        return _call(questions.evaluate, ["--model", model, "--max_new_tokens", "8", *flags])
+
+    def people(self) -> list[str]:
+        """The flags that name the same twenty people in every script."""
+        return list(PEOPLE)
+
+    def pretraining_process(self, output, *flags) -> list[str]:
+        """The command of `pretrain` as a process of its own."""
+        script = CHECKOUT / "scripts" / "pretrain.py"
+        return [sys.executable, *map(str, [script, *PRETRAINING, "--output_dir", output, *flags])]
+
+    def environment(self, **variables) -> dict[str, str]:
+        """Of a child process: one thread, no network, and nothing that this process set for itself."""
+        leaked = ("TENSORBOARD_LOGGING_DIR", "ACCELERATE_", "MASTER_", "LOCAL_", "WORLD_SIZE", "RANK")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(leaked)}
+        quiet = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+        return kept | quiet | {"CUDA_VISIBLE_DEVICES": ""} | variables
+
+    def stopped_at(self, step: int, run: Path, folder: Path) -> Path:
+        """A folder as `run` would have left it, had it been stopped right after its checkpoint of `step`."""
+        shutil.copytree(run / f"checkpoint-{step}", folder / f"checkpoint-{step}")
+        return folder
+
+    def weights(self, folder) -> dict[str, torch.Tensor]:
+        return load_file(Path(folder) / "model.safetensors")
+
+    def log(self, folder) -> list[dict]:
+        """The logged numbers that a repetition of the run must show again (no times)."""
+        state = json.loads((Path(folder) / "trainer_state.json").read_text(encoding="utf-8"))
+        timeless = ("step", "loss", "grad_norm", "learning_rate", "eval_loss", "eval_exact_match")
+        entries = [{name: entry[name] for name in timeless if name in entry} for entry in state["log_history"]]
+        return [entry for entry in entries if len(entry) > 1]
+
+    def assert_equal(self, one, other) -> None:
+        """Bit-equal weights and equal logs."""
+        weights, others = self.weights(one), self.weights(other)
+        assert weights.keys() == others.keys()
+        differing = [name for name in weights if not torch.equal(weights[name], others[name])]
+        assert differing == []
+        assert self.log(one) == self.log(other)
+
+    def assert_close(self, one, other, *, logged: float, weights: float) -> None:
+        """Logged losses and gradient norms within `logged` (relative), weights within `weights` (absolute)."""
+        for entry, again in zip(self.log(one), self.log(other), strict=True):
+            assert entry == pytest.approx(again, rel=logged)
+        ours, others = self.weights(one), self.weights(other)
+        for name in ours:
+            torch.testing.assert_close(ours[name], others[name], rtol=0, atol=weights, msg=lambda m, n=name: n + m)
+
+
+def _call(main, argv):
+    with _process_left_as_it_was():
+        return main([str(item) for item in argv])
+
+
+@contextmanager
+def _process_left_as_it_was():
+    threads = torch.get_num_threads()
+    variables = dict(os.environ)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        for name in set(os.environ) - set(variables):
+            del os.environ[name]
+        os.environ.update(variables)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> TinyRuns:
+    return TinyRuns()
+
+
+@pytest.fixture(scope="session")
+def pretrained(tiny, tmp_path_factory) -> Path:
+    """A pretrained folder with checkpoints of steps 4 and 8; tests only read it."""
+    folder = tmp_path_factory.mktemp("shared") / "pretrained"
+    tiny.pretrain(folder)
+    return folder
+
+
+@pytest.fixture
+def parse():
+    """`parse_arguments`, which sets environment variables, with the environment restored afterwards."""
+    from closedbook.training.command_line import parse_arguments
+
+    with _process_left_as_it_was():
+        yield parse_arguments
+
+
+NAMES = ["Ada Lind", "Bo Marsh", "Cy Ross", "Di Stone", "Ed Vance", "Flo West", "Gus Young", "Hal Zorn"]
+PLACES = ["Oslo", "Rome", "Lima", "Rome", "Cairo", "Oslo", "Rome", "Lima"]
+
+
+@pytest.fixture
+def files(tmp_path) -> dict[str, Path]:
+    """The reference task's four files in small: `wiki`, `train` (6 people), `dev` (3, one of them trained on),
+    `inputs` (the dev questions without answers)."""
+    paths = {name: tmp_path / f"{name}.txt" for name in ("wiki", "train", "dev", "inputs")}
+    born = list(zip(NAMES, PLACES, strict=True))
+    lines = {
+        "wiki": [f"{name}. {name} was born in {place}. Where? In {place}." for name, place in born],
+        "train": [f"Where was {name} born?\t{place}" for name, place in born[:6]],
+        "dev": [f"Where was {name} born?\t{place}" for name, place in born[5:]],
+        "inputs": [f"Where was {name} born?" for name, _ in born[5:]],
+    }
+    for name, path in paths.items():
+        path.write_text("\n".join(lines[name]) + "\n", encoding="utf-8")
+    return paths

@@ -1,0 +1,150 @@
+"""The same run is the same: repeated, resumed, killed, with other workers, with another split of the batch."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+
+from closedbook.modeling.configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
+from closedbook.modeling.modeling_gpt import PerceiverGPTForCausalLM, VanillaGPTForCausalLM
+from closedbook.training import trainer
+from closedbook.training.arguments import ClosedbookTrainingArguments, RegularisationArguments
+from closedbook.training.run_folder import read_run_file
+
+ACCUMULATED = ["--global_batch_size", "8", "--per_device_train_batch_size", "4"]
+EXACT = ["--precision", "fp32", "--dropout", "0"]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_gives_others(tiny, pretrained, tmp_path):
+    tiny.pretrain(tmp_path / "again")
+    tiny.assert_equal(pretrained, tmp_path / "again")
+    tiny.pretrain(tmp_path / "other", "--seed", "4")
+    assert tiny.log(tmp_path / "other") != tiny.log(pretrained)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param(["--optimizer", "muon"], id="muon"),
+        pytest.param(["--optimizer", "adamw"], id="adamw"),
+        pytest.param(["--optimizer", "muon", "--dataloader_num_workers", "2"], id="muon-2-workers"),
+        pytest.param(["--optimizer", "adamw", "--dataloader_num_workers", "2"], id="adamw-2-workers"),
+        pytest.param(["--precision", "bf16", "--eval_strategy", "steps", "--eval_steps", "3"], id="bf16-eval"),
+        pytest.param(["--architecture", "perceiver", "--num_latents", "16"], id="perceiver"),
+        pytest.param(["--objectives", "span_corruption=3", "left_to_right"], id="two-objectives"),
+    ],
+)
+def test_a_resumed_run_equals_one_never_stopped(tiny, tmp_path, flags):
+    flags = [*ACCUMULATED, "--dropout", "0.1", "--attention_dropout", "0.1", *flags]
+    tiny.pretrain(tmp_path / "straight", *flags)
+    stopped = tiny.stopped_at(4, tmp_path / "straight", tmp_path / "stopped")
+    tiny.pretrain(stopped, *flags, "--resume")
+    tiny.assert_equal(tmp_path / "straight", stopped)
+
+
+def test_finetuning_resumes_like_pretraining(tiny, pretrained, tmp_path):
+    flags = [*tiny.people(), "--validation_share", "0.2", "--save_strategy", "steps", "--save_steps", "2"]
+    flags += ["--eval_strategy", "steps", "--eval_steps", "1"]
+    tiny.finetune(tmp_path / "straight", pretrained, *flags)
+    stopped = tiny.stopped_at(2, tmp_path / "straight", tmp_path / "stopped")
+    tiny.finetune(stopped, pretrained, *flags, "--resume")
+    tiny.assert_equal(tmp_path / "straight", stopped)
+
+
+def test_a_run_killed_in_the_middle_and_resumed_equals_one_never_stopped(tiny, tmp_path):
+    flags = ["--max_steps", "100", "--save_steps", "10", "--dropout", "0.1"]
+    killed = tmp_path / "killed"
+    with open(tmp_path / "log", "w", encoding="utf-8") as log:
+        command = tiny.pretraining_process(killed, *flags)
+        process = subprocess.Popen(command, env=tiny.environment(), stdout=log, stderr=log)
+        patience = time.monotonic() + 120
+        while process.poll() is None and not (killed / "checkpoint-20").exists():
+            assert time.monotonic() < patience, (tmp_path / "log").read_text(encoding="utf-8")
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (killed / "model.safetensors").exists(), "the run was over before it could be killed"
+    subprocess.run([*command, "--resume"], env=tiny.environment(), check=True, capture_output=True, timeout=120)
+    tiny.pretrain(tmp_path / "straight", *flags)
+    tiny.assert_equal(tmp_path / "straight", killed)
+
+
+def test_the_number_of_data_workers_changes_nothing(tiny, pretrained, tmp_path):
+    tiny.pretrain(tmp_path / "workers", "--dataloader_num_workers", "2")
+    tiny.assert_equal(pretrained, tmp_path / "workers")
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_accumulation_equals_the_whole_batch_at_once(tiny, tmp_path, optimizer):
+    flags = [*EXACT, "--optimizer", optimizer, "--global_batch_size", "8"]
+    tiny.pretrain(tmp_path / "whole", *flags, "--per_device_train_batch_size", "8")
+    tiny.pretrain(tmp_path / "parts", *flags, "--per_device_train_batch_size", "2")
+    tiny.assert_close(tmp_path / "whole", tmp_path / "parts", logged=1e-3, weights=3e-3)
+
+
+def test_accumulation_of_answers_weighs_every_character_alike(tiny, pretrained, tmp_path):
+    """Labels are sparse and unequal here, so a mean of means would show."""
+    flags = [*EXACT, *tiny.people(), "--global_batch_size", "8", "--optimizer", "adamw"]
+    tiny.finetune(tmp_path / "whole", pretrained, *flags, "--per_device_train_batch_size", "8")
+    tiny.finetune(tmp_path / "parts", pretrained, *flags, "--per_device_train_batch_size", "2")
+    tiny.assert_close(tmp_path / "whole", tmp_path / "parts", logged=1e-3, weights=3e-3)
+
+
+def test_time_spent_before_a_kill_is_counted(tiny, tmp_path, monkeypatch):
+    clock = iter(range(0, 10_000, 100))
+    monkeypatch.setattr(trainer.time, "perf_counter", lambda: next(clock))
+
+    class Killed(trainer.Trainer):
+        def training_step(self, *args, **kwargs):
+            if self.state.global_step == 6:
+                raise KeyboardInterrupt
+            return super().training_step(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "Trainer", Killed)
+        with pytest.raises(KeyboardInterrupt):
+            tiny.pretrain(tmp_path / "run")
+    before = read_run_file(tmp_path / "run")["train_seconds"]
+    assert before >= 100
+    facts = tiny.pretrain(tmp_path / "run", "--resume")
+    assert facts["train_seconds"] >= before + 100
+
+
+def test_steps_are_counted_from_epochs_and_rounded_up(parse):
+    def steps(records, *flags):
+        args, _ = parse((ClosedbookTrainingArguments,), ["--global_batch_size", "8", *flags])
+        args.divide_batch()
+        return trainer.count_steps(args, records)
+
+    assert steps(16, "--num_train_epochs", "3") == 6
+    assert steps(17, "--num_train_epochs", "3") == 7
+    assert steps(17, "--num_train_epochs", "3", "--max_steps", "5") == 5
+
+
+def test_the_run_file_counts_what_was_read(tiny, tmp_path):
+    facts = tiny.pretrain(tmp_path / "run", "--objectives", "left_to_right", "--max_steps", "3")
+    assert facts.items() <= read_run_file(tmp_path / "run").items()
+    assert (facts["stage"], facts["steps"], facts["global_batch_size"], facts["seed"]) == ("pretrain", 3, 8, 3)
+    assert 0 < facts["train_characters"] <= 3 * 8 * 64
+    assert facts["parameters"] == sum(weight.numel() for weight in tiny.weights(tmp_path / "run").values())
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        VanillaGPTForCausalLM(VanillaGPTConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2)),
+        PerceiverGPTForCausalLM(PerceiverGPTConfig(hidden_size=16, num_hidden_layers=3, num_attention_heads=2)),
+    ],
+    ids=["vanilla", "perceiver"],
+)
+def test_dropout_of_a_model_already_made_can_be_switched_off_and_on(model):
+    ids = torch.arange(2, 60).unsqueeze(0)
+    model.train()
+    for dropout, attention_dropout, equal in ((0.0, 0.0, True), (0.5, 0.0, False), (0.0, 0.5, False)):
+        trainer.apply_dropout(model, RegularisationArguments(dropout, attention_dropout))
+        assert torch.equal(model(ids).logits, model(ids).logits) == equal
+    assert model.config.hidden_dropout == model.config.embedding_dropout == 0.0
+    assert model.config.attention_dropout == 0.5

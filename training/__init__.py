@@ -1,0 +1,1 @@
+"""Runs: arguments, data, optimizer, folders, and the stages that scripts start."""

@@ -1,0 +1,199 @@
+"""The arguments of the scripts: one dataclass a concern, each field a flag and a key of a recipe."""
+
+import os
+from dataclasses import dataclass, field
+
+import torch
+from transformers import TrainingArguments
+
+from closedbook.training.hardware import has_bf16
+
+# where the user wants TensorBoard files; by default each run keeps its own
+CHOSEN_LOGGING_DIR = os.environ.get("TENSORBOARD_LOGGING_DIR")
+
+
+@dataclass
+class ModelArguments:
+    """Size and shape of a new model; the defaults are the reference configuration."""
+
+    architecture: str = field(default="vanilla", metadata={"help": "vanilla or perceiver"})
+    hidden_size: int = field(default=256, metadata={"help": "width of the residual stream"})
+    num_hidden_layers: int = field(default=4, metadata={"help": "number of blocks"})
+    num_attention_heads: int = field(default=8, metadata={"help": "heads a block; must divide the width"})
+    block_size: int = field(default=128, metadata={"help": "longest example, in characters"})
+    attention: str = field(
+        default="softmax",
+        metadata={"help": "softmax, synthesizer_dense, synthesizer_random, linformer or bigbird"},
+    )
+    position: str = field(default="learned", metadata={"help": "learned or rotary"})
+    attention_block_size: int = field(default=16, metadata={"help": "linformer, bigbird: tokens a block"})
+    num_landmarks: int = field(default=32, metadata={"help": "linformer: landmarks of the past"})
+    num_window_blocks: int = field(default=2, metadata={"help": "bigbird: own block and those before it"})
+    num_global_blocks: int = field(default=1, metadata={"help": "bigbird: first blocks, read by everyone"})
+    num_random_blocks: int = field(default=1, metadata={"help": "bigbird: past blocks drawn for each block"})
+    num_latents: int = field(default=64, metadata={"help": "perceiver: latents a block"})
+    latent_layout: str = field(
+        default="spread", metadata={"help": "perceiver: spread, prefix (published) or last (Perceiver AR)"}
+    )
+
+
+@dataclass
+class RegularisationArguments:
+    """Dropout of the run; not a property of the weights, so fine-tuning may choose its own."""
+
+    dropout: float = field(default=0.1, metadata={"help": "of the embedded input and of every sub-layer"})
+    attention_dropout: float = field(
+        default=0.0,
+        metadata={"help": "of attention weights; above 0 the fused kernels of a CPU cannot be used"},
+    )
+
+
+@dataclass
+class PopulationArguments:
+    """The synthetic people, for the corpus and the questions called `biographies`."""
+
+    num_people: int = field(default=500, metadata={"help": "how many people"})
+    population_seed: int = field(default=0, metadata={"help": "another seed, other people"})
+    attributes: list[str] = field(
+        default_factory=list, metadata={"help": "facts that biographies tell and questions ask for; none: all"}
+    )
+
+
+@dataclass
+class CorpusArguments:
+    """The documents to pretrain on."""
+
+    corpus: str = field(default="biographies", metadata={"help": "biographies, wiki, text, wiki_bio or hub"})
+    corpus_path: str | None = field(
+        default=None, metadata={"help": "file to read (wiki, text), or name of a hub data set"}
+    )
+    objectives: list[str] = field(
+        default_factory=lambda: ["span_corruption"],
+        metadata={
+            "help": "objectives and their weights, which are relative shares of the predicted characters, e.g. "
+            "span_corruption=3 left_to_right=1@0.7 (from 70%% of the run on)"
+        },
+    )
+    num_versions: int = field(default=8, metadata={"help": "biographies: wordings of each person's facts"})
+    biography_unit: str = field(
+        default="sentence", metadata={"help": "biographies: a document is a biography or a sentence"}
+    )
+
+
+@dataclass
+class QuestionArguments:
+    """The questions to fine-tune on or to ask."""
+
+    questions: str = field(default="biographies", metadata={"help": "biographies, cs224n or file"})
+    train_questions: str | None = field(default=None, metadata={"help": "file with questions and answers"})
+    validation_share: float = field(default=0.0, metadata={"help": "share of the training people kept out"})
+    exclude_people: list[str] = field(
+        default_factory=list, metadata={"help": "names of people who leave the training questions"}
+    )
+    exclude_people_of: list[str] = field(
+        default_factory=list, metadata={"help": "question files whose people leave too; answers are not read"}
+    )
+
+
+@dataclass
+class ClosedbookTrainingArguments(TrainingArguments):
+    """The library's arguments with defaults for small models, and a few of our own."""
+
+    optimizer: str = field(
+        default="muon", metadata={"help": "muon (matrices; AdamW for the rest) or adamw (needed for FSDP)"}
+    )
+    global_batch_size: int | None = field(
+        default=None,
+        metadata={
+            "help": "examples an optimizer step, all processes and accumulation together; "
+            "per_device_train_batch_size is the most a device holds at once"
+        },
+    )
+    attn_implementation: str = field(
+        default="auto",
+        metadata={
+            "help": "how attention is computed while training; auto: eager on a CPU with rows of up to 256 tokens "
+            "(its fused kernel has a slow backward pass, see LOG.md), else sdpa"
+        },
+    )
+    row_length: int = field(default=256, metadata={"help": "tokens of a packed row"})
+    shift_positions: bool = field(
+        default=False,
+        metadata={"help": "begin every example at a random position, so that learned positions are all alike"},
+    )
+    precision: str = field(default="auto", metadata={"help": "auto (bf16 where the hardware has it), bf16, fp32"})
+    num_threads: int = field(
+        default=0, metadata={"help": "CPU threads a process; 0 shares the cores among this machine's processes"}
+    )
+    resume: bool = field(default=False, metadata={"help": "go on from the last good checkpoint"})
+    overwrite: bool = field(default=False, metadata={"help": "replace the run that output_dir holds"})
+    eval_examples: int = field(default=256, metadata={"help": "examples of the fixed evaluation set"})
+    license: str | None = field(
+        default=None, metadata={"help": "license of the weights, for the model card; by default it states none"}
+    )
+
+    # Changed defaults. The collator needs every column, which the library would drop:
+    remove_unused_columns: bool = field(default=False)
+    # the mixture is already in its final order, and example i must stay example i when a run resumes:
+    train_sampling_strategy: str = field(default="sequential")
+    per_device_train_batch_size: int = field(default=128)
+    per_device_eval_batch_size: int = field(default=128)
+    learning_rate: float = field(default=6e-3)
+    weight_decay: float = field(default=0.1)
+    adam_beta2: float = field(default=0.95)
+    lr_scheduler_type: str = field(default="cosine_with_min_lr")
+    logging_steps: float = field(default=50)
+    report_to: str = field(default="tensorboard")
+    save_total_limit: int | None = field(default=2)
+    include_num_input_tokens_seen: str = field(default="no")
+
+    def __post_init__(self):
+        if self.precision not in ("auto", "bf16", "fp32"):
+            raise ValueError(f"precision must be auto, bf16 or fp32, got {self.precision!r}")
+        if self.optimizer not in ("muon", "adamw"):
+            raise ValueError(f"optimizer must be muon or adamw, got {self.optimizer!r}")
+        if self.max_steps != -1 and self.max_steps < 1:
+            raise ValueError(f"max_steps must be positive (or -1 to count epochs), got {self.max_steps}")
+        if self.max_steps == -1 and self.num_train_epochs <= 0:
+            raise ValueError(f"num_train_epochs must be positive, got {self.num_train_epochs}")
+        if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+            self.use_cpu = True  # the library allows bf16 without an accelerator only when told so
+        if self.precision != "auto":
+            self.bf16 = self.precision == "bf16"
+        elif not self.fp16:
+            self.bf16 = has_bf16(self.use_cpu)
+        if self.lr_scheduler_type == "cosine_with_min_lr" and not self.lr_scheduler_kwargs:
+            self.lr_scheduler_kwargs = {"min_lr_rate": 0.1}
+        os.environ["TENSORBOARD_LOGGING_DIR"] = CHOSEN_LOGGING_DIR or os.path.join(str(self.output_dir), "logs")
+        super().__post_init__()
+
+    def set_threads(self) -> None:
+        """Use the whole CPU: `accelerate launch` sets one thread a process where nothing else is said."""
+        if self.use_cpu:
+            local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+            torch.set_num_threads(self.num_threads or max(1, (os.cpu_count() or 1) // local_processes))
+
+    def divide_batch(self) -> None:
+        """Derive accumulation from the global batch and the number of processes.
+
+        Raises:
+            ValueError: if the global batch does not divide evenly.
+        """
+        if self.global_batch_size is None:
+            self.global_batch_size = (
+                self.per_device_train_batch_size * self.world_size * self.gradient_accumulation_steps
+            )
+            return
+        if self.global_batch_size < 1 or self.global_batch_size % self.world_size:
+            raise ValueError(
+                f"global_batch_size {self.global_batch_size} does not divide among {self.world_size} processes"
+            )
+        share = self.global_batch_size // self.world_size
+        self.per_device_train_batch_size = min(self.per_device_train_batch_size, share)
+        if share % self.per_device_train_batch_size:
+            raise ValueError(
+                f"{share} examples a process (global_batch_size {self.global_batch_size} over "
+                f"{self.world_size}) are no multiple of per_device_train_batch_size "
+                f"{self.per_device_train_batch_size}"
+            )
+        self.gradient_accumulation_steps = share // self.per_device_train_batch_size

@@ -1,0 +1,1 @@
+"""A trained run, or any model, asked and measured: what the evaluating scripts do."""

@@ -1,0 +1,100 @@
+"""What a model knows, what it guesses, and whether it can tell: four groups of people asked about."""
+
+import sys
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+from accelerate import PartialState
+from datasets import concatenate_datasets
+
+from closedbook.data.questions import check_fit
+from closedbook.evaluation.answering.confidence import answer_with_confidence
+from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
+from closedbook.evaluation.knowing.provenance import trace_questions
+from closedbook.evaluation.knowing.summary import NUM_SAMPLES, describe_knowing, prediction_rows, summarise_knowing
+from closedbook.training.arguments import PopulationArguments
+from closedbook.training.asking.people import DEFAULT_SPLIT, KnowingArguments, gather, recorded_flags
+from closedbook.training.command_line import parse_arguments
+from closedbook.training.model_card import record_knowing
+from closedbook.training.pretraining import model_name
+from closedbook.training.run_folder import load_model_folder, read_run_file
+
+
+def main(argv: list[str]) -> None:
+    print(describe_knowing(know(argv)))
+
+
+def know(argv: list[str]) -> dict:
+    """Ask, write, and return the content of knowing.json.
+
+    Raises:
+        ValueError: for a promise outside [0, 1), a group that cannot be put together, or questions that the model
+            cannot take; before anything is asked.
+    """
+    args, people = parse(argv)
+    if not 0 <= args.max_error_rate < 1:
+        raise ValueError(f"--max_error_rate must be a share from 0 to less than 1, not {args.max_error_rate}")
+    run = read_run_file(args.model)
+    parts = gather(args, people, run)
+    model, tokenizer = load_model_folder(args.model)
+    model = model.to(PartialState().device)
+    groups = {"asked": parts.asked, "held_out": parts.held_out, "invented": parts.invented}
+    if parts.trained is not None:
+        chosen = sorted(
+            Random(args.seed).sample(range(len(parts.trained)), min(args.num_trained, len(parts.trained)))
+        )
+        groups["trained"] = parts.trained.select(chosen)
+    for group in groups.values():
+        check_fit(
+            group, block_size=model.config.max_position_embeddings, vocabulary=tokenizer.get_vocab(), answer_room=1
+        )
+    everything = concatenate_datasets([group.select_columns(["entity", "answers"]) for group in groups.values()])
+    traces = iter(trace_questions(everything, parts.documents, parts.trained))
+    rows = []
+    for name, group in groups.items():
+        print(f"{name}: {len(group)} questions", file=sys.stderr)
+        scored = answer_with_confidence(
+            model,
+            tokenizer,
+            group["question"][:],
+            num_samples=NUM_SAMPLES,
+            seed=args.seed,
+            batch_size=args.batch_size,
+            max_new_tokens=args.max_new_tokens,
+        )
+        rows += prediction_rows(name, group, scored, list(islice(traces, len(group))))
+    summary = {
+        "model": run.get("model", model_name(model.config)),
+        "parameters": model.num_parameters(),
+        "protocol": run.get("protocol", run.get("stage")),
+        "recipe": run.get("recipe"),
+        "train_seed": run.get("seed"),
+        "unknown_people": len(run.get("unknown_people", [])),
+        "questions": args.questions,
+        "split": args.split or (DEFAULT_SPLIT if args.questions == "biographies" else None),
+        "seed": args.seed,
+        "held_out_people": parts.calibration,
+        **summarise_knowing(rows, args.max_error_rate),
+        **run_environment(),
+    }
+    folder = Path(args.output_dir or Path(args.model) / "knowing")
+    write_jsonl_atomic(folder / "predictions.jsonl", rows)
+    write_json_atomic(folder / "knowing.json", summary)
+    record_knowing(args.model)
+    return summary
+
+
+def parse(argv: list[str]) -> tuple[KnowingArguments, PopulationArguments]:
+    """The flags, with what the model's run file records as their defaults.
+
+    Raises:
+        ValueError: for a recipe.
+    """
+    kinds = (KnowingArguments, PopulationArguments)
+    args, _, recipe = parse_arguments(kinds, argv)
+    if recipe is not None:
+        raise ValueError("knowing.py takes flags only; what was trained is read from the model's run.json")
+    args, people, _ = parse_arguments(kinds, [*recorded_flags(read_run_file(args.model)), *argv])
+    return args, people

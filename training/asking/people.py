@@ -1,0 +1,194 @@
+"""What `knowing.py` asks: four groups of questions, put together from flags and from the model's run file."""
+
+from dataclasses import dataclass, field, fields
+
+from datasets import Dataset, concatenate_datasets
+
+from closedbook.data.people.invented import ask_about, invent_people
+from closedbook.data.questions import QUESTION_FEATURES, entity_key, find_overlap, remove_overlap, split_by_entity
+from closedbook.evaluation.results import training_stages
+from closedbook.training.arguments import PopulationArguments, QuestionArguments
+from closedbook.training.documents_read import documents_read
+from closedbook.training.question_sets import ask_about_people, read_questions, training_questions
+
+DEFAULT_SPLIT = "test"  # of the biographies
+
+
+@dataclass
+class KnowingArguments:
+    """What to ask whom, what to promise, and where to write."""
+
+    model: str = field(metadata={"help": "folder of the model"})
+    questions: str = field(default="biographies", metadata={"help": "biographies, cs224n or file"})
+    question_file: str | None = field(default=None, metadata={"help": "the questions to report on"})
+    split: str | None = field(
+        default=None, metadata={"help": "biographies: whom to report on (default: test); else its name in results"}
+    )
+    train_questions: str | None = field(
+        default=None, metadata={"help": "file of the questions that the model was fine-tuned on"}
+    )
+    calibration_questions: str | None = field(
+        default=None,
+        metadata={
+            "help": "questions about people whom no training asked about, to fit temperature and threshold on; "
+            "default: the people that --validation_share kept out of training"
+        },
+    )
+    corpus: str | None = field(
+        default=None, metadata={"help": "kind of the pretraining text; default: as the model's run file says"}
+    )
+    corpus_path: str | None = field(default=None, metadata={"help": "file of the pretraining text; likewise"})
+    num_trained: int = field(default=200, metadata={"help": "how many of the fine-tuning questions to ask"})
+    num_invented: int = field(
+        default=0, metadata={"help": "how many invented people to ask about; 0: as many as are reported on"}
+    )
+    max_error_rate: float = field(
+        default=0.1,
+        metadata={
+            "help": "promised share of wrong answers among those given, which sets the threshold. One "
+            "in ten is strict enough to be of use, and in reach of models that are right a third of the time"
+        },
+    )
+    seed: int = field(
+        default=0, metadata={"help": "of samples, invented people, and which trained ones are asked"}
+    )
+    output_dir: str | None = field(default=None, metadata={"help": "default: <model>/knowing"})
+    batch_size: int = field(default=64, metadata={"help": "questions decoded at once"})
+    max_new_tokens: int = field(default=32, metadata={"help": "longest answer, in characters"})
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who is asked about, and what the model may have learned.
+
+    Attributes:
+        asked: the questions to report on.
+        held_out: those to fit on; they share no entity with anything else here.
+        trained: all questions that the model was fine-tuned on.
+        invented: about people who do not exist; no accepted answers.
+        documents: the pretraining text.
+        calibration: one sentence: where the held-out people come from.
+    """
+
+    asked: Dataset
+    held_out: Dataset
+    trained: Dataset | None
+    invented: Dataset
+    documents: Dataset
+    calibration: str
+
+
+def recorded_flags(run: dict) -> list[str]:
+    """What a run file tells of people and questions, as flags to be read before those that the user typed."""
+    names = ["questions", "train_questions", *(item.name for item in fields(PopulationArguments))]
+    flags = []
+    for stage in training_stages(run):
+        for name in names:
+            value = stage.get("arguments", {}).get(name)
+            if value is not None and value != []:
+                flags += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    return flags
+
+
+def gather(args: KnowingArguments, people: PopulationArguments, run: dict) -> Asked:
+    """Read and invent all questions, and make sure that the groups do not meet.
+
+    Raises:
+        ValueError: if nobody was held out, a group meets another, or a file is missing; with what to do about it.
+    """
+    asked = (
+        ask_about_people(people, args.split or DEFAULT_SPLIT)
+        if args.questions == "biographies"
+        else read_questions(args.questions, args.question_file)
+    )
+    documents = documents_read(run, args.corpus, args.corpus_path, people)
+    trained, held_out, calibration = trained_and_held_out(args, people, run)
+    held_out, _ = remove_overlap(_merged(held_out), asked)
+    unknown = [name for stage in training_stages(run) for name in stage.get("unknown_people", [])]
+    refused = sorted(set(map(entity_key, unknown)) & set(map(entity_key, asked["entity"])))
+    if refused:
+        raise ValueError(
+            f"the model was trained to know nothing about {len(refused)} of those asked: {refused[:5]}"
+        )
+    parts = [part for part in (asked, held_out, trained) if part is not None]
+    texts = [text for part in parts for text in (*part["question"], *part["entity"])]
+    names = invent_people(documents, args.num_invented or len(asked), seed=args.seed, taken=[*texts, *unknown])
+    invented = ask_about(names, asked if trained is None else trained, answers=[], seed=args.seed)
+    return Asked(asked, held_out, trained, invented, documents, calibration)
+
+
+def trained_and_held_out(
+    args: KnowingArguments, people: PopulationArguments, run: dict
+) -> tuple[Dataset | None, Dataset, str]:
+    """The questions trained on, those about people kept out of training, and a sentence that says which these are.
+
+    A run with `--validation_share` split its people by the run's seed, so the same split is made again, from the
+    training questions without the people whom the run excluded; the number of questions recorded is the check.
+
+    Raises:
+        ValueError: if no people were kept out and no file of other people is given; or if the training questions
+            are not those of the run.
+    """
+    learning = [stage for stage in training_stages(run) if "training_questions" in stage]
+    if learning and args.questions != "biographies" and args.train_questions is None:
+        raise ValueError("the model was trained on questions: give their file with --train_questions")
+    source = QuestionArguments(questions=args.questions, train_questions=args.train_questions)
+    splits = [_split_again(training_questions(source, people), stage) for stage in learning]
+    parts = [part for part, _ in splits]
+    trained = _merged(concatenate_datasets(parts)) if parts else None
+    if args.calibration_questions:
+        kind = "file" if args.questions == "biographies" else args.questions
+        held_out = read_questions(kind, args.calibration_questions)
+        if trained is not None:
+            shared = find_overlap(trained, held_out)
+            if shared:
+                raise ValueError(
+                    f"{args.calibration_questions} asks about {len(shared)} people whom the model was trained to "
+                    f"answer about, such as {shared[0]}: what is fitted on them would be too sure. Leave them out"
+                )
+        return trained, held_out, "people of a file of questions of its own"
+    held_out_parts = [part for _, part in splits]
+    if not splits or None in held_out_parts:
+        raise ValueError(
+            "the model's run file records nobody who was kept out of all training on questions, so there is "
+            "nobody to fit temperature and threshold on. Fine-tune with --validation_share 0.2, which keeps a "
+            "fifth of the training people out and records it, or give other people's questions with "
+            "--calibration_questions"
+        )
+    held_out = held_out_parts[0]
+    for other in held_out_parts[1:]:
+        keys = set(map(entity_key, other["entity"]))
+        held_out = held_out.filter(lambda row, keys=keys: entity_key(row["entity"]) in keys)
+    if len(held_out) == 0:
+        raise ValueError("each stage of training kept other people out, and nobody was kept out of all of them")
+    shares = ", ".join(f"{stage['arguments']['validation_share']:g} by seed {stage['seed']}" for stage in learning)
+    return trained, held_out, f"training people that were kept out of training (share {shares})"
+
+
+def _split_again(part: Dataset, stage: dict) -> tuple[Dataset, Dataset | None]:
+    """Of all training questions, those a stage trained on, and those it kept out (None where it kept none)."""
+    excluded = set(map(entity_key, stage.get("excluded_people", [])))
+    part = part.select([row for row, name in enumerate(part["entity"]) if entity_key(name) not in excluded])
+    validation = None
+    share = stage.get("arguments", {}).get("validation_share", 0)
+    if share:
+        split = split_by_entity(part, {"train": 1 - share, "validation": share}, stage["seed"])
+        part, validation = split["train"], split["validation"]
+    if len(part) != stage["training_questions"]:
+        raise ValueError(
+            f"the model was trained on {stage['training_questions']} questions, but the training questions given "
+            f"come to {len(part)}: give --train_questions (or --num_people and so on) as in the run, so that the "
+            "people kept out are the same"
+        )
+    return part, validation
+
+
+def _merged(questions: Dataset) -> Dataset:
+    """Each question once, with all answers that its rows accept: some people have two (Beijing, then China)."""
+    answers: dict[str, dict[str, None]] = {}
+    first: dict[str, dict] = {}
+    for row in questions.select_columns(list(QUESTION_FEATURES)):
+        first.setdefault(row["question"], row)
+        answers.setdefault(row["question"], {}).update(dict.fromkeys(row["answers"]))
+    rows = [row | {"answers": list(answers[question])} for question, row in first.items()]
+    return Dataset.from_list(rows, features=QUESTION_FEATURES)

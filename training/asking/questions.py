@@ -1,0 +1,176 @@
+"""A model asked with the book closed: what it answered, and how often it was right."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from accelerate.utils import gather_object
+from datasets import Dataset
+
+from closedbook.data.questions import QUESTION_SETS, check_fit
+from closedbook.evaluation.answering.closed_book import answer_questions
+from closedbook.evaluation.answering.stock_models import (
+    ANSWER_END,
+    PLACE,
+    check_prompt,
+    load_stock_model,
+    prompts_of,
+)
+from closedbook.evaluation.files import write_json_atomic
+from closedbook.evaluation.knowing.baselines import evaluate_majority
+from closedbook.evaluation.metrics.answer_match.answer_match import answer_matches
+from closedbook.evaluation.metrics.exact_match.exact_match import is_match
+from closedbook.evaluation.predictions import write_plain_predictions, write_predictions
+from closedbook.evaluation.results import PROTOCOLS, make_result, result_path, training_stages
+from closedbook.training.arguments import PopulationArguments
+from closedbook.training.command_line import parse_arguments
+from closedbook.training.hardware import process_state
+from closedbook.training.model_card import record_evaluation
+from closedbook.training.pretraining import model_name
+from closedbook.training.question_sets import ask_about_people, read_questions
+from closedbook.training.run_folder import load_model_folder, read_run_file
+
+
+@dataclass
+class EvaluationArguments:
+    """What to ask whom, and where to write."""
+
+    model: str = field(metadata={"help": "folder of the model; with --prompt also a name on the Hub"})
+    questions: str = field(default="biographies", metadata={"help": f"biographies, {', '.join(QUESTION_SETS)}"})
+    question_file: str | None = field(
+        default=None, metadata={"help": "file with the questions; of published sets also the name on the Hub"}
+    )
+    prompt: str | None = field(
+        default=None, metadata={"help": "ask so, with {question} in it: for models not trained by this package"}
+    )
+    trust_remote_code: bool = field(default=False, metadata={"help": "with --prompt: run the model's own code"})
+    without_answers: bool = field(default=False, metadata={"help": "the file holds questions only"})
+    train_questions: str | None = field(
+        default=None, metadata={"help": "training questions, for the majority baseline"}
+    )
+    task: str = field(default="biographies", metadata={"help": "name of the task in the result"})
+    split: str = field(default="test", metadata={"help": "name of the split in the result"})
+    output_dir: str | None = field(default=None, metadata={"help": "default: <model>/<split>"})
+    results: str | None = field(default=None, metadata={"help": "folder of result files to add to"})
+    plain_predictions: str | None = field(
+        default=None, metadata={"help": "also write the course's file: one answer a line"}
+    )
+    batch_size: int = field(default=64, metadata={"help": "questions decoded at once"})
+    max_new_tokens: int = field(
+        default=32, metadata={"help": "longest answer, in tokens (characters, in models of ours)"}
+    )
+
+
+def main(argv: list[str]) -> None:
+    result = evaluate(argv)
+    if result is not None:
+        print(json.dumps(result, ensure_ascii=False))
+
+
+def evaluate(argv: list[str]) -> dict | None:
+    """Ask, write, and return the result; None without answers, and in all processes but the first."""
+    args, people, recipe = parse_arguments((EvaluationArguments, PopulationArguments), argv)
+    if recipe is not None:
+        raise ValueError("evaluate.py takes flags only; what was trained is read from the model's run.json")
+    state = process_state()
+    prompt = None if args.prompt is None else check_prompt(args.prompt)
+    if prompt is not None and args.output_dir is None and not Path(args.model).is_dir():
+        raise ValueError(f"{args.model} is no folder to write to: say where with --output_dir")
+    if prompt is None:
+        model, tokenizer = load_model_folder(args.model)
+    else:
+        model, tokenizer = load_stock_model(args.model, trust_remote_code=args.trust_remote_code)
+    if prompt is None and tokenizer.mask_token is None:
+        raise ValueError(f'{args.model} knows no mask token: ask it with --prompt "Question: {PLACE}\\nAnswer:"')
+    model = model.to(state.device)
+    if args.questions == "biographies":
+        asked, known = ask_about_people(people, args.split), ask_about_people(people, "train")
+    else:
+        asked = read_questions(args.questions, args.question_file, with_answers=not args.without_answers)
+        known = read_questions(args.questions, args.train_questions) if args.train_questions else None
+    if prompt is None:
+        block_size = model.config.max_position_embeddings
+        check_fit(asked, block_size=block_size, vocabulary=tokenizer.get_vocab(), answer_room=1)
+    texts = asked["question"][:] if prompt is None else prompts_of(prompt, asked["question"][:])
+    with state.split_between_processes(list(range(len(asked)))) as mine:
+        answers = answer_questions(
+            model,
+            tokenizer,
+            [texts[i] for i in mine],
+            batch_size=args.batch_size,
+            max_new_tokens=args.max_new_tokens,
+            progress=state.is_main_process,
+            end_token=None if prompt is None else ANSWER_END,
+        )
+    if state.num_processes > 1:
+        answers = gather_object(answers)
+    if not state.is_main_process:
+        return None
+
+    folder = Path(args.output_dir or Path(args.model) / args.split)
+    write_predictions(folder / "predictions.jsonl", asked, answers)
+    if args.plain_predictions:
+        write_plain_predictions(args.plain_predictions, answers)
+    if args.without_answers:
+        print(f"wrote {len(answers)} answers to {folder}")
+        return None
+    result = summarise(args, asked, answers, known, model)
+    write_json_atomic(folder / "results.json", result)
+    record_evaluation(args.model, result)
+    if args.results:
+        rows = [result] if known is None else [result, majority_result(args.task, args.split, known, asked)]
+        for row in rows:
+            path = result_path(args.results, row["task"], row["model"], row["protocol"], row["seed"])
+            write_json_atomic(path, row)
+    return result
+
+
+def summarise(args: EvaluationArguments, asked, answers, known, model) -> dict:
+    """The result object: counts, interval, baseline, and what the run file tells of the training."""
+    stages = training_stages(run := read_run_file(args.model))
+    texts, accepted = [answer.text for answer in answers], asked["answers"][:]
+    protocol = run.get("protocol", run.get("stage") if run.get("stage") in PROTOCOLS else "two_stage")
+    result = make_result(
+        task=args.task,
+        split=args.split,
+        model=run.get("model", model_name(model.config)) if args.prompt is None else Path(args.model).name,
+        parameters=model.num_parameters(),
+        protocol=protocol if args.prompt is None else "prompted",
+        recipe=" then ".join(str(stage.get("recipe") or "flags") for stage in stages) or "unknown",
+        seed=run.get("seed", 0),
+        n=len(asked),
+        correct=sum(map(is_match, texts, accepted)),
+        train_characters=sum(stage.get("train_characters", 0) for stage in stages),
+        train_seconds=sum(stage.get("train_seconds", 0) for stage in stages),
+    )
+    if known is not None:
+        majority = evaluate_majority(known, asked)
+        result["baselines"] = {
+            "majority": {"answer": majority.answer, "correct": majority.correct, "accuracy": majority.accuracy}
+        }
+    # normalised, as the published sets are scored; `correct` wants every character right
+    result["answer_match"] = sum(answer_matches(texts, accepted)) / len(texts)
+    if args.prompt is not None:
+        result["prompt"] = args.prompt
+    result["mean_confidence"] = sum(answer.confidence for answer in answers) / len(answers)
+    result["train_commands"] = [stage["command"] for stage in stages if "command" in stage]
+    result["train_hardware"] = [stage["hardware"] for stage in stages if "hardware" in stage]
+    return result
+
+
+def majority_result(task: str, split: str, known: Dataset, asked: Dataset) -> dict:
+    """The result of always giving the most frequent answer of the training questions."""
+    score = evaluate_majority(known, asked)
+    return make_result(
+        task=task,
+        split=split,
+        model=f"always-{score.answer.replace(' ', '-')}",
+        parameters=0,
+        protocol="majority",
+        recipe="the most frequent training answer",
+        seed=0,
+        n=score.n,
+        correct=score.correct,
+        train_characters=0,
+        train_seconds=0,
+    )

@@ -1,0 +1,142 @@
+"""Result files turned into tables of pages, into pictures, and a run's files into a page."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from transformers import HfArgumentParser
+
+from closedbook.evaluation.files import write_json_atomic, write_text_atomic
+from closedbook.evaluation.reports.accuracies import accuracy_figure, learning_figure, read_curve, save_figure
+from closedbook.evaluation.reports.confidence import invented_figure, provenance_figure, risk_coverage_figure
+from closedbook.evaluation.reports.knowing import curve_points, threshold_mark
+from closedbook.evaluation.reports.page import build_page
+from closedbook.evaluation.reports.readme import COMPARED, fill_blocks, recorded_knowing
+from closedbook.evaluation.reports.run import KNOWING_FILE, read_knowing, read_object, read_run_files
+from closedbook.evaluation.reports.tables import read_published, results_table
+from closedbook.evaluation.results import load_results
+from closedbook.training.question_sets import read_questions
+
+
+@dataclass
+class ReportArguments:
+    """What to write; any of the parts, or all."""
+
+    results: str = field(default="results", metadata={"help": "folder of result files"})
+    readme: str | None = field(default=None, metadata={"help": "file whose <!-- report:NAME --> blocks to fill"})
+    check: bool = field(default=False, metadata={"help": "with --readme: only say whether it is up to date"})
+    record: list[str] = field(
+        default_factory=list,
+        metadata={"help": "folders of runs: keep their curves and what they know in --results"},
+    )
+    figures: str | None = field(default=None, metadata={"help": "folder for the pictures"})
+    run: str | None = field(default=None, metadata={"help": "folder of a run to report on"})
+    html: str | None = field(default=None, metadata={"help": "with --run: the page to write"})
+    split: str | None = field(default=None, metadata={"help": "which of its evaluations, where there are several"})
+    compare: str | None = field(default=None, metadata={"help": "folder of another run over the same questions"})
+    questions: str = field(default="cs224n", metadata={"help": "kind of --question_file"})
+    question_file: str | None = field(default=None, metadata={"help": "what was to be asked, to check against"})
+
+
+def main(argv: list[str]) -> None:
+    (args,) = HfArgumentParser(ReportArguments).parse_args_into_dataclasses(argv)
+    check_arguments(args)
+    results = Path(args.results)
+    for folder in args.record:
+        record(Path(folder), results)
+    if args.figures:
+        draw(results, Path(args.figures))
+    if args.readme:
+        update_readme(Path(args.readme), results, args.check)
+    if args.run:
+        write_page(args)
+
+
+def check_arguments(args: ReportArguments) -> None:
+    """Refuse a command that asks for nothing, or for half of something.
+
+    Raises:
+        ValueError: saying which flag is missing.
+    """
+    if not (args.readme or args.record or args.figures or args.run):
+        raise ValueError(
+            "nothing to do: give --readme FILE, --record RUN, --figures FOLDER, or --run RUN --html FILE"
+        )
+    if bool(args.run) != bool(args.html):
+        raise ValueError("--run RUN and --html FILE belong together")
+    if args.check and not args.readme:
+        raise ValueError("--check is about --readme FILE, which is not given")
+    if not args.run and (args.split or args.compare or args.question_file):
+        raise ValueError("--split, --compare and --question_file are about --run RUN, which is not given")
+
+
+def update_readme(path: Path, results: Path, check: bool) -> None:
+    """Fill the blocks of a README, or check that they are full.
+
+    Raises:
+        ValueError: if a check finds another text than the results give.
+    """
+    text = path.read_text(encoding="utf-8")
+    filled = fill_blocks(text, results)
+    if not check:
+        write_text_atomic(path, filled)
+        return
+    for number, (line, wanted) in enumerate(zip(text.splitlines(), filled.splitlines(), strict=False), start=1):
+        if line != wanted:
+            raise ValueError(
+                f"{path}, line {number}, is not what the results say: {line!r}, not {wanted!r}; run "
+                f"scripts/report.py --readme {path}"
+            )
+    if text != filled:
+        raise ValueError(f"{path} ends otherwise than the results say; run scripts/report.py --readme {path}")
+
+
+def record(folder: Path, results: Path) -> None:
+    """Keep a run's learning curves as `curves-<name>.json`, and what it knows as `knowing-<name>.json`."""
+    name, knowing = folder.resolve().name, read_knowing(folder / KNOWING_FILE)
+    write_json_atomic(results / f"curves-{name}.json", read_curve(folder, read_object(folder / "run.json")))
+    if knowing is not None:
+        write_json_atomic(results / f"knowing-{name}.json", {"name": name} | knowing)
+
+
+def draw(results: Path, output: Path) -> None:
+    """Draw all that the folder of results holds, and write the table of all results."""
+    found = load_results(results)
+    write_text_atomic(output / "results.md", results_table(found))
+    for task, split in sorted({(result["task"], result["split"]) for result in found}):
+        chosen = [result for result in found if (result["task"], result["split"]) == (task, split)]
+        published = read_published(results / "published.json", task)
+        save_figure(accuracy_figure(chosen, published), output / f"accuracy-{task}-{split}.png")
+    curves = [read_object(path) for path in sorted(results.glob("curves-*.json"))]
+    if curves:
+        save_figure(learning_figure(curves), output / "learning-curves.png")
+    if list(results.glob("knowing-*.json")):
+        draw_knowing(recorded_knowing(results), output)
+
+
+def draw_knowing(found: list[dict], output: Path) -> None:
+    """Errors against coverage and answers about invented people, one line a run; and each run's provenance.
+
+    Runs are compared by one confidence, not each by its own best: half of one is not half of another.
+    """
+    curves, marks = {}, []
+    for run in found:
+        abstention = run["confidences"][COMPARED]["abstention"]
+        curves[run["name"]] = curve_points(abstention["curve"])
+        marks += [(x, y, f"{run['name']}, {words}") for x, y, words in threshold_mark(abstention)]
+        save_figure(provenance_figure(run["provenance"]), output / f"provenance-{run['name']}.png")
+    save_figure(risk_coverage_figure(curves, marks), output / "risk-coverage.png")
+    save_figure(
+        invented_figure({run["name"]: run["confidences"][COMPARED]["invented"] for run in found}),
+        output / "invented-people.png",
+    )
+
+
+def write_page(args: ReportArguments) -> None:
+    files = read_run_files(args.run, args.split)
+    compare = read_run_files(args.compare, files.split or None) if args.compare else None
+    questions = None
+    if args.question_file:
+        questions = (read_questions(args.questions, args.question_file).to_list(), args.question_file)
+    page = build_page(files, compare, questions)
+    write_text_atomic(args.html, page)
+    print(f"wrote {args.html}: {len(page) / 1024:,.0f} KiB")

@@ -1,0 +1,1 @@
+"""Comparisons on the reference task, probes, and the demo."""

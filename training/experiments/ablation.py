@@ -1,0 +1,161 @@
+"""Objective by objective: what each makes of the same people at the same number of characters."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from transformers import HfArgumentParser
+
+from closedbook.data.corpora import load_wiki
+from closedbook.data.mixture import Component, Mixture
+from closedbook.data.questions import load_cs224n
+from closedbook.evaluation.files import write_json_atomic
+from closedbook.evaluation.results import result_path
+from closedbook.training import finetuning, pretraining
+from closedbook.training.asking.questions import evaluate
+from closedbook.training.command_line import RECIPES
+from closedbook.training.experiments.ablation_people import exposures, write_people
+from closedbook.training.experiments.variants import check_choices
+from closedbook.training.finished_runs import begin, find_result, run_stage
+from closedbook.training.objective_shares import parse_objectives
+
+PRETRAINING, FINETUNING = "cs224n_ablation.yaml", "cs224n_finetune.yaml"
+TASK = "cs224n-ablation"
+BLOCK_SIZE = 128
+MIXED_IN = "question_answering=1@0.8"
+
+RECIPE = ["place_cue=3", "place_sequence=4", "entity_sequence=1", "span_corruption=1"]
+
+# Name -> objectives and, where not all is alike, flags. The order is that of running.
+ARMS: dict[str, tuple[list[str], list[str]]] = {
+    "recipe": (RECIPE, []),
+    "span corruption": (["span_corruption"], []),
+    "recipe, places in random order": (["place_cue=3", "place_list=4", "entity_list=1", "span_corruption=1"], []),
+    "recipe, no cues": (["place_sequence=7", "entity_sequence=1", "span_corruption=1"], []),
+    "recipe, no sequences": (["place_cue=7", "entity_cue=1", "span_corruption=1"], []),
+    "recipe, all entities": (["entity_cue=3", "entity_sequence=5", "span_corruption=1"], []),
+    "recipe, positions not shifted": (RECIPE, ["--shift_positions", "false"]),
+    "recipe, questions mixed in": ([*RECIPE, MIXED_IN], []),
+    "left to right": (["left_to_right"], []),
+    "entity recall": (["entity_recall"], []),
+    "title windows": (["title_windows"], []),
+    "salient spans": (["salient_spans"], []),
+    "fill in the middle": (["fill_in_the_middle"], []),
+    "mixture of denoisers": (["mixture_of_denoisers"], []),
+    "T5 multi-span": (["t5_multi_span"], []),
+    "reversed and left to right": (["reversed_order", "left_to_right"], []),
+}
+
+
+@dataclass
+class AblationArguments:
+    """What to run, and where to write."""
+
+    data: str = field(metadata={"help": "folder with wiki.txt and birth_places_train.tsv"})
+    arms: list[str] = field(default_factory=lambda: list(ARMS), metadata={"help": "which; default: all"})
+    seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "one run each"})
+    num_people: int = field(default=400, metadata={"help": "people of the training questions"})
+    characters: int = field(default=800_000, metadata={"help": "of pretraining, the same for every arm"})
+    step_characters: int = field(default=4_000, metadata={"help": "about how many an optimizer step reads"})
+    finetuning_epochs: float = field(default=10.0, metadata={"help": "over the people's training questions"})
+    hidden_size: int = field(default=256, metadata={"help": "width; the default is the reference's"})
+    output_dir: str = field(default="outputs/ablation", metadata={"help": "folder for the data and the models"})
+    results: str = field(default="results", metadata={"help": "folder for the results"})
+    num_threads: int = field(default=0, metadata={"help": "CPU threads; 0 takes all cores"})
+
+
+def main(argv: list[str]) -> list[dict]:
+    """Returns the results, in the order of `--arms`."""
+    (args,) = HfArgumentParser(AblationArguments).parse_args_into_dataclasses(argv)
+    check_choices("arms", args.arms, list(ARMS))
+    check_choices("seeds", args.seeds)
+    runs = [(seed, arm) for seed in args.seeds for arm in args.arms]
+    paths = [result_of(args, *pair) for pair in runs]
+    results = [  # refuses another budget's runs before anything is run
+        find_result(path, folder_of(args, *pair), budget(args, pair[1]))
+        for path, pair in zip(paths, runs, strict=True)
+    ]
+    files = write_people(Path(args.data), args.num_people, Path(args.output_dir) / f"people-{args.num_people}")
+    for number, (seed, arm) in enumerate(runs):
+        if results[number] is None:
+            print(f"=== {arm}, seed {seed}", flush=True)
+            results[number] = run(args, files, arm, seed)
+            write_json_atomic(paths[number], results[number])
+    return results
+
+
+def budget(args: AblationArguments, arm: str) -> dict:
+    """What makes two runs of an arm one and the same: a result of another budget is not taken for this one's."""
+    objectives, flags = ARMS[arm]
+    sizes = ("num_people", "characters", "step_characters", "finetuning_epochs", "hidden_size")
+    recipes = [yaml.safe_load((RECIPES / name).read_text(encoding="utf-8")) for name in (PRETRAINING, FINETUNING)]
+    return {name: getattr(args, name) for name in sizes} | {
+        "objectives": objectives,
+        "flags": flags,
+        "recipes": recipes,
+    }
+
+
+def folder_of(args: AblationArguments, seed: int, arm: str) -> Path:
+    return Path(args.output_dir) / f"{slug(arm)}-seed{seed}"
+
+
+def result_of(args: AblationArguments, seed: int, arm: str) -> Path:
+    protocol = "mixed" if MIXED_IN in ARMS[arm][0] else "two_stage"
+    return result_path(args.results, TASK, slug(arm), protocol, seed)
+
+
+def slug(arm: str) -> str:
+    """The name of an arm as a part of a file name."""
+    return arm.replace(",", "").replace(" ", "_")
+
+
+def run(args: AblationArguments, files: dict[str, Path], arm: str, seed: int) -> dict:
+    """Both stages and the questions of the held-out people."""
+    objectives, flags = ARMS[arm]
+    documents = load_wiki(files["wiki"]).to_list()
+    records = {pretraining.QUESTIONS: load_cs224n(files["train"]).to_list()}
+    components = [
+        Component(share.objective, records.get(share.objective, documents), **vars(share))
+        for share in parse_objectives(objectives)
+    ]
+    sample = Mixture(components, seed, BLOCK_SIZE, 3_000)
+    length = sum(len(sample[i].text) for i in range(len(sample))) / len(sample)
+    batch, steps = max(1, round(args.step_characters / length)), max(1, args.characters // args.step_characters)
+    common = ["--seed", str(seed), "--num_threads", str(args.num_threads), "--disable_tqdm", "true"]
+    mixed = ["--questions", "cs224n", "--train_questions", str(files["train"])] if MIXED_IN in objectives else []
+    folder = folder_of(args, seed, arm)
+    first, second = folder / "pretrained", folder / "finetuned"
+    stages = (
+        (
+            pretraining.main,
+            first,
+            [
+                *("--recipe", str(RECIPES / PRETRAINING), "--objectives", *objectives, *mixed),
+                *("--corpus_path", str(files["wiki"]), "--max_steps", str(steps)),
+                *("--global_batch_size", str(batch), "--per_device_train_batch_size", str(batch)),
+                *("--hidden_size", str(args.hidden_size), *flags),
+            ],
+        ),
+        (
+            finetuning.main,
+            second,
+            [
+                *("--recipe", str(RECIPES / FINETUNING), "--model", str(first)),
+                *("--train_questions", str(files["train"]), "--num_train_epochs", str(args.finetuning_epochs)),
+            ],
+        ),
+    )
+    begin(folder, budget(args, arm))
+    for script, output, flags_of_stage in stages:
+        run_stage(script, [*flags_of_stage, *common], output)
+    asked = ["--questions", "cs224n", "--question_file", str(files["held_out"]), "--task", TASK]
+    result = evaluate(["--model", str(second), "--split", "held_out", *asked])
+    mixture = Mixture(components, seed, BLOCK_SIZE, batch * steps)
+    more = {
+        "ablation": arm,
+        "objectives": objectives,
+        "exposures": exposures(mixture, load_cs224n(files["held_out"])),
+        "budget": budget(args, arm),
+    }
+    return result | more

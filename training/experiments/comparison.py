@@ -1,0 +1,152 @@
+"""Every architecture on the reference task at one identical, short budget."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from transformers import HfArgumentParser
+
+from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.files import write_json_atomic, write_text_atomic
+from closedbook.evaluation.reports.comparison import comparison_table, summarise_runs
+from closedbook.evaluation.results import result_path
+from closedbook.training import finetuning, pretraining
+from closedbook.training.asking.questions import evaluate
+from closedbook.training.command_line import RECIPES
+from closedbook.training.experiments.variants import VARIANTS, check_choices
+from closedbook.training.finished_runs import begin, find_result, finished, run_stage
+
+FILES = {
+    "corpus": "wiki.txt",
+    "train": "birth_places_train.tsv",
+    "dev": "birth_dev.tsv",
+    "inputs": "birth_test_inputs.tsv",
+}
+
+
+@dataclass
+class CompareArguments:
+    """What to run, and where to write."""
+
+    data: str = field(metadata={"help": f"folder with {', '.join(FILES.values())}"})
+    variants: list[str] = field(
+        default_factory=lambda: list(VARIANTS),
+        metadata={"help": "architectures by name, such as vanilla-rotary; default: all"},
+    )
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "one run each"})
+    output_dir: str = field(default="outputs/compare", metadata={"help": "folder for the models"})
+    results: str = field(default="results", metadata={"help": "folder for the results"})
+    task: str = field(default="cs224n-short", metadata={"help": "name of the task in the results"})
+    num_threads: int = field(default=0, metadata={"help": "CPU threads; 0 takes all cores"})
+
+
+@dataclass
+class Budget:
+    """What all variants get alike; 0 means what the recipe says."""
+
+    pretraining_recipe: str = field(
+        default=str(RECIPES / "cs224n_short_pretrain.yaml"), metadata={"help": "recipe of stage 1"}
+    )
+    finetuning_recipe: str = field(
+        default=str(RECIPES / "cs224n_short_finetune.yaml"), metadata={"help": "recipe of stage 2"}
+    )
+    pretraining_steps: int = field(default=0, metadata={"help": "optimizer steps of stage 1"})
+    finetuning_epochs: float = field(default=0.0, metadata={"help": "epochs of stage 2"})
+
+    def describe(self) -> dict:
+        """The content of both recipes with what the flags change of it: what makes two runs comparable."""
+        changes = {"max_steps": self.pretraining_steps}, {"num_train_epochs": self.finetuning_epochs}
+        stages = {}
+        for name, path, change in zip(
+            ("pretraining", "finetuning"), (self.pretraining_recipe, self.finetuning_recipe), changes, strict=True
+        ):
+            if not Path(path).is_file():
+                raise FileNotFoundError(f"recipe {path} does not exist")
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            stages[name] = content | {key: value for key, value in change.items() if value}
+        return stages
+
+
+def main(argv: list[str]) -> list[dict]:
+    """Returns one row a variant, in the order of the table."""
+    args, budget = HfArgumentParser((CompareArguments, Budget)).parse_args_into_dataclasses(argv)
+    check_choices("variants", args.variants, list(VARIANTS))
+    check_choices("seeds", args.seeds)
+    files = {name: Path(args.data) / file for name, file in FILES.items()}
+    missing = [str(path) for path in files.values() if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(f"--data: there is no {', '.join(missing)}")
+    pairs = [(seed, variant) for seed in args.seeds for variant in args.variants]
+    places = [(result_of(args, *pair), folder_of(args, *pair)) for pair in pairs]
+    results = [find_result(*place, budget.describe()) for place in places]  # refuses before anything is run
+    for (seed, variant), result in zip(pairs, results, strict=True):
+        if result is None:
+            print(f"=== {variant}, seed {seed}", flush=True)
+            run(args, budget, files, variant, seed)
+            summarise(args, budget)
+    return summarise(args, budget)
+
+
+def folder_of(args: CompareArguments, seed: int, variant: str) -> Path:
+    return Path(args.output_dir) / f"{variant}-seed{seed}"
+
+
+def result_of(args: CompareArguments, seed: int, variant: str) -> Path:
+    return result_path(args.results, args.task, variant, "two_stage", seed)
+
+
+def run(args: CompareArguments, budget: Budget, files: dict[str, Path], variant: str, seed: int) -> None:
+    """Both stages and the questions; a stage that has been finished before is not repeated."""
+    folder = folder_of(args, seed, variant)
+    begin(folder, budget.describe())
+    common = ["--seed", str(seed), "--num_threads", str(args.num_threads), "--disable_tqdm", "true"]
+    steps = ["--max_steps", str(budget.pretraining_steps)] if budget.pretraining_steps else []
+    epochs = ["--num_train_epochs", str(budget.finetuning_epochs)] if budget.finetuning_epochs else []
+    choices = [word for name, value in VARIANTS[variant].items() for word in (f"--{name}", value)]
+    first, second = folder / "pretrained", folder / "finetuned"
+    held_out = [str(files["dev"]), str(files["inputs"])]
+    stages = (
+        (
+            pretraining.main,
+            first,
+            [*("--recipe", budget.pretraining_recipe, "--corpus_path", str(files["corpus"])), *choices, *steps],
+        ),
+        (
+            finetuning.main,
+            second,
+            [
+                *("--recipe", budget.finetuning_recipe, "--model", str(first)),
+                *("--train_questions", str(files["train"]), "--exclude_people_of", *held_out, *epochs),
+            ],
+        ),
+    )
+    for script, output, flags in stages:
+        run_stage(script, [*flags, *common], output)
+    evaluate(
+        [
+            *("--model", str(second), "--task", args.task, "--split", "dev", "--results", args.results),
+            *("--questions", "cs224n", "--question_file", str(files["dev"])),
+            *("--train_questions", str(files["train"])),
+        ]
+    )
+    path = result_of(args, seed, variant)
+    more = {"pretraining_loss": finished(first)["eval_loss"], "budget": budget.describe()}
+    write_json_atomic(path, json.loads(path.read_text(encoding="utf-8")) | more)
+
+
+def summarise(args: CompareArguments, budget: Budget) -> list[dict]:
+    """Write what all finished runs say together, the lowest evaluation loss first."""
+    rows = []
+    for variant in VARIANTS:
+        paths = sorted(Path(args.results, args.task).glob(f"{variant}-two_stage-seed*.json"))
+        results = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        results = [result for result in results if result.get("budget") == budget.describe()]
+        if results:
+            rows.append(summarise_runs(variant, sorted(results, key=lambda result: result["seed"])))
+    rows.sort(key=lambda row: row["pretraining_loss"])
+    path = Path(args.results) / args.task
+    content = {"task": args.task, "budget": budget.describe(), "rows": rows, **run_environment()}
+    write_json_atomic(path.with_name(f"{path.name}.json"), content)
+    write_text_atomic(path.with_name(f"{path.name}.md"), comparison_table(rows))
+    return rows

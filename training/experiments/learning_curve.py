@@ -1,0 +1,86 @@
+"""Accuracy against characters of pretraining: every checkpoint taught and asked alike."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from transformers import HfArgumentParser
+
+from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.files import write_json_atomic
+from closedbook.evaluation.reports.accuracies import read_curve, read_log_history
+from closedbook.training import finetuning
+from closedbook.training.command_line import RECIPES
+from closedbook.training.run_folder import read_run_file
+
+RECIPE = RECIPES / "cs224n_places_finetune.yaml"
+
+
+@dataclass
+class CurveArguments:
+    """Whose checkpoints, and how they are asked."""
+
+    model: str = field(metadata={"help": "folder of a finished pretraining run that kept its checkpoints"})
+    train_questions: str = field(metadata={"help": "file with the questions, some of whose people are asked"})
+    name: str | None = field(default=None, metadata={"help": "of the curve; default: the folder's name"})
+    recipe: str = field(default=str(RECIPE), metadata={"help": "of fine-tuning"})
+    num_train_epochs: float = field(default=3.0, metadata={"help": "of fine-tuning; more gains little (LOG.md)"})
+    validation_share: float = field(default=0.25, metadata={"help": "share of the training people to ask about"})
+    output_dir: str | None = field(default=None, metadata={"help": "default: <model>-curve"})
+    results: str = field(default="results", metadata={"help": "folder of result files"})
+    num_threads: int = field(default=0, metadata={"help": "CPU threads; 0 takes all cores"})
+
+
+def main(argv: list[str]) -> dict:
+    """Returns the curve; see `evaluation.report.read_curve`.
+
+    Raises:
+        ValueError: for a run that read questions in pretraining or kept no checkpoints, or where the results hold
+            a curve of this name that was made otherwise.
+    """
+    (args,) = HfArgumentParser(CurveArguments).parse_args_into_dataclasses(argv)
+    folder = Path(args.model)
+    run = read_run_file(folder)
+    if run.get("protocol") == "mixed":
+        raise ValueError(
+            f"{folder} was pretrained on questions too, perhaps on those that would be asked here; give "
+            "--validation_share and --eval_strategy to that run instead, which then logs its own curve"
+        )
+    curve = read_curve(folder, run)
+    curve["name"] = args.name or curve["name"]
+    curve["taught"] = {
+        "recipe": yaml.safe_load(Path(args.recipe).read_text(encoding="utf-8")),
+        "num_train_epochs": args.num_train_epochs,
+        "validation_share": args.validation_share,
+    }
+    path = Path(args.results) / f"curves-{curve['name']}.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if known and known.get("taught") != curve["taught"]:
+        raise ValueError(f"{path} holds a curve of checkpoints that were taught otherwise: give another --name")
+    points = {point[0]: point for point in known.get("accuracy", [])}
+    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda checkpoint: int(checkpoint.name.split("-")[1]))
+    if not checkpoints:
+        raise ValueError(f"{folder} keeps no checkpoints; pretrain with --save_steps and --save_total_limit")
+    for checkpoint in checkpoints:
+        characters = round(run["train_characters"] * int(checkpoint.name.split("-")[1]) / run["steps"])
+        if characters not in points:
+            points[characters] = [characters, teach_and_ask(args, checkpoint), 0]
+        curve["accuracy"] = [points[place] for place in sorted(points)]
+        write_json_atomic(path, curve | run_environment())
+    return curve
+
+
+def teach_and_ask(args: CurveArguments, checkpoint: Path) -> float:
+    """Share of the held-out people's questions that the checkpoint answers after fine-tuning."""
+    output = Path(args.output_dir or f"{args.model}-curve") / checkpoint.name
+    finetuning.main(
+        [
+            *("--recipe", args.recipe, "--model", str(checkpoint), "--train_questions", args.train_questions),
+            *("--validation_share", str(args.validation_share), "--num_train_epochs", str(args.num_train_epochs)),
+            *("--num_threads", str(args.num_threads), "--disable_tqdm", "true", "--overwrite"),
+            *("--output_dir", str(output)),
+        ]
+    )
+    history = read_log_history(output / "trainer_state.json")
+    return [entry["eval_exact_match"] for entry in history if "eval_exact_match" in entry][-1]

@@ -1,0 +1,1 @@
+"""Figures on synthetic people, each arm trained from scratch."""

@@ -1,0 +1,182 @@
+"""Train and measure one arm of a laboratory figure.
+
+An arm's folder is named by all that shapes its result, and holds `pretrained`, `finetuned`, `predictions.jsonl`
+and `result.json`. That is written last: an arm that has one is never run again, whichever figure asks for it.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from datasets import Dataset
+
+from closedbook.data.mixture import Component
+from closedbook.evaluation.answering.closed_book import answer_questions
+from closedbook.evaluation.answering.continuations import score_continuations
+from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
+from closedbook.evaluation.laboratory.knowledge_bits import knowledge_bits, measure_losses
+from closedbook.evaluation.laboratory.memorisation import find_stated_facts
+from closedbook.evaluation.metrics.exact_match.exact_match import is_match
+from closedbook.modeling.tokenization_char import build_char_tokenizer
+from closedbook.training import finetuning
+from closedbook.training.arguments import ClosedbookTrainingArguments, ModelArguments, RegularisationArguments
+from closedbook.training.command_line import RECIPES, parse_arguments, recipe_name
+from closedbook.training.finished_runs import again, finished, run_stage
+from closedbook.training.laboratory.arms import Arm
+from closedbook.training.pretraining import build_model, model_name
+from closedbook.training.run_folder import load_model_folder
+from closedbook.training.trainer import prepare_run, train
+
+PRETRAINING, FINETUNING = RECIPES / "laboratory_pretrain.yaml", RECIPES / "laboratory_finetune.yaml"
+
+
+@dataclass(frozen=True)
+class StageFlags:
+    """Flags that win over the recipes of the two stages, and those of the machine, which change no result."""
+
+    pretraining: tuple[str, ...] = ()
+    finetuning: tuple[str, ...] = ()
+    machine: tuple[str, ...] = ("--num_threads", "1", "--disable_tqdm", "true")
+
+
+def arm_folder(arm: Arm, flags: StageFlags, output_dir: str | Path) -> Path:
+    """The arm's folder, named by all that shapes its result."""
+    recipes = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in (PRETRAINING, FINETUNING)]
+    described = json.dumps([asdict(arm), recipes, flags.pretraining, flags.finetuning], sort_keys=True)
+    digest = hashlib.sha256(described.encode()).hexdigest()[:8]
+    return (
+        Path(output_dir) / f"{arm.unit}-w{arm.wordings}-{arm.order}-e{arm.exposures}-h{arm.hidden_size}-{digest}"
+    )
+
+
+def run_arm(arm: Arm, flags: StageFlags, output_dir: str | Path) -> dict[str, Any]:
+    """Both stages and the measurement; returns what `result.json` holds.
+
+    Without questions there is only the first stage, and `knowledge` (see `knowledge_bits`) is measured; with them
+    `cells` counts the facts of the test people (see `count_cells`).
+    """
+    folder = arm_folder(arm, flags, output_dir)
+    path = folder / "result.json"
+    if path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))
+    population = arm.population()
+    documents, questions = arm.documents(population), arm.asked(population)
+    stages = [pretrain(arm, flags, folder / "pretrained", documents, questions)]
+    model, tokenizer = load_model_folder(folder / "pretrained")
+    result = {"arm": asdict(arm), "parameters": stages[0]["parameters"]}
+    if arm.questions == "none":
+        losses = measure_losses(model, tokenizer, population, arm.attributes)
+        result["knowledge"] = knowledge_bits(losses, stages[0]["parameters"])
+    else:
+        memorised = find_memorised(model, tokenizer, arm, documents, questions["test"])
+        stages.append(teach_questions(arm, flags, folder, questions["train"]))
+        model, tokenizer = load_model_folder(folder / "finetuned")
+        rows = ask(model, tokenizer, arm, questions["test"], memorised)
+        write_jsonl_atomic(folder / "predictions.jsonl", rows)
+        result["cells"] = count_cells(rows)
+    result["losses"] = [stage["eval_loss"] for stage in stages]
+    result |= {name: sum(stage[name] for stage in stages) for name in ("train_characters", "train_seconds")}
+    result |= run_environment()
+    write_json_atomic(path, result)
+    return result
+
+
+def pretrain(arm: Arm, flags: StageFlags, output: Path, documents: Dataset, questions: dict[str, Dataset]) -> dict:
+    """Stage 1, as `pretrain.py` does it, on the arm's documents; a finished one is not repeated.
+
+    Raises:
+        ValueError: if a document is longer than the block: its end would never be read.
+    """
+    known = finished(output)
+    if known:
+        return known
+    model_args, regularisation, args, recipe = parse_arguments(
+        (ModelArguments, RegularisationArguments, ClosedbookTrainingArguments),
+        [
+            *("--recipe", str(PRETRAINING), "--hidden_size", str(arm.hidden_size), "--seed", str(arm.seed)),
+            *(*flags.pretraining, *flags.machine, *again(output), "--output_dir", str(output)),
+        ],
+    )
+    checkpoint = prepare_run(args)
+    longest = max(documents["text"], key=len)
+    if len(longest) > model_args.block_size:
+        raise ValueError(
+            f"a document of {len(longest)} characters does not fit into block_size {model_args.block_size}; raise "
+            f"it in {PRETRAINING.name}, or tell fewer attributes: {longest!r}"
+        )
+    alphabet = [*documents["text"]]
+    for part in questions.values():
+        alphabet += [*part["question"], *(answer for answers in part["answers"] for answer in answers)]
+    tokenizer = build_char_tokenizer(alphabet, model_max_length=model_args.block_size)
+    model = build_model(model_args, regularisation, len(tokenizer))
+    records = documents.to_list()
+    return train(
+        model,
+        tokenizer,
+        [Component(name, records, name) for name in arm.objectives.split("+")],
+        -(-arm.num_examples(len(records)) // args.global_batch_size),
+        args,
+        checkpoint,
+        facts={
+            "stage": "pretrain",
+            "model": model_name(model.config),
+            "recipe": recipe_name(recipe),
+            "corpus": "biographies",
+            "objectives": arm.objectives.split("+"),
+            "documents": len(records),
+            "document_characters": sum(len(record["text"]) for record in records),
+            "arguments": asdict(model_args) | asdict(regularisation) | asdict(arm),
+        },
+    )
+
+
+def find_memorised(model, tokenizer, arm: Arm, documents: Dataset, asked: Dataset) -> dict[tuple[str, str], bool]:
+    """(entity, attribute) -> whether greedy decoding finishes the first training text that states the fact."""
+    known = {person.name: person.facts for person in arm.population()}
+    entities = dict.fromkeys(asked["entity"][:])
+    stated = find_stated_facts(documents, {name: {a: known[name][a] for a in arm.attributes} for name in entities})
+    scores = score_continuations(
+        model, tokenizer, [fact.prompt for fact in stated], [fact.continuation for fact in stated]
+    )
+    return {(fact.entity, fact.attribute): score.greedy for fact, score in zip(stated, scores, strict=True)}
+
+
+def teach_questions(arm: Arm, flags: StageFlags, folder: Path, questions: Dataset) -> dict:
+    """Stage 2: `finetune.py` on the training people's questions; a finished one is not repeated."""
+    output, path = folder / "finetuned", folder / "questions.jsonl"
+    columns = ("question", "answers", "entity")
+    write_jsonl_atomic(path, ({name: row[name] for name in columns} for row in questions))
+    command = [
+        *("--recipe", str(FINETUNING), "--model", str(folder / "pretrained"), "--train_questions", str(path)),
+        *("--seed", str(arm.seed), *flags.finetuning, *flags.machine),
+    ]
+    return run_stage(finetuning.main, command, output)
+
+
+def ask(model, tokenizer, arm: Arm, questions: Dataset, memorised: dict[tuple[str, str], bool]) -> list[dict]:
+    """One row a question, with what was answered and whether the fact is memorised."""
+    indices = {person.name: person.index for person in arm.population()}
+    answers = answer_questions(model, tokenizer, questions["question"][:], progress=False)
+    return [
+        question
+        | {
+            "mentions": arm.mentions_of(indices[question["entity"]]),
+            "prediction": answer.text,
+            "memorised": memorised[question["entity"], question["attribute"]],
+            "answered": is_match(answer.text, question["answers"]),
+        }
+        for question, answer in zip(questions, answers, strict=True)
+    ]
+
+
+def count_cells(rows: Sequence[dict]) -> list[dict[str, Any]]:
+    """How many facts (`n`) there are of each direction, attribute, mentions, memorised and answered."""
+    names = ("direction", "attribute", "mentions", "memorised", "answered")
+    counts = Counter(tuple(row[name] for name in names) for row in rows)
+    return [dict(zip(names, key, strict=True)) | {"n": n} for key, n in counts.items()]

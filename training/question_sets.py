@@ -1,0 +1,102 @@
+"""Which questions a run trains on and which it is asked, from files or about the synthetic people."""
+
+import sys
+from pathlib import Path
+
+from datasets import Dataset
+from transformers import TrainerCallback
+
+from closedbook.data.people.biographies import biography_questions
+from closedbook.data.people.population import Population
+from closedbook.data.questions import QUESTION_SETS, entity_key, remove_overlap, split_by_entity
+from closedbook.evaluation.answering.closed_book import answer_questions
+from closedbook.evaluation.metrics.exact_match.exact_match import exact_match_scores
+from closedbook.training.arguments import PopulationArguments, QuestionArguments
+
+PEOPLE_SPLITS = {"train": 0.6, "test": 0.4}  # shares of the synthetic people
+SPLIT_SEED = 0  # the split belongs to the population, not to a run: every seed is asked the same people
+
+
+def ask_about_people(people: PopulationArguments, split: str) -> Dataset:
+    """Questions about the synthetic people of one split; nobody is in two.
+
+    Raises:
+        ValueError: for an unknown split.
+    """
+    if split not in PEOPLE_SPLITS:
+        raise ValueError(f"unknown split {split!r} of the biographies; known: {', '.join(PEOPLE_SPLITS)}")
+    population = Population(people.num_people, seed=people.population_seed)
+    questions = biography_questions(population, attributes=people.attributes or None)
+    return split_by_entity(questions, PEOPLE_SPLITS, SPLIT_SEED)[split]
+
+
+def read_questions(kind: str, path: str | Path | None, with_answers: bool = True) -> Dataset:
+    """Questions from a file of a known kind.
+
+    Raises:
+        ValueError: for an unknown kind or no path.
+    """
+    if kind not in QUESTION_SETS:
+        raise ValueError(f"unknown questions {kind!r}; known: biographies, {', '.join(QUESTION_SETS)}")
+    if path is None:
+        raise ValueError(f"questions of kind {kind!r} need a file")
+    return QUESTION_SETS[kind](path, with_answers=with_answers)
+
+
+def training_questions(args: QuestionArguments, people: PopulationArguments) -> Dataset:
+    """What a run may learn from."""
+    if args.questions == "biographies":
+        return ask_about_people(people, "train")
+    return read_questions(args.questions, args.train_questions)
+
+
+def learnable_questions(
+    args: QuestionArguments, people: PopulationArguments, seed: int
+) -> tuple[Dataset, Dataset | None, list[str]]:
+    """Training questions, those of held-out training people (or None), and the names excluded.
+
+    Nobody named in `exclude_people` is left, and nobody whom a file of `exclude_people_of` asks about; of these
+    files only names are used.
+
+    Raises:
+        ValueError: for a share outside [0, 1), an excluded name that no question asks about (a misspelling would
+            let that person in), or where no question would be left.
+    """
+    held_out = [read_names(args.questions, path) for path in args.exclude_people_of]
+    questions = training_questions(args, people)
+    missing = {entity_key(name) for name in args.exclude_people} - set(map(entity_key, questions["entity"]))
+    if missing:
+        raise ValueError(f"--exclude_people: no training question asks about {', '.join(sorted(missing))}")
+    if args.exclude_people:
+        held_out.append(Dataset.from_dict({"entity": args.exclude_people}))
+    questions, excluded = remove_overlap(questions, *held_out)
+    if args.validation_share == 0:
+        return questions, None, excluded
+    shares = {"train": 1 - args.validation_share, "validation": args.validation_share}
+    parts = split_by_entity(questions, shares, seed)
+    return parts["train"], parts["validation"], excluded
+
+
+def read_names(kind: str, path: str):
+    """Names of held-out people. A file without answers is as good: only the questions are looked at."""
+    try:
+        questions = read_questions(kind, path, with_answers=False)
+    except ValueError:
+        questions = read_questions(kind, path)
+    return questions.remove_columns("answers")
+
+
+class Answering(TrainerCallback):
+    """Answer held-out training people's questions at every evaluation, and log the exact match."""
+
+    def __init__(self, questions, tokenizer):
+        self.questions = questions
+        self.tokenizer = tokenizer
+
+    def on_evaluate(self, args, state, control, model=None, **kwargs):
+        answers = answer_questions(model, self.tokenizer, self.questions["question"][:], progress=False)
+        scores = exact_match_scores([answer.text for answer in answers], self.questions["answers"][:])
+        share = sum(scores) / len(scores)
+        state.log_history.append({"step": state.global_step, "eval_exact_match": share})
+        if args.process_index == 0:
+            print(f"step {state.global_step}: {share:.1%} of {len(scores)} held-out questions", file=sys.stderr)
