@@ -40,12 +40,6 @@ _FIELD_TYPES: dict[str, type | tuple[type, ...]] = {
 }
 
 
-def training_stages(run: dict[str, Any]) -> list[dict[str, Any]]:
-    """What a run file records of each stage of a model's training, the first stage first; none of an empty one."""
-    earlier = run.get("pretraining")
-    return ([run] if run else []) if not earlier else [*training_stages(earlier), run]
-
-
 def make_result(
     *,
     task: str,

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from closedbook.evaluation.run_record import Stage
 from closedbook.training import finetuning, pretraining
 from closedbook.training.asking import questions
 
@@ -31,14 +32,14 @@ class TinyRuns:
 
     checkout = CHECKOUT
 
-    def pretrain(self, output, *flags) -> dict:
-        return _call(pretraining.main, [*PRETRAINING, "--output_dir", output, *flags])
+    def pretrain(self, output, *flags) -> Stage:
+        return _call(pretraining.main, [*PRETRAINING, "--output_dir", output, *flags]).last
 
-    def finetune(self, output, model, *flags) -> dict:
-        return _call(finetuning.main, [*FINETUNING, "--model", model, "--output_dir", output, *flags])
+    def finetune(self, output, model, *flags) -> Stage:
+        return _call(finetuning.main, [*FINETUNING, "--model", model, "--output_dir", output, *flags]).last
 
     def evaluate(self, model, *flags) -> dict | None:
-        return _call(questions.evaluate, ["--model", model, "--max_new_tokens", "8", *flags])
+        return _call(questions.main, ["--model", model, "--max_new_tokens", "8", *flags])
 
     def people(self) -> list[str]:
         """The flags that name the same twenty people in every script."""

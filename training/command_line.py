@@ -1,14 +1,17 @@
 """Flags and recipes into arguments: the same names on the command line and in YAML."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 import yaml
 from transformers import HfArgumentParser
 
 RECIPES = Path(__file__).resolve().parents[1] / "scripts" / "recipes"  # in a checkout and in an installed package
+
+Settings = TypeVar("Settings")
 
 
 def parse_arguments(dataclass_types: Sequence[type], argv: Sequence[str]):
@@ -51,15 +54,34 @@ def _recipe_flags(recipe: Path, dataclass_types: Sequence[type]) -> list[str]:
     unknown = sorted(map(str, set(content) - known))
     if unknown:
         raise ValueError(f"recipe {recipe}: no such argument: {', '.join(unknown)}")
-    flags = []
     for name, value in content.items():
         if value is None or value == []:
             raise ValueError(f"recipe {recipe}: {name} has no value; leave the line out for the default")
+    return as_flags(content)
+
+
+def as_flags(values: Mapping[str, Any]) -> list[str]:
+    """Names with their values as one types them on a command line: lists word by word, mappings as JSON."""
+    flags = []
+    for name, value in values.items():
         flags.append(f"--{name}")
         if isinstance(value, dict):
             flags.append(json.dumps(value))
-        elif isinstance(value, list):
+        elif isinstance(value, list | tuple):
             flags.extend(str(item) for item in value)
         else:
             flags.append(str(value))
     return flags
+
+
+def parse_settings(
+    settings: type[Settings], kinds: Sequence[type], argv: Sequence[str], values: Mapping[str, Any]
+) -> Settings:
+    """Settings of a stage, one field for each of `kinds` in their order and `recipe`, from flags and from values.
+
+    The values, by the names of the flags, come last and win: so a caller in Python says only what it changes of a
+    recipe, and everything passes the same checks as what a user types.
+    """
+    *parsed, recipe = parse_arguments(kinds, [*argv, *as_flags(values)])
+    names = [item.name for item in fields(settings) if item.name != "recipe"]
+    return settings(**dict(zip(names, parsed, strict=True)), recipe=recipe_name(recipe))

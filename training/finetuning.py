@@ -1,20 +1,24 @@
 """Fine-tuning: a pretrained model learns to answer questions with no text in front of them."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+from datasets import Dataset
 from transformers import AutoModelForCausalLM
 
 from closedbook.data.mixture import Component
-from closedbook.data.questions import check_fit
+from closedbook.data.questions import check_fit, entity_key
+from closedbook.evaluation.run_record import Run, Stage
 from closedbook.training.arguments import (
     ClosedbookTrainingArguments,
     PopulationArguments,
     QuestionArguments,
     RegularisationArguments,
 )
-from closedbook.training.command_line import parse_arguments, recipe_name
-from closedbook.training.pretraining import model_name
+from closedbook.training.command_line import parse_settings
+from closedbook.training.models import model_name
 from closedbook.training.question_sets import Answering, learnable_questions
 from closedbook.training.run_folder import load_model_folder, read_base_run
 from closedbook.training.trainer import apply_dropout, count_steps, prepare_run, train
@@ -39,8 +43,46 @@ ARGUMENTS = (
 )
 
 
-def main(argv: list[str]) -> dict:
-    start, regularisation, people, question_args, unknown_args, args, recipe = parse_arguments(ARGUMENTS, argv)
+@dataclass(kw_only=True)
+class FinetuningSettings:
+    """All that one run of fine-tuning depends on; each field a group of flags, in the order of `ARGUMENTS`."""
+
+    start: StartArguments
+    regularisation: RegularisationArguments = field(default_factory=RegularisationArguments)
+    people: PopulationArguments = field(default_factory=PopulationArguments)
+    questions: QuestionArguments = field(default_factory=QuestionArguments)
+    unknown: UnknownArguments = field(default_factory=UnknownArguments)
+    training: ClosedbookTrainingArguments
+    recipe: str | None = None
+
+    @classmethod
+    def parse(cls, argv: Sequence[str] = (), **values: Any) -> "FinetuningSettings":
+        """From flags, as the command line has them, and then from values by the same names, which win.
+
+        Raises:
+            ValueError: as `parse_arguments` does.
+        """
+        return parse_settings(cls, ARGUMENTS, argv, values)
+
+
+def main(argv: Sequence[str]) -> Run:
+    settings = FinetuningSettings.parse(argv)
+    run = finetune(settings)
+    folder, stage = settings.training.output_dir, run.last
+    count = stage.training_questions + len(stage.unknown_people)
+    print(f"saved {folder}: trained on {count} questions, eval loss {stage.eval_loss:.3f}")
+    return run
+
+
+def finetune(settings: FinetuningSettings) -> Run:
+    """Train a model of this package on questions and write its folder; returns the record written there.
+
+    Raises:
+        FileNotFoundError: if there is no model to start from.
+        ValueError: for settings that contradict each other, or questions that do not fit the model; before
+            anything slow.
+    """
+    start, asked, args = settings.start, settings.questions, settings.training
     model_folder = Path(start.model).resolve()
     if Path(args.output_dir).resolve() in (model_folder, *model_folder.parents):
         raise ValueError(f"output_dir {args.output_dir} holds the model to start from: use another folder")
@@ -48,56 +90,62 @@ def main(argv: list[str]) -> dict:
     model, tokenizer = load_model_folder(start.model)
     if start.from_scratch:
         model = AutoModelForCausalLM.from_config(model.config)
-    apply_dropout(model, regularisation)
-    questions, validation, excluded = learnable_questions(question_args, people, args.seed)
-    run = read_base_run(start.model)
-    if run.get("protocol") == "mixed" and validation is not None:
-        check_same_people(run, question_args.validation_share, args.seed)
+    apply_dropout(model, settings.regularisation)
+    learned = learnable_questions(asked, settings.people, args.seed)
+    base = read_base_run(start.model)
+    if base.last.protocol == "mixed" and learned.validation is not None:
+        check_same_people(base.last, learned.validation, asked.validation_share, args.seed)
     questions, invented = add_unknown_people(
-        questions, validation, unknown_args, question_args, people, run, args.seed
+        learned.questions, learned.validation, settings.unknown, asked, settings.people, base, args.seed
     )
-    callbacks = [Answering(validation, tokenizer)] if validation is not None else []
+    callbacks = [Answering(learned.validation, tokenizer)] if learned.validation is not None else []
     check_fit(questions, block_size=model.config.max_position_embeddings, vocabulary=tokenizer.get_vocab())
     base_model = model_folder.name if model_folder.exists() else start.model  # whole where it is one on the Hub
-    facts = train(
+    return train(
         model,
         tokenizer,
         [Component("questions", questions.to_list(), "question_answering")],
         count_steps(args, len(questions)),
         args,
         checkpoint,
-        facts={
-            "stage": "finetune",
-            "protocol": "no_pretraining" if start.from_scratch else run.get("protocol", "two_stage"),
-            "model": model_name(model.config),
-            "recipe": recipe_name(recipe),
-            "base_model": None if start.from_scratch else base_model,
-            "pretraining": {} if start.from_scratch else run,
-            "questions": question_args.questions,
-            "training_questions": len(questions) - len(invented),
-            "excluded_people": excluded,
-            "unknown_people": invented,
-            "arguments": asdict(start)
-            | asdict(regularisation)
-            | asdict(question_args)
-            | asdict(unknown_args)
-            | (asdict(people) if question_args.questions == "biographies" else {}),
-        },
-        callbacks=callbacks,
+        Stage(
+            stage="finetune",
+            protocol="no_pretraining" if start.from_scratch else base.last.protocol or "two_stage",
+            model=model_name(model.config),
+            recipe=settings.recipe,
+            base_model=None if start.from_scratch else base_model,
+            questions=asked.questions,
+            unknown_people=invented,
+            arguments=asdict(start)
+            | asdict(settings.regularisation)
+            | asdict(asked)
+            | asdict(settings.unknown)
+            | (asdict(settings.people) if asked.questions == "biographies" else {}),
+            **learned.recorded(),
+        ),
+        Run() if start.from_scratch else base,
+        callbacks,
     )
-    print(f"saved {args.output_dir}: trained on {len(questions)} questions, eval loss {facts['eval_loss']:.3f}")
-    return facts
 
 
-def check_same_people(run: dict, validation_share: float, seed: int) -> None:
+def check_same_people(before: Stage, validation: Dataset, validation_share: float, seed: int) -> None:
     """Refuse to hold out people whose questions the mixed pretraining has seen.
+
+    Args:
+        before: the stage of pretraining.
+        validation: questions about the people who are to be held out now.
+        validation_share, seed: by which they were drawn.
 
     Raises:
         ValueError: with the share and the seed that the pretraining held out.
     """
-    before = run["arguments"]["validation_share"], run["seed"]
-    if before != (validation_share, seed):
+    share, drawn_by = before.arguments.get("validation_share", 0.0), before.seed
+    if before.held_out_people is None:  # a record of format 1 has no names
+        same = (share, drawn_by) == (validation_share, seed)
+    else:
+        same = set(map(entity_key, validation["entity"])) == set(map(entity_key, before.held_out_people))
+    if not same:
         raise ValueError(
-            f"the model was pretrained on questions with validation_share {before[0]} and seed {before[1]}: with "
+            f"the model was pretrained on questions with validation_share {share} and seed {drawn_by}: with "
             f"validation_share {validation_share} and seed {seed}, people would be held out whom it was trained on"
         )

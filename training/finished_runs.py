@@ -1,30 +1,45 @@
 """Stages of the runs that one command makes: finished ones are not repeated, another budget's are not taken."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from closedbook.evaluation.files import write_json_atomic
-from closedbook.training.run_folder import RUN_FILE, read_run_file
+from closedbook.evaluation.run_record import RUN_FILE, Run, read_run
+from closedbook.training.finetuning import FinetuningSettings
+from closedbook.training.pretraining import PretrainingSettings
 
 BUDGET_FILE = "budget.json"
 
 
-def finished(output: str | Path) -> dict[str, Any]:
-    """What the run file of a finished stage says; empty for one that was broken off or never begun."""
-    known = read_run_file(output)
-    return known if "eval_loss" in known else {}  # the last thing that a run writes
+def finished(output: str | Path) -> Run:
+    """The record of a finished stage; a run without stages for one that was broken off or never begun."""
+    known = read_run(output)
+    return known if known.last.is_finished else Run()
 
 
-def again(output: str | Path) -> list[str]:
-    """The flag that replaces a stage that was broken off."""
-    return ["--overwrite"] if (Path(output) / RUN_FILE).exists() else []
+def again(output: str | Path) -> dict[str, bool]:
+    """The setting that replaces a stage that was broken off."""
+    return {"overwrite": True} if (Path(output) / RUN_FILE).exists() else {}
 
 
-def run_stage(main: Callable[[list[str]], dict], flags: list[str], output: str | Path) -> dict[str, Any]:
-    """Call `main` of a script with these flags, unless `output` holds the finished stage; returns its run file."""
-    return finished(output) or main([*flags, *again(output), "--output_dir", str(output)])
+def run_stage(
+    stage: Callable[[Any], Run],
+    settings: type[PretrainingSettings] | type[FinetuningSettings],
+    output: str | Path,
+    argv: Sequence[str] = (),
+    **values: Any,
+) -> Run:
+    """Run a stage unless `output` holds it finished; returns its record.
+
+    Args:
+        stage: `pretrain` or `finetune`.
+        settings: their class of settings.
+        output: the stage's folder.
+        argv, values: what the settings are parsed from.
+    """
+    return finished(output) or stage(settings.parse(argv, **values, **again(output), output_dir=str(output)))
 
 
 def begin(folder: Path, budget: dict[str, Any]) -> None:

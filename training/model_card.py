@@ -10,10 +10,11 @@ import json
 import logging
 from pathlib import Path
 
+from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic, write_text_atomic
 from closedbook.evaluation.reports.card.content import build_card
 from closedbook.evaluation.reports.run import KNOWING_FILE, KNOWING_PREDICTIONS, read_knowing
-from closedbook.training.run_folder import RUN_FILE, read_run_file, write_run_file
+from closedbook.evaluation.run_record import RUN_FILE, Run, read_run, write_run
 
 logger = logging.getLogger(__name__)
 
@@ -25,15 +26,18 @@ NEEDED = (*IDENTITY, "protocol", "n", "correct", "accuracy", "interval")
 KEPT = (*NEEDED, "mean_confidence", "baselines")
 
 
-def record_run(folder: str | Path, **facts) -> None:
-    """Write the run file and the card of a folder whose weights were just saved.
+def record_run(folder: str | Path, run: Run) -> Run:
+    """Write the record and the card of a folder whose weights were just saved; returns the record as written.
 
-    Evaluations recorded there were of other weights, and are forgotten.
+    Its last stage is completed by what it ran on and with. Evaluations recorded there were of other weights, and
+    are forgotten.
     """
-    write_run_file(folder, **facts)
+    run = run.with_last(**run_environment())
+    write_run(folder, run)
     for name in (EVALUATIONS_FILE, KNOWING_FILE, KNOWING_PREDICTIONS):
         (Path(folder) / name).unlink(missing_ok=True)
     write_card(folder)
+    return run
 
 
 def record_evaluation(folder: str | Path, result: dict) -> None:
@@ -99,7 +103,7 @@ def write_card(folder: str | Path) -> None:
         logger.warning("%s is not as a run left it, so it was left alone; move it away to get a new one", path)
         return
     knowing = read_knowing(Path(folder) / KNOWING_FILE)
-    card = build_card(Path(folder).resolve(), read_run_file(folder), read_evaluations(folder), knowing)
+    card = build_card(Path(folder).resolve(), read_run(folder), read_evaluations(folder), knowing)
     write_text_atomic(path, _signed(str(card).rstrip("\n") + "\n"))
 
 

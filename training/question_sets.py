@@ -1,7 +1,9 @@
 """Which questions a run trains on and which it is asked, from files or about the synthetic people."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset
 from transformers import TrainerCallback
@@ -10,7 +12,7 @@ from closedbook.data.people.biographies import biography_questions
 from closedbook.data.people.population import Population
 from closedbook.data.questions import QUESTION_SETS, entity_key, remove_overlap, split_by_entity
 from closedbook.evaluation.answering.closed_book import answer_questions
-from closedbook.evaluation.metrics.exact_match.exact_match import exact_match_scores
+from closedbook.evaluation.metrics.exact_match.matching import exact_match_scores
 from closedbook.training.arguments import PopulationArguments, QuestionArguments
 
 PEOPLE_SPLITS = {"train": 0.6, "test": 0.4}  # shares of the synthetic people
@@ -50,10 +52,32 @@ def training_questions(args: QuestionArguments, people: PopulationArguments) -> 
     return read_questions(args.questions, args.train_questions)
 
 
-def learnable_questions(
-    args: QuestionArguments, people: PopulationArguments, seed: int
-) -> tuple[Dataset, Dataset | None, list[str]]:
-    """Training questions, those of held-out training people (or None), and the names excluded.
+@dataclass(frozen=True)
+class Learnable:
+    """What a run may learn from, and whom it may not.
+
+    Attributes:
+        questions: to be trained on.
+        validation: about training people who are held out; None where nobody is.
+        excluded: names of people who left because they are asked about elsewhere.
+    """
+
+    questions: Dataset
+    validation: Dataset | None
+    excluded: list[str]
+
+    def recorded(self) -> dict[str, Any]:
+        """What the record of a stage says of it; who was held out is written down, never computed again."""
+        held_out = [] if self.validation is None else sorted(set(self.validation["entity"]))
+        return {
+            "training_questions": len(self.questions),
+            "excluded_people": self.excluded,
+            "held_out_people": held_out,
+        }
+
+
+def learnable_questions(args: QuestionArguments, people: PopulationArguments, seed: int) -> Learnable:
+    """Training questions, and those of held-out training people.
 
     Nobody named in `exclude_people` is left, and nobody whom a file of `exclude_people_of` asks about; of these
     files only names are used.
@@ -71,10 +95,10 @@ def learnable_questions(
         held_out.append(Dataset.from_dict({"entity": args.exclude_people}))
     questions, excluded = remove_overlap(questions, *held_out)
     if args.validation_share == 0:
-        return questions, None, excluded
+        return Learnable(questions, None, excluded)
     shares = {"train": 1 - args.validation_share, "validation": args.validation_share}
     parts = split_by_entity(questions, shares, seed)
-    return parts["train"], parts["validation"], excluded
+    return Learnable(parts["train"], parts["validation"], excluded)
 
 
 def read_names(kind: str, path: str):

@@ -13,13 +13,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM
 
-from closedbook.evaluation.environment import run_environment
-from closedbook.evaluation.files import write_json_atomic
+from closedbook.evaluation.run_record import RUN_FILE, Run, read_run
 from closedbook.modeling.tokenization_char import CharTokenizer
 
 logger = logging.getLogger(__name__)
-
-RUN_FILE = "run.json"
 
 
 def check_output_folder(folder: str | Path, resume: bool, overwrite: bool) -> Path | None:
@@ -141,26 +138,16 @@ def load_model_folder(folder: str | Path):
     return model, tokenizer
 
 
-def write_run_file(folder: str | Path, **facts) -> None:
-    """Record what made the folder, and where and with what, for `evaluate.py` and for people."""
-    write_json_atomic(Path(folder) / RUN_FILE, facts | run_environment())
-
-
-def read_run_file(folder: str | Path) -> dict:
-    """What `write_run_file` recorded; empty where there is none."""
-    path = Path(folder) / RUN_FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def read_base_run(folder: str | Path) -> dict:
-    """The run file of a model to start from; for a checkpoint that of its run, as far as it had come by then."""
+def read_base_run(folder: str | Path) -> Run:
+    """The record of a model to start from; for a checkpoint that of its run, as far as it had come by then."""
     folder = Path(folder)
-    known = read_run_file(folder)
+    run = read_run(folder)
     step = re.fullmatch(r"checkpoint-(\d+)", folder.resolve().name)
-    if known or not step:
-        return known
-    known = read_run_file(folder.resolve().parent)
-    if "steps" in known:
-        share = int(step[1]) / known["steps"]
-        known |= {name: round(known[name] * share) for name in ("steps", "train_characters", "train_seconds")}
-    return known
+    if run or not step:
+        return run
+    run = read_run(folder.resolve().parent)
+    if run.last.steps:
+        share = int(step[1]) / run.last.steps
+        names = ("steps", "train_characters", "train_seconds")
+        run = run.with_last(**{name: round(getattr(run.last, name) * share) for name in names})
+    return run

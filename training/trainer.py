@@ -5,6 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,18 +13,12 @@ from transformers import Trainer, TrainerCallback, set_seed
 
 from closedbook.data.mixture import Component, Mixture
 from closedbook.data.packing import PackingCollator
-from closedbook.evaluation.files import write_json_atomic
+from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.run_record import Run, Stage, read_run, write_run
 from closedbook.training.arguments import ClosedbookTrainingArguments
 from closedbook.training.model_card import record_run
 from closedbook.training.optimizer import MuonWithAdamW
-from closedbook.training.run_folder import (
-    RUN_FILE,
-    check_output_folder,
-    claim_output_folder,
-    read_run_file,
-    save_model_folder,
-    write_run_file,
-)
+from closedbook.training.run_folder import check_output_folder, claim_output_folder, save_model_folder
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +70,9 @@ def apply_dropout(model, regularisation) -> None:
 class RunFileWriter(TrainerCallback):
     """Keeps a run file beside the checkpoints, so that a killed run is known, and its time counted."""
 
-    def __init__(self, folder: str, facts: dict, seconds_before: float):
+    def __init__(self, folder: str, run: Run, seconds_before: float):
         self.folder = folder
-        self.facts = facts
+        self.run = run
         self.seconds_before = seconds_before
         self.start = time.perf_counter()
 
@@ -86,25 +81,25 @@ class RunFileWriter(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
-            write_run_file(self.folder, **self.facts, train_seconds=self.seconds())
+            write_run(self.folder, self.run.with_last(train_seconds=self.seconds(), **run_environment()))
 
     def on_save(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
-            known = read_run_file(self.folder) | {"train_seconds": self.seconds()}
-            write_json_atomic(Path(self.folder) / RUN_FILE, known)
+            write_run(self.folder, read_run(self.folder).with_last(train_seconds=self.seconds()))
 
 
-def refuse_another_run(known: dict, facts: dict) -> None:
+def refuse_another_run(known: Stage, stage: Stage) -> None:
     """Refuse to resume a run as another one: with these changed, the two halves would not be one run.
 
     Raises:
         ValueError: naming what changed.
     """
     for name in ("stage", "model", "seed", "global_batch_size"):
-        if name in known and known[name] != facts.get(name):
+        before, now = getattr(known, name), getattr(stage, name)
+        if before is not None and before != now:
             raise ValueError(
-                f"--resume: the run in this folder has {name} {known[name]}, now it is {facts.get(name)}; resume "
-                "with the run's own settings"
+                f"--resume: the run in this folder has {name} {before}, now it is {now}; resume with the run's "
+                "own settings"
             )
 
 
@@ -115,17 +110,20 @@ def train(
     num_steps: int,
     args: ClosedbookTrainingArguments,
     checkpoint: Path | None,
-    facts: dict,
+    stage: Stage,
+    earlier: Run | None = None,
     callbacks: Sequence[TrainerCallback] = (),
-) -> dict:
-    """Train, evaluate and save; returns the facts written to the run file.
+) -> Run:
+    """Train, evaluate and save; returns the record written to the folder.
 
     Args:
         components: of the mixture. The evaluation set is a fixed draw of the same components with another
             seed: its loss says how well the records are known, not how well others would be guessed.
         num_steps: optimizer steps.
         checkpoint: folder to resume from, or None.
-        facts: to be written to the run file beside the counts; "arguments" are those of the script, if any.
+        stage: what is known of this stage beforehand; its `arguments` are those of the script, if any. Counts,
+            losses and the settings of the run are added here.
+        earlier: the stages that made the model to start from.
         callbacks: for example periodic answering.
     """
     block_size = model.config.max_position_embeddings
@@ -147,22 +145,23 @@ def train(
     optimizer = None
     if args.optimizer == "muon":
         optimizer = MuonWithAdamW(model, args.learning_rate, args.weight_decay, (args.adam_beta1, args.adam_beta2))
-    facts = facts | {
-        "seed": args.seed,
-        "global_batch_size": args.global_batch_size,
-        "world_size": args.world_size,
-        "license": args.license,
-        "arguments": facts.get("arguments", {})
+    stage = replace(
+        stage,
+        seed=args.seed,
+        global_batch_size=args.global_batch_size,
+        world_size=args.world_size,
+        license=args.license,
+        arguments=stage.arguments
         | {name: getattr(args, name) for name in RECORDED_ARGUMENTS}
         | {"precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"},
-    }
-    known = read_run_file(args.output_dir) if checkpoint else {}
-    refuse_another_run(known, facts)
-    seconds_before = known.get("train_seconds", 0.0)
+    )
+    run = (earlier or Run()).then(stage)
+    known = read_run(args.output_dir).last if checkpoint else Stage()
+    refuse_another_run(known, stage)
     with args.main_process_first(desc="claiming the output folder"):
         if args.process_index == 0:
             claim_output_folder(args.output_dir, args.resume, args.overwrite)
-    run_file = RunFileWriter(args.output_dir, facts, seconds_before)
+    run_file = RunFileWriter(args.output_dir, run, known.train_seconds or 0.0)
     trainer = Trainer(
         model=model,
         args=args,
@@ -176,13 +175,13 @@ def train(
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = run_file.seconds()
     metrics = trainer.evaluate()
-    facts = facts | {
-        "steps": num_steps,
-        "train_seconds": seconds,
-        "train_characters": sum(len(mixture[i].text) for i in range(len(mixture))),
-        "eval_loss": metrics["eval_loss"],
-        "parameters": model.num_parameters(),
-    }
+    run = run.with_last(
+        steps=num_steps,
+        train_seconds=seconds,
+        train_characters=sum(len(mixture[i].text) for i in range(len(mixture))),
+        eval_loss=metrics["eval_loss"],
+        parameters=model.num_parameters(),
+    )
     # sharded weights are gathered by all processes together
     state_dict = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
     if args.process_index == 0:
@@ -190,5 +189,5 @@ def train(
         unwrapped = trainer.accelerator.unwrap_model(trainer.model)
         save_model_folder(unwrapped, tokenizer, args.output_dir, state_dict)
         trainer.state.save_to_json(str(Path(args.output_dir) / "trainer_state.json"))
-        record_run(args.output_dir, **facts)
-    return facts
+        run = record_run(args.output_dir, run)
+    return run

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datasets import Dataset, concatenate_datasets
 
 from closedbook.data.people.invented import UNKNOWN_ANSWER, ask_about, invent_people
+from closedbook.evaluation.run_record import Run
 from closedbook.training.arguments import PopulationArguments, QuestionArguments
-from closedbook.training.documents_read import documents_read
+from closedbook.training.documents import documents_read
 from closedbook.training.question_sets import read_names
 
 TRAINED_SEED = 1_000_033  # added to the run's seed: the evaluation invents people with the plain seed
@@ -36,7 +37,7 @@ def add_unknown_people(
     args: UnknownArguments,
     question_args: QuestionArguments,
     people: PopulationArguments,
-    run: dict,
+    run: Run,
     seed: int,
 ) -> tuple[Dataset, list[str]]:
     """The questions, and after them one about each invented person with the answer `unknown`; and their names.
@@ -50,7 +51,7 @@ def add_unknown_people(
         args: how many people to invent, and from which corpus.
         question_args: which files of questions exclude people.
         people: the synthetic people, for a corpus of biographies whose run file does not tell about them.
-        run: the run file of the pretrained model.
+        run: the record of the pretrained model.
         seed: of the run.
 
     Raises:

@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from closedbook.evaluation.files import open_atomic
 from closedbook.evaluation.reports.tables import Summary, summaries_of_one_set
-from closedbook.evaluation.results import training_stages
+from closedbook.evaluation.run_record import Run, Stage, read_run
 
 _DOTS_PER_INCH = 150
 # Okabe and Ito's palette, told apart with every common kind of colour vision; markers and line styles differ too.
@@ -181,7 +181,7 @@ def read_log_history(trainer_state: str | Path) -> list[dict[str, Any]]:
     return state["log_history"]
 
 
-def read_curve(folder: str | Path, run: Mapping[str, Any]) -> dict[str, Any]:
+def read_curve(folder: str | Path, run: Run) -> dict[str, Any]:
     """What a finished run logged, against the characters it had read.
 
     The log counts steps. All steps of a stage count alike, the stage's characters divided by its steps: what a
@@ -192,7 +192,7 @@ def read_curve(folder: str | Path, run: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         folder: The run's folder, with trainer_state.json.
-        run: The content of its run file.
+        run: Its record.
 
     Returns:
         JSON-ready: `name`, `model`, `protocol`, `recipe`, `seed`; `stages`, each with `stage`, `begin`, `end` in
@@ -204,13 +204,12 @@ def read_curve(folder: str | Path, run: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: If the run is not finished, or its folder holds no log.
     """
     folder = Path(folder)
-    stages = training_stages(run)
     curve = {
         "name": folder.resolve().name,
-        "model": run.get("model"),
-        "protocol": run.get("protocol", run.get("stage")),
-        "recipe": " then ".join(str(stage.get("recipe") or "flags") for stage in stages),
-        "seed": run.get("seed"),
+        "model": run.last.model,
+        "protocol": run.protocol,
+        "recipe": run.recipes,
+        "seed": run.last.seed,
         "stages": [],
         "loss": [],
         "eval_loss": [],
@@ -218,36 +217,39 @@ def read_curve(folder: str | Path, run: Mapping[str, Any]) -> dict[str, Any]:
         "missing": [],
     }
     begin = 0
-    for number, stage in enumerate(stages):
-        if not stage.get("steps") or not stage.get("train_characters"):
+    for number, stage in enumerate(run.stages):
+        if not stage.steps or not stage.train_characters:
             raise ValueError(
                 f"{folder}: a stage of this run has no steps or characters in run.json: is it finished?"
             )
-        end = begin + stage["train_characters"]
-        curve["stages"].append({"stage": stage.get("stage", "training"), "begin": begin, "end": end})
-        log = folder / "trainer_state.json" if stage is run else _find_log(folder, run, stage)
+        end = begin + stage.train_characters
+        curve["stages"].append({"stage": stage.stage or "training", "begin": begin, "end": end})
+        log = folder / "trainer_state.json" if stage is run.last else _find_log(folder, run, stage)
         if log is None:
             curve["missing"].append(
-                f"the log of stage {number + 1}, {stage.get('stage')}, is not beside {folder.name}"
+                f"the log of stage {number + 1}, {stage.stage}, is not beside {folder.name}"
             )
         else:
-            history, characters = read_log_history(log), stage["train_characters"] / stage["steps"]
+            history, characters = read_log_history(log), stage.train_characters / stage.steps
             for name, key in (("loss", "loss"), ("eval_loss", "eval_loss"), ("accuracy", "eval_exact_match")):
                 curve[name] += [[*point, number] for point in _series(history, key, characters, begin)]
         begin = end
     return curve
 
 
-def _find_log(folder: Path, run: Mapping[str, Any], stage: Mapping[str, Any]) -> Path | None:
+_SAME_STAGE = ("seed", "steps", "train_characters", "recipe")  # a log is that of a stage if these agree
+
+
+def _find_log(folder: Path, run: Run, stage: Stage) -> Path | None:
     """The log of an earlier stage, if its folder is still there and still holds that very run."""
-    started_from = run.get("arguments", {}).get("model")
+    started_from = run.last.arguments.get("model")
     candidates = [Path(started_from)] if started_from else []
-    candidates += [folder.resolve().parent / run["base_model"]] if run.get("base_model") else []
+    candidates += [folder.resolve().parent / run.last.base_model] if run.last.base_model else []
     for candidate in candidates:
-        file, log = candidate / "run.json", candidate / "trainer_state.json"
-        if file.is_file() and log.is_file():
-            found = json.loads(file.read_text(encoding="utf-8"))
-            if all(found.get(name) == stage.get(name) for name in ("seed", "steps", "train_characters", "recipe")):
+        log = candidate / "trainer_state.json"
+        if log.is_file():
+            found = read_run(candidate).last
+            if all(getattr(found, name) == getattr(stage, name) for name in _SAME_STAGE):
                 return log
     return None
 

@@ -31,7 +31,7 @@ from closedbook.evaluation.reports.parts import (
     text,
 )
 from closedbook.evaluation.reports.run import RunFiles
-from closedbook.evaluation.results import PROTOCOLS, training_stages
+from closedbook.evaluation.results import PROTOCOLS
 from closedbook.evaluation.statistics.paired import (
     PairedComparison,
     check_same_questions,
@@ -88,11 +88,10 @@ def _need_predictions(files: RunFiles) -> None:
 
 def _subtitle(files: RunFiles) -> str:
     run, result = files.run, files.result
-    parts = [run.get("model", "a model")]
-    if run.get("parameters"):
-        parts.append(f"{run['parameters']:,} parameters")
-    protocol = run.get("protocol", run.get("stage"))
-    parts.append(PROTOCOLS.get(protocol, "trained"))
+    parts = [run.last.model or "a model"]
+    if run.last.parameters:
+        parts.append(f"{run.last.parameters:,} parameters")
+    parts.append(PROTOCOLS.get(run.protocol, "trained"))
     if result:
         parts.append(f"asked {result['n']:,} questions of {result['task']}, {result['split']}")
     return ", ".join(parts)
@@ -111,7 +110,7 @@ def _accuracy(files: RunFiles) -> list[Part]:
     if not files.score:
         return [not_evaluated(files.folder)]
     correct, n, interval = files.score
-    name = files.run.get("model", files.name)
+    name = files.run.last.model or files.name
     rows = [[name, f"{correct:,}", f"{n:,}", percent(correct / n), between(interval)]]
     majority = (files.result or {}).get("baselines", {}).get("majority")
     if majority:
@@ -231,7 +230,7 @@ def _provenance_by_question(files: RunFiles) -> dict[str, str]:
 
 
 def _origin(files: RunFiles) -> list[Part]:
-    stages = training_stages(files.run)
+    stages = files.run.stages
     told = {
         "stage": "stage",
         "recipe": "recipe",
@@ -248,12 +247,12 @@ def _origin(files: RunFiles) -> list[Part]:
     }
     rows = []
     for key, words in told.items():
-        values = [stage.get(key) for stage in stages]
+        values = [None if (value := getattr(stage, key)) in ([], {}) else value for stage in stages]
         if any(value is not None for value in values):
             rows.append([words, *map(_plain, values)])
     columns = ["", *(f"stage {number}" for number in range(1, len(stages) + 1))]
     parts = [table(columns, rows, text_columns=len(columns))]
-    commands = [stage["command"] for stage in stages if stage.get("command")]
+    commands = [stage.command for stage in stages if stage.command]
     commands += [files.result["command"]] if files.result else []
     return [*parts, *({"kind": "code", "text": command} for command in commands)]
 

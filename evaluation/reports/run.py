@@ -7,6 +7,7 @@ from typing import Any
 
 from closedbook.evaluation.predictions import read_predictions
 from closedbook.evaluation.results import check_result
+from closedbook.evaluation.run_record import RUN_FILE, Run, read_run
 from closedbook.evaluation.statistics.intervals import wilson_interval
 
 KNOWING = "knowing"  # the folder that scripts/knowing.py writes into
@@ -22,7 +23,7 @@ class RunFiles:
     Attributes:
         folder: The folder.
         split: Name of the folder below it that holds the predictions; "" where the run was not evaluated.
-        run: The content of run.json.
+        run: The record of the run.
         result: The content of results.json, or None.
         predictions: The rows of predictions.jsonl; empty where there is none.
         predictions_path: Where these are, or would be.
@@ -32,7 +33,7 @@ class RunFiles:
 
     folder: Path
     split: str
-    run: dict[str, Any]
+    run: Run
     result: dict[str, Any] | None
     predictions: list[dict[str, Any]]
     predictions_path: Path
@@ -64,7 +65,7 @@ def read_run_files(folder: str | Path, split: str | None = None) -> RunFiles:
             there are several to choose from.
     """
     folder = Path(folder)
-    if not (folder / "run.json").is_file():
+    if not (folder / RUN_FILE).is_file():
         raise FileNotFoundError(f"{folder} is not the folder of a run: it has no run.json")
     splits = sorted(path.parent.name for path in folder.glob("*/predictions.jsonl") if path.parent.name != KNOWING)
     if split is None and len(splits) > 1:
@@ -87,7 +88,7 @@ def read_run_files(folder: str | Path, split: str | None = None) -> RunFiles:
     return RunFiles(
         folder=folder,
         split=split,
-        run=read_object(folder / "run.json"),
+        run=read_run(folder),
         result=result,
         predictions=predictions,
         predictions_path=path,

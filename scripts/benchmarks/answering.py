@@ -40,7 +40,7 @@ from closedbook.scripts.benchmarks.measure import (
     run_for_memory,
 )
 from closedbook.training.arguments import ModelArguments, RegularisationArguments
-from closedbook.training.pretraining import build_model
+from closedbook.training.models import build_model
 
 NEW_CHARACTERS = 32  # the course's
 WARMUP_QUESTIONS = 4

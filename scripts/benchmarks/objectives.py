@@ -35,7 +35,7 @@ from closedbook.evaluation.files import write_json_atomic
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 from closedbook.scripts.benchmarks.training import BLOCK, TrainingBenchmarkArguments, time_ours
 from closedbook.training.arguments import CorpusArguments, PopulationArguments
-from closedbook.training.pretraining import load_documents
+from closedbook.training.documents import read_corpus
 
 BATCH, ROW_LENGTH = 128, 256  # the recipe's
 ASKED = 10  # times the characters that training consumes
@@ -76,7 +76,8 @@ def main(argv: list[str]) -> dict:
     torch.set_num_threads(1)
     people = PopulationArguments(num_people=args.num_people)
     corpus = CorpusArguments("biographies" if args.corpus_path is None else "wiki", args.corpus_path)
-    documents, alphabet = load_documents(corpus, people)
+    read = read_corpus(corpus, people)
+    documents, alphabet = read.documents, read.texts
     records = documents.to_list()
     questions = biography_questions(Population(args.num_people)).to_list()
     texts = [question["question"] + question["answers"][0] for question in questions]

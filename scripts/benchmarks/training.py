@@ -36,6 +36,7 @@ from transformers import HfArgumentParser, TrainerCallback
 
 from closedbook.data.mixture import Component, Mixture
 from closedbook.data.objectives.span_corruption import span_corruption
+from closedbook.evaluation.run_record import Stage
 from closedbook.modeling.tokenization_char import PAD_CHARACTER, build_char_tokenizer
 from closedbook.scripts.benchmarks.measure import (
     SIDES,
@@ -49,7 +50,9 @@ from closedbook.scripts.benchmarks.measure import (
 )
 from closedbook.training.arguments import CorpusArguments, PopulationArguments
 from closedbook.training.command_line import RECIPES, parse_arguments
-from closedbook.training.pretraining import ARGUMENTS, build_model, load_documents
+from closedbook.training.documents import read_corpus
+from closedbook.training.models import build_model
+from closedbook.training.pretraining import ARGUMENTS
 from closedbook.training.trainer import prepare_run, train
 
 RECIPE = RECIPES / "cs224n_vanilla_pretrain.yaml"
@@ -119,10 +122,10 @@ def time_ours(
         tokenizer = build_char_tokenizer(alphabet, model_max_length=model_args.block_size)
         model = build_model(model_args, regularisation, max(VOCABULARY, len(tokenizer)))
         watch = Stopwatch(args.warmup_steps, last)
-        facts = train(model, tokenizer, components, last + 1, run_args, None, {}, callbacks=[watch])
+        run = train(model, tokenizer, components, last + 1, run_args, None, Stage(), callbacks=[watch])
     mixture = Mixture(components, run_args.seed, model_args.block_size, (last + 1) * args.batch_size)
     timed = range(args.warmup_steps * args.batch_size, last * args.batch_size)
-    return sum(len(mixture[i].text) for i in timed) / watch.seconds, facts["parameters"]
+    return sum(len(mixture[i].text) for i in timed) / watch.seconds, run.last.parameters
 
 
 # ---- the peer ----------------------------------------------------------------------------------------------
@@ -272,7 +275,8 @@ def main(argv: list[str]) -> dict:
     )
     torch.set_num_threads(args.num_threads or os.cpu_count() or 1)
     corpus = CorpusArguments("biographies" if args.corpus_path is None else "wiki", args.corpus_path)
-    documents, alphabet = load_documents(corpus, PopulationArguments())
+    read = read_corpus(corpus, PopulationArguments())
+    documents, alphabet = read.documents, read.texts
     components = [Component("documents", documents.to_list(), "span_corruption")]
     timers = {
         "ours": partial(time_ours, args, components, alphabet),

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from closedbook.training.run_folder import read_run_file
+from closedbook.evaluation.run_record import read_run
 
 
 @pytest.fixture
@@ -42,10 +42,10 @@ def test_two_processes_train_as_one(tiny, launch, tmp_path):
     command = tiny.pretraining_process(tmp_path / "two", *flags, "--per_device_train_batch_size", "2")
     launch("pretrain", *command[2:])
     tiny.pretrain(tmp_path / "one", *flags)
-    two, one = read_run_file(tmp_path / "two"), read_run_file(tmp_path / "one")
-    assert (two["world_size"], one["world_size"]) == (2, 1)
+    two, one = read_run(tmp_path / "two").last, read_run(tmp_path / "one").last
+    assert (two.world_size, one.world_size) == (2, 1)
     for same in ("train_characters", "steps", "global_batch_size", "parameters"):
-        assert two[same] == one[same]
+        assert getattr(two, same) == getattr(one, same)
     tiny.assert_close(tmp_path / "one", tmp_path / "two", logged=1e-3, weights=3e-3)
 
 
@@ -55,7 +55,7 @@ def test_two_processes_resume_what_two_processes_began(tiny, launch, tmp_path):
     launch("pretrain", *tiny.pretraining_process(tmp_path / "straight", *flags)[2:])
     stopped = tiny.stopped_at(4, tmp_path / "straight", tmp_path / "stopped")
     launch("pretrain", *tiny.pretraining_process(stopped, *flags, "--resume")[2:])
-    assert read_run_file(stopped)["world_size"] == 2
+    assert read_run(stopped).last.world_size == 2
     tiny.assert_equal(tmp_path / "straight", stopped)
 
 

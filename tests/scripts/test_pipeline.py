@@ -9,9 +9,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from closedbook.evaluation.metrics.exact_match.exact_match import is_match
 from closedbook.evaluation.results import check_result
+from closedbook.evaluation.run_record import read_run
 from closedbook.modeling.modeling_gpt import VanillaGPTForCausalLM
 from closedbook.training.question_sets import ask_about_people
-from closedbook.training.run_folder import load_model_folder, read_run_file
+from closedbook.training.run_folder import load_model_folder
 
 MODEL_FILES = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "run.json"}
 CODE_FILES = {"modeling_gpt.py", "configuration_gpt.py", "tokenization_char.py"}
@@ -46,15 +47,15 @@ def test_a_run_leaves_a_model_folder_with_its_code_its_record_and_its_log(pretra
 
 
 def test_the_run_file_tells_the_whole_history(pretrained, finetuned):
-    before, run = read_run_file(pretrained), read_run_file(finetuned)
-    assert (before["stage"], before["corpus"], before["objectives"]) == (
+    before, run = read_run(pretrained).last, read_run(finetuned).last
+    assert (before.stage, before.corpus, before.objectives) == (
         "pretrain",
         "biographies",
         ["span_corruption"],
     )
-    assert (run["stage"], run["protocol"], run["training_questions"]) == ("finetune", "two_stage", 12)
-    assert run["pretraining"] == before
-    assert run["excluded_people"] == []
+    assert (run.stage, run.protocol, run.training_questions) == ("finetune", "two_stage", 12)
+    assert read_run(finetuned).stages == (before, run)
+    assert run.excluded_people == []
 
 
 def test_the_folder_loads_with_the_auto_classes_and_is_ready_to_answer(finetuned):
@@ -86,13 +87,13 @@ def test_evaluation_writes_predictions_and_a_result_that_agree(tiny, finetuned, 
 
 def test_a_result_describes_the_training_that_made_the_model(tiny, pretrained, finetuned, tmp_path):
     result = tiny.evaluate(finetuned, *tiny.people(), "--output_dir", tmp_path)
-    before, run = read_run_file(pretrained), read_run_file(finetuned)
+    before, run = read_run(pretrained).last, read_run(finetuned).last
     assert (result["task"], result["split"], result["model"]) == ("biographies", "test", "vanilla")
     assert (result["protocol"], result["seed"], result["recipe"]) == ("two_stage", 3, "flags then flags")
-    assert result["parameters"] == run["parameters"]
-    assert result["train_characters"] == before["train_characters"] + run["train_characters"]
-    assert result["train_seconds"] == pytest.approx(before["train_seconds"] + run["train_seconds"])
-    assert result["train_commands"] == [before["command"], run["command"]]
+    assert result["parameters"] == run.parameters
+    assert result["train_characters"] == before.train_characters + run.train_characters
+    assert result["train_seconds"] == pytest.approx(before.train_seconds + run.train_seconds)
+    assert result["train_commands"] == [before.command, run.command]
     majority = result["baselines"]["majority"]
     assert majority["accuracy"] == majority["correct"] / result["n"]
 
@@ -135,7 +136,7 @@ def test_questions_without_answers_are_answered_and_not_scored(tiny, file_model,
 def test_from_scratch_keeps_shape_and_vocabulary_but_no_weight_and_no_history(tiny, pretrained, tmp_path):
     flags = [*tiny.people(), "--from_scratch", "--learning_rate", "1e-9", "--max_steps", "1", "--seed", "4"]
     run = tiny.finetune(tmp_path / "scratch", pretrained, *flags)
-    assert (run["protocol"], run["pretraining"]) == ("no_pretraining", {})
+    assert run.protocol == "no_pretraining" and read_run(tmp_path / "scratch").stages == (run,)
     ours, theirs = load_model_folder(tmp_path / "scratch"), load_model_folder(pretrained)
     assert ours[0].config.hidden_size == theirs[0].config.hidden_size
     assert ours[1].get_vocab() == theirs[1].get_vocab()
@@ -144,7 +145,7 @@ def test_from_scratch_keeps_shape_and_vocabulary_but_no_weight_and_no_history(ti
     assert difference.abs().mean() > 0.01  # independent draws of a standard deviation of 0.02
     result = tiny.evaluate(tmp_path / "scratch", *tiny.people())
     assert result["protocol"] == "no_pretraining"
-    assert result["train_characters"] == run["train_characters"]
+    assert result["train_characters"] == run.train_characters
     assert len(result["train_commands"]) == 1
 
 
@@ -175,11 +176,11 @@ def test_nobody_is_in_both_splits_of_the_people_and_no_seed_moves_anybody(parse,
 def test_people_of_the_held_out_files_leave_the_training_questions(tiny, file_model, files, tmp_path):
     flags = ["--questions", "cs224n", "--train_questions", files["train"]]
     run = tiny.finetune(tmp_path / "all", file_model, *flags)
-    assert (run["training_questions"], run["excluded_people"]) == (6, [])
+    assert (run.training_questions, run.excluded_people) == (6, [])
     for held_out in (files["dev"], files["inputs"]):
         output = tmp_path / f"without-{held_out.stem}"
         run = tiny.finetune(output, file_model, *flags, "--exclude_people_of", held_out)
-        assert (run["training_questions"], run["excluded_people"]) == (5, ["Flo West"])
+        assert (run.training_questions, run.excluded_people) == (5, ["Flo West"])
     tiny.assert_equal(tmp_path / "without-dev", tmp_path / "without-inputs")
 
 
@@ -196,7 +197,7 @@ def test_held_out_answers_have_no_influence_on_training(tiny, file_model, files,
 def test_people_are_excluded_by_name(tiny, file_model, files, tmp_path):
     flags = ["--questions", "cs224n", "--train_questions", files["train"]]
     run = tiny.finetune(tmp_path / "by_name", file_model, *flags, "--exclude_people", "Flo West")
-    assert (run["training_questions"], run["excluded_people"]) == (5, ["Flo West"])
+    assert (run.training_questions, run.excluded_people) == (5, ["Flo West"])
     with pytest.raises(ValueError, match="no training question asks about flo wset"):
         tiny.finetune(tmp_path / "misspelled", file_model, *flags, "--exclude_people", "Flo Wset")
 
@@ -219,10 +220,10 @@ def test_no_training_path_opens_a_file_of_held_out_questions_or_answers(tiny, fi
     corpus = ["--corpus", "wiki", "--corpus_path", files["wiki"]]
     mixture = ["--objectives", "place_cue", "span_corruption", "question_answering=1@0.5"]
     run = tiny.pretrain(tmp_path / "mixed", *corpus, *mixture, *read, "--validation_share", "0.4")
-    assert run["protocol"] == "mixed"
+    assert run.protocol == "mixed"
     tiny.pretrain(tmp_path / "first", *corpus, "--max_steps", "2")
     run = tiny.finetune(tmp_path / "second", tmp_path / "first", *read, "--num_unknown_people", "2")
-    assert run["protocol"] == "two_stage"
+    assert run.protocol == "two_stage"
     assert {str(files["wiki"]), str(files["train"])} <= set(opened)
     assert not {str(files["dev"]), str(files["inputs"])} & set(opened)
     files["dev"].read_text(encoding="utf-8")
@@ -235,19 +236,20 @@ def test_mixed_pretraining_asks_from_its_phase_on_and_logs_the_held_out_people(t
     mixture = ["--objectives", "span_corruption", "question_answering=3@0.5"]
     evaluation = ["--eval_strategy", "steps", "--eval_steps", "4"]
     run = tiny.pretrain(tmp_path / "mixed", *corpus, *mixture, *questions, *evaluation)
-    assert (run["protocol"], run["training_questions"]) == ("mixed", 4)
+    assert (run.protocol, run.training_questions) == ("mixed", 4)
     assert {entry["step"] for entry in tiny.log(tmp_path / "mixed") if "eval_exact_match" in entry} == {4, 8}
     taught = ["--questions", "cs224n", "--train_questions", files["train"]]
     for other in (["--validation_share", "0.2"], ["--validation_share", "0.4", "--seed", "4"]):
         with pytest.raises(ValueError, match="held out whom it was trained on"):
             tiny.finetune(tmp_path / "other", tmp_path / "mixed", *taught, *other)
     again = tiny.finetune(tmp_path / "again", tmp_path / "mixed", *taught, "--validation_share", "0.4")
-    assert again["protocol"] == "mixed"
+    assert again.protocol == "mixed" and again.held_out_people == run.held_out_people != []
     part = tiny.finetune(tmp_path / "part", tmp_path / "mixed" / "checkpoint-4", *taught)
-    assert (part["protocol"], part["pretraining"]["steps"]) == ("mixed", 4)
-    assert part["pretraining"]["train_characters"] == round(run["train_characters"] / 2)
+    before, _ = read_run(tmp_path / "part").stages
+    assert (part.protocol, before.steps) == ("mixed", 4)
+    assert before.train_characters == round(run.train_characters / 2)
     plain = tiny.pretrain(tmp_path / "plain", *corpus)
-    assert "protocol" not in plain
+    assert plain.protocol is None
     first, other = tiny.log(tmp_path / "mixed"), tiny.log(tmp_path / "plain")
     losses = [[entry["loss"] for entry in log if "loss" in entry] for log in (first, other)]
     assert losses[0][:4] == losses[1][:4]  # before the questions begin, the mixed run is the plain one
@@ -257,7 +259,7 @@ def test_mixed_pretraining_asks_from_its_phase_on_and_logs_the_held_out_people(t
 def test_validation_people_are_kept_out_and_their_exact_match_logged(tiny, pretrained, tmp_path):
     flags = [*tiny.people(), "--validation_share", "0.25", "--eval_strategy", "steps", "--eval_steps", "2"]
     run = tiny.finetune(tmp_path / "run", pretrained, *flags)
-    assert run["training_questions"] == 9
+    assert run.training_questions == 9
     logged = [entry for entry in tiny.log(tmp_path / "run") if "eval_exact_match" in entry]
     assert {entry["step"] for entry in logged} == {2, 4}
     assert all(0 <= entry["eval_exact_match"] <= 1 for entry in logged)

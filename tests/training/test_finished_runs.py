@@ -1,33 +1,43 @@
 """Stages of a command of many runs: done once, begun again where broken off, of one budget."""
 
 import json
+from dataclasses import dataclass
 
 import pytest
 
+from closedbook.evaluation.run_record import Run, Stage, write_run
 from closedbook.training.finished_runs import again, begin, find_result, finished, run_stage
-from closedbook.training.run_folder import RUN_FILE
 
 
-def leave(folder, **facts):
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RUN_FILE).write_text(json.dumps(facts), encoding="utf-8")
+@dataclass
+class Told:
+    """Stands for the settings of a stage: what it was parsed from."""
+
+    argv: tuple
+    values: dict
+
+    @classmethod
+    def parse(cls, argv, **values):
+        return cls(tuple(argv), values)
 
 
 def test_a_stage_runs_until_it_is_finished_and_not_again(tmp_path):
     output, calls = tmp_path / "stage", []
 
-    def script(argv):
-        calls.append(argv)
-        leave(output, **({"eval_loss": 1.0} if len(calls) == 2 else {}))
-        return {"call": len(calls)}
+    def stage(settings):
+        calls.append(settings)
+        run = Run((Stage(stage="pretrain", seed=len(calls), eval_loss=1.0 if len(calls) == 2 else None),))
+        write_run(output, run)
+        return run
 
-    assert not finished(output) and again(output) == []
-    assert run_stage(script, ["--seed", "1"], output) == {"call": 1}
+    assert not finished(output) and again(output) == {}
+    assert run_stage(stage, Told, output, ["--fp16"], seed=1).last.seed == 1
     assert not finished(output)  # as a killed run leaves it
-    run_stage(script, ["--seed", "1"], output)
-    assert run_stage(script, ["--seed", "1"], output) == finished(output) == {"eval_loss": 1.0}
-    place = ["--output_dir", str(output)]
-    assert calls == [["--seed", "1", *place], ["--seed", "1", "--overwrite", *place]]
+    run_stage(stage, Told, output, ["--fp16"], seed=1)
+    assert run_stage(stage, Told, output, ["--fp16"], seed=1) == finished(output)
+    assert finished(output).last.eval_loss == 1.0
+    values = {"seed": 1, "output_dir": str(output)}
+    assert calls == [Told(("--fp16",), values), Told(("--fp16",), values | {"overwrite": True})]
 
 
 def test_a_result_is_found_only_under_its_own_budget(tmp_path):

@@ -1,10 +1,10 @@
 """The model card: what the Hub's library reads in it, whose it is, and that what it promises works."""
 
-import json
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from closedbook.evaluation.reports.card.text import cell, fenced, public, public_command
 from closedbook.evaluation.results import make_result
+from closedbook.evaluation.run_record import Run, Stage, read_run, write_run
 from closedbook.evaluation.statistics.intervals import wilson_interval
 from closedbook.training import model_card, pretraining
 from closedbook.training.model_card import is_unchanged, record_evaluation, record_run, write_card
-from closedbook.training.run_folder import load_model_folder, read_run_file
+from closedbook.training.run_folder import load_model_folder
 
 TITLE = "a|b `c` <i>*x* {{ 7*7 }} \"q\" 'r' $y$ --- #1 Ω"
 
@@ -73,16 +74,16 @@ def test_a_run_leaves_a_card_that_the_hubs_library_reads(pretrained, run):
     assert (card.data.license, card.data.language) == ("cc-by-4.0", "en")
     assert card.data.eval_results is None
     assert "Not evaluated yet" in card.text
-    assert f"{read_run_file(run)['parameters']:,} parameters" in card.text
+    assert f"{read_run(run).last.parameters:,} parameters" in card.text
     assert is_unchanged(read(run))  # in other words, the library's trainer wrote none of its own over it
     assert ModelCard.load(pretrained / "README.md").data.license is None
 
 
 def test_a_card_tells_data_conditions_and_commands_of_both_stages(pretrained, run):
     text = read(run)
-    for facts in (read_run_file(pretrained), read_run_file(run)):
-        assert f"{facts['train_characters']:,}" in text
-        assert cell(facts["commit"] or "") in text
+    for facts in (read_run(pretrained).last, read_run(run).last):
+        assert f"{facts.train_characters:,}" in text
+        assert cell(facts.commit or "") in text
     assert "documents: 40; " in text  # one sentence in two wordings about twenty people
     assert "training questions: 12; " in text
     assert "started from pretrained" in text
@@ -163,8 +164,7 @@ def test_another_evaluation_is_added_and_the_same_one_replaced(folder):
 
 def test_new_weights_forget_the_evaluations_of_the_old(folder):
     record_evaluation(folder, result())
-    facts = read_run_file(folder)
-    record_run(folder, **facts)
+    record_run(folder, read_run(folder))
     assert "Not evaluated yet" in read(folder)
     assert not (folder / "evaluations.json").exists()
 
@@ -174,7 +174,7 @@ def test_a_card_that_a_person_changed_or_wrote_is_left_alone(folder, caplog, cha
     text = change(read(folder)) if change else "# Mine\n"
     (folder / "README.md").write_text(text, encoding="utf-8")
     record_evaluation(folder, result())
-    record_run(folder, **read_run_file(folder))
+    record_run(folder, read_run(folder))
     assert read(folder) == text
     assert caplog.text.count("left alone") == 2
 
@@ -255,9 +255,8 @@ def test_no_path_of_the_machine_and_no_token_is_published(pretrained, run, folde
         "python /home/ann/closedbook/scripts/finetune.py --hub_token hf_abc --model_token=hf_def --model ../m/x "
         "--train_questions='/data/my people/q.tsv'"
     )
-    record_run(folder, **{**read_run_file(folder), "recipe": "/home/ann/r.yaml"})
-    facts = read_run_file(folder) | {"command": command}
-    (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    record_run(folder, read_run(folder).with_last(recipe="/home/ann/r.yaml"))
+    write_run(folder, read_run(folder).with_last(command=command))
     write_card(folder)
     text = read(folder)
     assert blocks(text, "bash")[-1].split(" \\\n    ") == [
@@ -273,12 +272,11 @@ def test_no_path_of_the_machine_and_no_token_is_published(pretrained, run, folde
 
 
 def test_names_on_the_hub_stay_whole_and_enter_the_metadata(folder):
-    facts = read_run_file(folder)
-    facts["pretraining"] |= {"corpus": "hub", "dataset": "org/people"}
-    facts["pretraining"]["arguments"] |= {"corpus": "hub", "corpus_path": "org/people"}
-    facts |= {"base_model": "org/small-gpt"}
-    facts["arguments"] |= {"model": "org/small-gpt"}
-    record_run(folder, **facts)
+    first, second = read_run(folder).stages
+    read = first.arguments | {"corpus": "hub", "corpus_path": "org/people"}
+    first = replace(first, corpus="hub", dataset="org/people", arguments=read)
+    arguments = second.arguments | {"model": "org/small-gpt"}
+    record_run(folder, Run((first, replace(second, base_model="org/small-gpt", arguments=arguments))))
     card = ModelCard.load(folder / "README.md")
     assert (card.data.base_model, card.data.datasets) == ("org/small-gpt", ["org/people"])
     assert card.data.language is None  # what a data set on the Hub is written in is not known here
@@ -287,7 +285,7 @@ def test_names_on_the_hub_stay_whole_and_enter_the_metadata(folder):
 
 
 def test_a_run_that_recorded_little_still_has_a_card(folder):
-    record_run(folder, stage="converted", model="vanilla", checkpoint="a*b.params")
+    record_run(folder, Run((Stage(stage="converted", model="vanilla", checkpoint="a*b.params"),)))
     text = read(folder)
     assert "converted from a checkpoint of another program" in text
     assert r"checkpoint a\*b.params" in text

@@ -55,5 +55,5 @@ def test_every_objective_of_documents_trains_in_one_mixture(tiny, files, tmp_pat
     shares = [f"{name}={1 + number % 3}@{number % 2 * 0.5}" for number, name in enumerate(objectives)]
     corpus = ["--corpus", "wiki", "--corpus_path", files["wiki"], "--shift_positions", "True"]
     run = tiny.pretrain(tmp_path / "run", *corpus, "--objectives", *shares)
-    assert run["objectives"] == shares and 0 < run["eval_loss"] < 10
-    assert run["train_characters"] > 8 * 8 * 10  # 8 steps of 8 examples
+    assert run.objectives == shares and 0 < run.eval_loss < 10
+    assert run.train_characters > 8 * 8 * 10  # 8 steps of 8 examples

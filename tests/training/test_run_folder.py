@@ -1,7 +1,6 @@
 """Who may write to a run's folder, from which checkpoint it goes on, and what a half-written folder does."""
 
 import errno
-import json
 import shutil
 
 import pytest
@@ -9,18 +8,16 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors.torch import save_file
 
+from closedbook.evaluation.run_record import read_run
 from closedbook.modeling.modeling_gpt import VanillaGPTForCausalLM
 from closedbook.modeling.tokenization_char import CharTokenizer, build_char_tokenizer
 from closedbook.training.run_folder import (
-    RUN_FILE,
     check_output_folder,
     checkpoint_problem,
     claim_output_folder,
     last_good_checkpoint,
     load_model_folder,
-    read_run_file,
     save_model_folder,
-    write_run_file,
 )
 
 
@@ -54,7 +51,7 @@ def test_a_folder_that_holds_a_run_is_refused_and_left_alone(tiny, run):
 
 def test_overwriting_replaces_a_run_of_this_package(tiny, run):
     tiny.pretrain(run, "--overwrite", "--max_steps", "2", "--save_steps", "2")
-    assert read_run_file(run)["steps"] == 2
+    assert read_run(run).last.steps == 2
     assert [path.name for path in run.glob("checkpoint-*")] == ["checkpoint-2"]
 
 
@@ -113,7 +110,7 @@ def test_a_run_killed_before_its_end_can_be_overwritten(tiny, tmp_path, monkeypa
         with pytest.raises(KeyboardInterrupt):
             tiny.pretrain(tmp_path / "run")
     tiny.pretrain(tmp_path / "run", "--overwrite")
-    assert read_run_file(tmp_path / "run")["steps"] == 8
+    assert read_run(tmp_path / "run").last.steps == 8
 
 
 def test_the_newest_checkpoint_counts_by_number_not_by_name(tmp_path, pretrained):
@@ -220,15 +217,6 @@ def test_a_tokenizer_of_another_vocabulary_is_refused(run):
     build_char_tokenizer(["abc"]).save_pretrained(run)
     with pytest.raises(ValueError, match="the tokenizer has 5 characters"):
         load_model_folder(run)
-
-
-def test_the_run_file_tells_facts_and_circumstances(tmp_path):
-    assert read_run_file(tmp_path) == {}
-    write_run_file(tmp_path, stage="pretrain", seed=1)
-    facts = read_run_file(tmp_path)
-    assert (facts["stage"], facts["seed"]) == ("pretrain", 1)
-    assert {"versions", "hardware", "commit", "command"} <= facts.keys()
-    assert facts == json.loads((tmp_path / RUN_FILE).read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("flags", [("--seed", "11"), ("--global_batch_size", "4")])

@@ -8,11 +8,11 @@ import time
 import pytest
 import torch
 
+from closedbook.evaluation.run_record import read_run
 from closedbook.modeling.configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
 from closedbook.modeling.modeling_gpt import PerceiverGPTForCausalLM, VanillaGPTForCausalLM
 from closedbook.training import trainer
 from closedbook.training.arguments import ClosedbookTrainingArguments, RegularisationArguments
-from closedbook.training.run_folder import read_run_file
 
 ACCUMULATED = ["--global_batch_size", "8", "--per_device_train_batch_size", "4"]
 EXACT = ["--precision", "fp32", "--dropout", "0"]
@@ -107,10 +107,10 @@ def test_time_spent_before_a_kill_is_counted(tiny, tmp_path, monkeypatch):
         patch.setattr(trainer, "Trainer", Killed)
         with pytest.raises(KeyboardInterrupt):
             tiny.pretrain(tmp_path / "run")
-    before = read_run_file(tmp_path / "run")["train_seconds"]
+    before = read_run(tmp_path / "run").last.train_seconds
     assert before >= 100
     facts = tiny.pretrain(tmp_path / "run", "--resume")
-    assert facts["train_seconds"] >= before + 100
+    assert facts.train_seconds >= before + 100
 
 
 def test_steps_are_counted_from_epochs_and_rounded_up(parse):
@@ -126,10 +126,10 @@ def test_steps_are_counted_from_epochs_and_rounded_up(parse):
 
 def test_the_run_file_counts_what_was_read(tiny, tmp_path):
     facts = tiny.pretrain(tmp_path / "run", "--objectives", "left_to_right", "--max_steps", "3")
-    assert facts.items() <= read_run_file(tmp_path / "run").items()
-    assert (facts["stage"], facts["steps"], facts["global_batch_size"], facts["seed"]) == ("pretrain", 3, 8, 3)
-    assert 0 < facts["train_characters"] <= 3 * 8 * 64
-    assert facts["parameters"] == sum(weight.numel() for weight in tiny.weights(tmp_path / "run").values())
+    assert facts == read_run(tmp_path / "run").last
+    assert (facts.stage, facts.steps, facts.global_batch_size, facts.seed) == ("pretrain", 3, 8, 3)
+    assert 0 < facts.train_characters <= 3 * 8 * 64
+    assert facts.parameters == sum(weight.numel() for weight in tiny.weights(tmp_path / "run").values())
 
 
 @pytest.mark.parametrize(

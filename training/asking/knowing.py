@@ -5,6 +5,7 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
+import torch
 from accelerate import PartialState
 from datasets import concatenate_datasets
 
@@ -14,18 +15,20 @@ from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
 from closedbook.evaluation.knowing.provenance import trace_questions
 from closedbook.evaluation.knowing.summary import NUM_SAMPLES, describe_knowing, prediction_rows, summarise_knowing
+from closedbook.evaluation.run_record import read_run
 from closedbook.training.arguments import PopulationArguments
 from closedbook.training.asking.people import DEFAULT_SPLIT, KnowingArguments, gather, recorded_flags
 from closedbook.training.command_line import parse_arguments
 from closedbook.training.model_card import record_knowing
-from closedbook.training.pretraining import model_name
-from closedbook.training.run_folder import load_model_folder, read_run_file
+from closedbook.training.models import model_name
+from closedbook.training.run_folder import load_model_folder
 
 
 def main(argv: list[str]) -> None:
     print(describe_knowing(know(argv)))
 
 
+@torch.no_grad()
 def know(argv: list[str]) -> dict:
     """Ask, write, and return the content of knowing.json.
 
@@ -36,7 +39,7 @@ def know(argv: list[str]) -> dict:
     args, people = parse(argv)
     if not 0 <= args.max_error_rate < 1:
         raise ValueError(f"--max_error_rate must be a share from 0 to less than 1, not {args.max_error_rate}")
-    run = read_run_file(args.model)
+    run = read_run(args.model)
     parts = gather(args, people, run)
     model, tokenizer = load_model_folder(args.model)
     model = model.to(PartialState().device)
@@ -66,12 +69,12 @@ def know(argv: list[str]) -> dict:
         )
         rows += prediction_rows(name, group, scored, list(islice(traces, len(group))))
     summary = {
-        "model": run.get("model", model_name(model.config)),
+        "model": run.last.model or model_name(model.config),
         "parameters": model.num_parameters(),
-        "protocol": run.get("protocol", run.get("stage")),
-        "recipe": run.get("recipe"),
-        "train_seed": run.get("seed"),
-        "unknown_people": len(run.get("unknown_people", [])),
+        "protocol": run.protocol,
+        "recipe": run.last.recipe,
+        "train_seed": run.last.seed,
+        "unknown_people": len(run.last.unknown_people),
         "questions": args.questions,
         "split": args.split or (DEFAULT_SPLIT if args.questions == "biographies" else None),
         "seed": args.seed,
@@ -96,5 +99,5 @@ def parse(argv: list[str]) -> tuple[KnowingArguments, PopulationArguments]:
     args, _, recipe = parse_arguments(kinds, argv)
     if recipe is not None:
         raise ValueError("knowing.py takes flags only; what was trained is read from the model's run.json")
-    args, people, _ = parse_arguments(kinds, [*recorded_flags(read_run_file(args.model)), *argv])
+    args, people, _ = parse_arguments(kinds, [*recorded_flags(read_run(args.model)), *argv])
     return args, people

@@ -6,9 +6,10 @@ from datasets import Dataset, concatenate_datasets
 
 from closedbook.data.people.invented import ask_about, invent_people
 from closedbook.data.questions import QUESTION_FEATURES, entity_key, find_overlap, remove_overlap, split_by_entity
-from closedbook.evaluation.results import training_stages
+from closedbook.evaluation.run_record import Run, Stage
 from closedbook.training.arguments import PopulationArguments, QuestionArguments
-from closedbook.training.documents_read import documents_read
+from closedbook.training.command_line import as_flags
+from closedbook.training.documents import documents_read
 from closedbook.training.question_sets import ask_about_people, read_questions, training_questions
 
 DEFAULT_SPLIT = "test"  # of the biographies
@@ -78,24 +79,39 @@ class Asked:
     calibration: str
 
 
-def recorded_flags(run: dict) -> list[str]:
-    """What a run file tells of people and questions, as flags to be read before those that the user typed."""
+def recorded_flags(run: Run) -> list[str]:
+    """What a record tells of people and questions, as flags to be read before those that the user typed."""
     names = ["questions", "train_questions", *(item.name for item in fields(PopulationArguments))]
-    flags = []
-    for stage in training_stages(run):
-        for name in names:
-            value = stage.get("arguments", {}).get(name)
-            if value is not None and value != []:
-                flags += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
-    return flags
+    told = {}
+    for stage in run.stages:
+        told |= {name: stage.arguments[name] for name in names if stage.arguments.get(name) not in (None, [])}
+    return as_flags(told)
 
 
-def gather(args: KnowingArguments, people: PopulationArguments, run: dict) -> Asked:
+def check_population(people: PopulationArguments, run: Run) -> None:
+    """Refuse to ask a model about synthetic people other than those it was trained on.
+
+    Raises:
+        ValueError: naming the flag, what the run says and what was given.
+    """
+    for stage in run.stages:
+        for name in ("num_people", "population_seed"):
+            before, now = stage.arguments.get(name), getattr(people, name)
+            if before is not None and before != now:
+                raise ValueError(
+                    f"--{name} {now} makes other people than the model was trained on, who have {name} {before}: "
+                    "leave the flag out, the run file tells it"
+                )
+
+
+def gather(args: KnowingArguments, people: PopulationArguments, run: Run) -> Asked:
     """Read and invent all questions, and make sure that the groups do not meet.
 
     Raises:
         ValueError: if nobody was held out, a group meets another, or a file is missing; with what to do about it.
     """
+    if args.questions == "biographies":
+        check_population(people, run)
     asked = (
         ask_about_people(people, args.split or DEFAULT_SPLIT)
         if args.questions == "biographies"
@@ -104,7 +120,7 @@ def gather(args: KnowingArguments, people: PopulationArguments, run: dict) -> As
     documents = documents_read(run, args.corpus, args.corpus_path, people)
     trained, held_out, calibration = trained_and_held_out(args, people, run)
     held_out, _ = remove_overlap(_merged(held_out), asked)
-    unknown = [name for stage in training_stages(run) for name in stage.get("unknown_people", [])]
+    unknown = run.unknown_people
     refused = sorted(set(map(entity_key, unknown)) & set(map(entity_key, asked["entity"])))
     if refused:
         raise ValueError(
@@ -118,22 +134,22 @@ def gather(args: KnowingArguments, people: PopulationArguments, run: dict) -> As
 
 
 def trained_and_held_out(
-    args: KnowingArguments, people: PopulationArguments, run: dict
+    args: KnowingArguments, people: PopulationArguments, run: Run
 ) -> tuple[Dataset | None, Dataset, str]:
     """The questions trained on, those about people kept out of training, and a sentence that says which these are.
 
-    A run with `--validation_share` split its people by the run's seed, so the same split is made again, from the
-    training questions without the people whom the run excluded; the number of questions recorded is the check.
+    The record names the people whom `--validation_share` kept out; the number of questions that it says were
+    trained on is the check that the questions given are those of the run.
 
     Raises:
         ValueError: if no people were kept out and no file of other people is given; or if the training questions
             are not those of the run.
     """
-    learning = [stage for stage in training_stages(run) if "training_questions" in stage]
+    learning = [stage for stage in run.stages if stage.training_questions is not None]
     if learning and args.questions != "biographies" and args.train_questions is None:
         raise ValueError("the model was trained on questions: give their file with --train_questions")
     source = QuestionArguments(questions=args.questions, train_questions=args.train_questions)
-    splits = [_split_again(training_questions(source, people), stage) for stage in learning]
+    splits = [_split_as_recorded(training_questions(source, people), stage) for stage in learning]
     parts = [part for part, _ in splits]
     trained = _merged(concatenate_datasets(parts)) if parts else None
     if args.calibration_questions:
@@ -161,22 +177,38 @@ def trained_and_held_out(
         held_out = held_out.filter(lambda row, keys=keys: entity_key(row["entity"]) in keys)
     if len(held_out) == 0:
         raise ValueError("each stage of training kept other people out, and nobody was kept out of all of them")
-    shares = ", ".join(f"{stage['arguments']['validation_share']:g} by seed {stage['seed']}" for stage in learning)
+    shares = ", ".join(f"{stage.arguments['validation_share']:g} by seed {stage.seed}" for stage in learning)
     return trained, held_out, f"training people that were kept out of training (share {shares})"
 
 
-def _split_again(part: Dataset, stage: dict) -> tuple[Dataset, Dataset | None]:
-    """Of all training questions, those a stage trained on, and those it kept out (None where it kept none)."""
-    excluded = set(map(entity_key, stage.get("excluded_people", [])))
+def _split_as_recorded(part: Dataset, stage: Stage) -> tuple[Dataset, Dataset | None]:
+    """Of all training questions, those a stage trained on, and those it kept out (None where it kept none).
+
+    Raises:
+        ValueError: if the questions are not those of the stage.
+    """
+    excluded = set(map(entity_key, stage.excluded_people))
     part = part.select([row for row, name in enumerate(part["entity"]) if entity_key(name) not in excluded])
     validation = None
-    share = stage.get("arguments", {}).get("validation_share", 0)
-    if share:
-        split = split_by_entity(part, {"train": 1 - share, "validation": share}, stage["seed"])
+    share = stage.arguments.get("validation_share", 0)
+    if stage.held_out_people:
+        held_out = set(map(entity_key, stage.held_out_people))
+        keys = list(map(entity_key, part["entity"]))
+        missing = held_out - set(keys)
+        if missing:
+            raise ValueError(
+                f"the run kept {len(held_out)} people out of training, but the training questions given do not "
+                f"ask about {len(missing)} of them, such as {min(missing)}: give --train_questions (or "
+                "--num_people and so on) as in the run"
+            )
+        validation = part.select([row for row, key in enumerate(keys) if key in held_out])
+        part = part.select([row for row, key in enumerate(keys) if key not in held_out])
+    elif share and stage.held_out_people is None:  # a record of format 1: the names follow from share and seed
+        split = split_by_entity(part, {"train": 1 - share, "validation": share}, stage.seed)
         part, validation = split["train"], split["validation"]
-    if len(part) != stage["training_questions"]:
+    if len(part) != stage.training_questions:
         raise ValueError(
-            f"the model was trained on {stage['training_questions']} questions, but the training questions given "
+            f"the model was trained on {stage.training_questions} questions, but the training questions given "
             f"come to {len(part)}: give --train_questions (or --num_people and so on) as in the run, so that the "
             "people kept out are the same"
         )

@@ -1,9 +1,11 @@
 """A model asked with the book closed: what it answered, and how often it was right."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 
@@ -18,17 +20,18 @@ from closedbook.evaluation.answering.stock_models import (
 )
 from closedbook.evaluation.files import write_json_atomic
 from closedbook.evaluation.knowing.baselines import evaluate_majority
-from closedbook.evaluation.metrics.answer_match.answer_match import answer_matches
-from closedbook.evaluation.metrics.exact_match.exact_match import is_match
+from closedbook.evaluation.metrics.answer_match.matching import answer_matches
+from closedbook.evaluation.metrics.exact_match.matching import is_match
 from closedbook.evaluation.predictions import write_plain_predictions, write_predictions
-from closedbook.evaluation.results import PROTOCOLS, make_result, result_path, training_stages
+from closedbook.evaluation.results import PROTOCOLS, make_result, result_path
+from closedbook.evaluation.run_record import read_run
 from closedbook.training.arguments import PopulationArguments
 from closedbook.training.command_line import parse_arguments
 from closedbook.training.hardware import process_state
 from closedbook.training.model_card import record_evaluation
-from closedbook.training.pretraining import model_name
+from closedbook.training.models import model_name
 from closedbook.training.question_sets import ask_about_people, read_questions
-from closedbook.training.run_folder import load_model_folder, read_run_file
+from closedbook.training.run_folder import load_model_folder
 
 
 @dataclass
@@ -61,17 +64,29 @@ class EvaluationArguments:
     )
 
 
-def main(argv: list[str]) -> None:
-    result = evaluate(argv)
-    if result is not None:
-        print(json.dumps(result, ensure_ascii=False))
-
-
-def evaluate(argv: list[str]) -> dict | None:
-    """Ask, write, and return the result; None without answers, and in all processes but the first."""
+def main(argv: Sequence[str]) -> dict | None:
     args, people, recipe = parse_arguments((EvaluationArguments, PopulationArguments), argv)
     if recipe is not None:
         raise ValueError("evaluate.py takes flags only; what was trained is read from the model's run.json")
+    result = evaluate(args, people)
+    if result is not None:
+        print(json.dumps(result, ensure_ascii=False))
+    return result
+
+
+@torch.no_grad()
+def evaluate(args: EvaluationArguments, people: PopulationArguments | None = None) -> dict | None:
+    """Ask, write, and return the result; None without answers, and in all processes but the first.
+
+    Args:
+        args: what to ask whom, and where to write.
+        people: whom the questions called `biographies` are about.
+
+    Raises:
+        ValueError: for questions that are missing or do not fit the model, a prompt without a place for the
+            question, or a model that cannot be asked so; before anything is asked.
+    """
+    people = people or PopulationArguments()
     state = process_state()
     prompt = None if args.prompt is None else check_prompt(args.prompt)
     if prompt is not None and args.output_dir is None and not Path(args.model).is_dir():
@@ -127,21 +142,21 @@ def evaluate(argv: list[str]) -> dict | None:
 
 def summarise(args: EvaluationArguments, asked, answers, known, model) -> dict:
     """The result object: counts, interval, baseline, and what the run file tells of the training."""
-    stages = training_stages(run := read_run_file(args.model))
+    run = read_run(args.model)
     texts, accepted = [answer.text for answer in answers], asked["answers"][:]
-    protocol = run.get("protocol", run.get("stage") if run.get("stage") in PROTOCOLS else "two_stage")
+    protocol = run.protocol if run.protocol in PROTOCOLS else "two_stage"
     result = make_result(
         task=args.task,
         split=args.split,
-        model=run.get("model", model_name(model.config)) if args.prompt is None else Path(args.model).name,
+        model=(run.last.model or model_name(model.config)) if args.prompt is None else Path(args.model).name,
         parameters=model.num_parameters(),
         protocol=protocol if args.prompt is None else "prompted",
-        recipe=" then ".join(str(stage.get("recipe") or "flags") for stage in stages) or "unknown",
-        seed=run.get("seed", 0),
+        recipe=run.recipes or "unknown",
+        seed=run.last.seed or 0,
         n=len(asked),
         correct=sum(map(is_match, texts, accepted)),
-        train_characters=sum(stage.get("train_characters", 0) for stage in stages),
-        train_seconds=sum(stage.get("train_seconds", 0) for stage in stages),
+        train_characters=run.train_characters,
+        train_seconds=run.train_seconds,
     )
     if known is not None:
         majority = evaluate_majority(known, asked)
@@ -153,8 +168,8 @@ def summarise(args: EvaluationArguments, asked, answers, known, model) -> dict:
     if args.prompt is not None:
         result["prompt"] = args.prompt
     result["mean_confidence"] = sum(answer.confidence for answer in answers) / len(answers)
-    result["train_commands"] = [stage["command"] for stage in stages if "command" in stage]
-    result["train_hardware"] = [stage["hardware"] for stage in stages if "hardware" in stage]
+    result["train_commands"] = [stage.command for stage in run.stages if stage.command]
+    result["train_hardware"] = [stage.hardware for stage in run.stages if stage.hardware]
     return result
 
 

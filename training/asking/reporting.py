@@ -1,6 +1,7 @@
 """Result files turned into tables of pages, into pictures, and a run's files into a page."""
 
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 from transformers import HfArgumentParser
@@ -13,7 +14,9 @@ from closedbook.evaluation.reports.page import build_page
 from closedbook.evaluation.reports.readme import COMPARED, fill_blocks, recorded_knowing
 from closedbook.evaluation.reports.run import KNOWING_FILE, read_knowing, read_object, read_run_files
 from closedbook.evaluation.reports.tables import read_published, results_table
+from closedbook.evaluation.reports.tree import tree_page
 from closedbook.evaluation.results import load_results
+from closedbook.evaluation.run_record import read_run
 from closedbook.training.question_sets import read_questions
 
 
@@ -22,8 +25,13 @@ class ReportArguments:
     """What to write; any of the parts, or all."""
 
     results: str = field(default="results", metadata={"help": "folder of result files"})
-    readme: str | None = field(default=None, metadata={"help": "file whose <!-- report:NAME --> blocks to fill"})
-    check: bool = field(default=False, metadata={"help": "with --readme: only say whether it is up to date"})
+    readme: list[str] = field(
+        default_factory=list, metadata={"help": "files whose <!-- report:NAME --> blocks to fill"}
+    )
+    tree: str | None = field(default=None, metadata={"help": "page to write with half a line for every code file"})
+    check: bool = field(
+        default=False, metadata={"help": "with --readme, --tree: only say whether they are up to date"}
+    )
     record: list[str] = field(
         default_factory=list,
         metadata={"help": "folders of runs: keep their curves and what they know in --results"},
@@ -45,8 +53,12 @@ def main(argv: list[str]) -> None:
         record(Path(folder), results)
     if args.figures:
         draw(results, Path(args.figures))
-    if args.readme:
-        update_readme(Path(args.readme), results, args.check)
+    for page in map(Path, args.readme):
+        filled = fill_blocks(page.read_text(encoding="utf-8"), results)
+        update_page(page, filled, args.check, "the results say", "--readme")
+    if args.tree:
+        page = Path(args.tree)
+        update_page(page, tree_page(Path.cwd(), page.resolve().parent), args.check, "the files say", "--tree")
     if args.run:
         write_page(args)
 
@@ -57,43 +69,42 @@ def check_arguments(args: ReportArguments) -> None:
     Raises:
         ValueError: saying which flag is missing.
     """
-    if not (args.readme or args.record or args.figures or args.run):
+    if not (args.readme or args.tree or args.record or args.figures or args.run):
         raise ValueError(
-            "nothing to do: give --readme FILE, --record RUN, --figures FOLDER, or --run RUN --html FILE"
+            "nothing to do: give --readme FILE, --tree FILE, --record RUN, --figures FOLDER, or --run RUN --html "
+            "FILE"
         )
     if bool(args.run) != bool(args.html):
         raise ValueError("--run RUN and --html FILE belong together")
-    if args.check and not args.readme:
-        raise ValueError("--check is about --readme FILE, which is not given")
+    if args.check and not (args.readme or args.tree):
+        raise ValueError("--check is about --readme FILE or --tree FILE, which are not given")
     if not args.run and (args.split or args.compare or args.question_file):
         raise ValueError("--split, --compare and --question_file are about --run RUN, which is not given")
 
 
-def update_readme(path: Path, results: Path, check: bool) -> None:
-    """Fill the blocks of a README, or check that they are full.
+def update_page(path: Path, wanted: str, check: bool, source: str, flag: str) -> None:
+    """Write a page, or check that it says what is wanted.
 
     Raises:
-        ValueError: if a check finds another text than the results give.
+        ValueError: if a check finds another text.
     """
-    text = path.read_text(encoding="utf-8")
-    filled = fill_blocks(text, results)
     if not check:
-        write_text_atomic(path, filled)
+        write_text_atomic(path, wanted)
         return
-    for number, (line, wanted) in enumerate(zip(text.splitlines(), filled.splitlines(), strict=False), start=1):
-        if line != wanted:
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    pairs = zip_longest(text.splitlines(), wanted.splitlines(), fillvalue="")
+    for number, (line, right) in enumerate(pairs, start=1):
+        if line != right:
             raise ValueError(
-                f"{path}, line {number}, is not what the results say: {line!r}, not {wanted!r}; run "
-                f"scripts/report.py --readme {path}"
+                f"{path}, line {number}, is not what {source}: {line!r}, not {right!r}; run "
+                f"scripts/report.py {flag} {path}"
             )
-    if text != filled:
-        raise ValueError(f"{path} ends otherwise than the results say; run scripts/report.py --readme {path}")
 
 
 def record(folder: Path, results: Path) -> None:
     """Keep a run's learning curves as `curves-<name>.json`, and what it knows as `knowing-<name>.json`."""
     name, knowing = folder.resolve().name, read_knowing(folder / KNOWING_FILE)
-    write_json_atomic(results / f"curves-{name}.json", read_curve(folder, read_object(folder / "run.json")))
+    write_json_atomic(results / f"curves-{name}.json", read_curve(folder, read_run(folder)))
     if knowing is not None:
         write_json_atomic(results / f"knowing-{name}.json", {"name": name} | knowing)
 

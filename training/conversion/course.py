@@ -8,6 +8,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors.torch import load_file
 
+from closedbook.evaluation.run_record import Run, Stage
 from closedbook.modeling.configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
 from closedbook.modeling.modeling_gpt import PerceiverGPTForCausalLM, VanillaGPTForCausalLM
 from closedbook.modeling.tokenization_char import MASK_CHARACTER, PAD_CHARACTER, build_char_tokenizer
@@ -21,11 +22,11 @@ from closedbook.training.conversion.course_checkpoints import (
     sizes,
 )
 from closedbook.training.model_card import record_run
-from closedbook.training.pretraining import model_name
+from closedbook.training.models import model_name
 from closedbook.training.run_folder import claim_output_folder, save_model_folder
 
 
-def main(argv: list[str]) -> dict:
+def main(argv: list[str]) -> Run:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, required=True, help="state dict: torch file or .safetensors")
     parser.add_argument("--corpus", type=Path, required=True, help="text file that defined the vocabulary")
@@ -46,16 +47,15 @@ def main(argv: list[str]) -> dict:
         raise ValueError(f"checkpoint or corpus lies in output_dir {args.output_dir}: use another folder")
     claim_output_folder(args.output_dir, resume=False, overwrite=args.overwrite)
     save_model_folder(model, tokenizer, args.output_dir)
-    facts = {
-        "stage": "converted",
-        "model": model_name(model.config),
-        "checkpoint": args.checkpoint.name,
-        "corpus": args.corpus.name,
-        "parameters": model.num_parameters(),
-    }
-    record_run(args.output_dir, **facts)
-    print(f"saved {args.output_dir}: {facts['model']}, {facts['parameters']:,} parameters")
-    return facts
+    stage = Stage(
+        stage="converted",
+        model=model_name(model.config),
+        checkpoint=args.checkpoint.name,
+        corpus=args.corpus.name,
+        parameters=model.num_parameters(),
+    )
+    print(f"saved {args.output_dir}: {stage.model}, {stage.parameters:,} parameters")
+    return record_run(args.output_dir, Run((stage,)))
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:

@@ -11,13 +11,14 @@ from closedbook.data.mixture import Component, Mixture
 from closedbook.data.questions import load_cs224n
 from closedbook.evaluation.files import write_json_atomic
 from closedbook.evaluation.results import result_path
-from closedbook.training import finetuning, pretraining
-from closedbook.training.asking.questions import evaluate
+from closedbook.training.asking.questions import EvaluationArguments, evaluate
 from closedbook.training.command_line import RECIPES
 from closedbook.training.experiments.ablation_people import exposures, write_people
 from closedbook.training.experiments.variants import check_choices
+from closedbook.training.finetuning import FinetuningSettings, finetune
 from closedbook.training.finished_runs import begin, find_result, run_stage
 from closedbook.training.objective_shares import parse_objectives
+from closedbook.training.pretraining import QUESTIONS, PretrainingSettings, pretrain
 
 PRETRAINING, FINETUNING = "cs224n_ablation.yaml", "cs224n_finetune.yaml"
 TASK = "cs224n-ablation"
@@ -114,7 +115,7 @@ def run(args: AblationArguments, files: dict[str, Path], arm: str, seed: int) ->
     """Both stages and the questions of the held-out people."""
     objectives, flags = ARMS[arm]
     documents = load_wiki(files["wiki"]).to_list()
-    records = {pretraining.QUESTIONS: load_cs224n(files["train"]).to_list()}
+    records = {QUESTIONS: load_cs224n(files["train"]).to_list()}
     components = [
         Component(share.objective, records.get(share.objective, documents), **vars(share))
         for share in parse_objectives(objectives)
@@ -122,35 +123,44 @@ def run(args: AblationArguments, files: dict[str, Path], arm: str, seed: int) ->
     sample = Mixture(components, seed, BLOCK_SIZE, 3_000)
     length = sum(len(sample[i].text) for i in range(len(sample))) / len(sample)
     batch, steps = max(1, round(args.step_characters / length)), max(1, args.characters // args.step_characters)
-    common = ["--seed", str(seed), "--num_threads", str(args.num_threads), "--disable_tqdm", "true"]
-    mixed = ["--questions", "cs224n", "--train_questions", str(files["train"])] if MIXED_IN in objectives else []
+    common = {"seed": seed, "num_threads": args.num_threads, "disable_tqdm": True}
+    taught = {"train_questions": files["train"]}
+    mixed = taught | {"questions": "cs224n"} if MIXED_IN in objectives else {}
     folder = folder_of(args, seed, arm)
     first, second = folder / "pretrained", folder / "finetuned"
-    stages = (
-        (
-            pretraining.main,
-            first,
-            [
-                *("--recipe", str(RECIPES / PRETRAINING), "--objectives", *objectives, *mixed),
-                *("--corpus_path", str(files["wiki"]), "--max_steps", str(steps)),
-                *("--global_batch_size", str(batch), "--per_device_train_batch_size", str(batch)),
-                *("--hidden_size", str(args.hidden_size), *flags),
-            ],
-        ),
-        (
-            finetuning.main,
-            second,
-            [
-                *("--recipe", str(RECIPES / FINETUNING), "--model", str(first)),
-                *("--train_questions", str(files["train"]), "--num_train_epochs", str(args.finetuning_epochs)),
-            ],
-        ),
-    )
     begin(folder, budget(args, arm))
-    for script, output, flags_of_stage in stages:
-        run_stage(script, [*flags_of_stage, *common], output)
-    asked = ["--questions", "cs224n", "--question_file", str(files["held_out"]), "--task", TASK]
-    result = evaluate(["--model", str(second), "--split", "held_out", *asked])
+    run_stage(
+        pretrain,
+        PretrainingSettings,
+        first,
+        flags,
+        **(common | mixed),
+        recipe=RECIPES / PRETRAINING,
+        objectives=objectives,
+        corpus_path=files["wiki"],
+        max_steps=steps,
+        global_batch_size=batch,
+        per_device_train_batch_size=batch,
+        hidden_size=args.hidden_size,
+    )
+    run_stage(
+        finetune,
+        FinetuningSettings,
+        second,
+        **(common | taught),
+        recipe=RECIPES / FINETUNING,
+        model=first,
+        num_train_epochs=args.finetuning_epochs,
+    )
+    result = evaluate(
+        EvaluationArguments(
+            model=str(second),
+            questions="cs224n",
+            question_file=str(files["held_out"]),
+            task=TASK,
+            split="held_out",
+        )
+    )
     mixture = Mixture(components, seed, BLOCK_SIZE, batch * steps)
     more = {
         "ablation": arm,

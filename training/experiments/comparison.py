@@ -11,11 +11,12 @@ from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic, write_text_atomic
 from closedbook.evaluation.reports.comparison import comparison_table, summarise_runs
 from closedbook.evaluation.results import result_path
-from closedbook.training import finetuning, pretraining
-from closedbook.training.asking.questions import evaluate
+from closedbook.training.asking.questions import EvaluationArguments, evaluate
 from closedbook.training.command_line import RECIPES
 from closedbook.training.experiments.variants import VARIANTS, check_choices
+from closedbook.training.finetuning import FinetuningSettings, finetune
 from closedbook.training.finished_runs import begin, find_result, finished, run_stage
+from closedbook.training.pretraining import PretrainingSettings, pretrain
 
 FILES = {
     "corpus": "wiki.txt",
@@ -100,38 +101,41 @@ def run(args: CompareArguments, budget: Budget, files: dict[str, Path], variant:
     """Both stages and the questions; a stage that has been finished before is not repeated."""
     folder = folder_of(args, seed, variant)
     begin(folder, budget.describe())
-    common = ["--seed", str(seed), "--num_threads", str(args.num_threads), "--disable_tqdm", "true"]
-    steps = ["--max_steps", str(budget.pretraining_steps)] if budget.pretraining_steps else []
-    epochs = ["--num_train_epochs", str(budget.finetuning_epochs)] if budget.finetuning_epochs else []
-    choices = [word for name, value in VARIANTS[variant].items() for word in (f"--{name}", value)]
+    common = {"seed": seed, "num_threads": args.num_threads, "disable_tqdm": True}
+    steps = {"max_steps": budget.pretraining_steps} if budget.pretraining_steps else {}
+    epochs = {"num_train_epochs": budget.finetuning_epochs} if budget.finetuning_epochs else {}
     first, second = folder / "pretrained", folder / "finetuned"
-    held_out = [str(files["dev"]), str(files["inputs"])]
-    stages = (
-        (
-            pretraining.main,
-            first,
-            [*("--recipe", budget.pretraining_recipe, "--corpus_path", str(files["corpus"])), *choices, *steps],
-        ),
-        (
-            finetuning.main,
-            second,
-            [
-                *("--recipe", budget.finetuning_recipe, "--model", str(first)),
-                *("--train_questions", str(files["train"]), "--exclude_people_of", *held_out, *epochs),
-            ],
-        ),
+    run_stage(
+        pretrain,
+        PretrainingSettings,
+        first,
+        **(common | VARIANTS[variant] | steps),
+        recipe=budget.pretraining_recipe,
+        corpus_path=files["corpus"],
     )
-    for script, output, flags in stages:
-        run_stage(script, [*flags, *common], output)
+    run_stage(
+        finetune,
+        FinetuningSettings,
+        second,
+        **(common | epochs),
+        recipe=budget.finetuning_recipe,
+        model=first,
+        train_questions=files["train"],
+        exclude_people_of=[files["dev"], files["inputs"]],
+    )
     evaluate(
-        [
-            *("--model", str(second), "--task", args.task, "--split", "dev", "--results", args.results),
-            *("--questions", "cs224n", "--question_file", str(files["dev"])),
-            *("--train_questions", str(files["train"])),
-        ]
+        EvaluationArguments(
+            model=str(second),
+            questions="cs224n",
+            question_file=str(files["dev"]),
+            train_questions=str(files["train"]),
+            task=args.task,
+            split="dev",
+            results=args.results,
+        )
     )
     path = result_of(args, seed, variant)
-    more = {"pretraining_loss": finished(first)["eval_loss"], "budget": budget.describe()}
+    more = {"pretraining_loss": finished(first).last.eval_loss, "budget": budget.describe()}
     write_json_atomic(path, json.loads(path.read_text(encoding="utf-8")) | more)
 
 

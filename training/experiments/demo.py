@@ -11,11 +11,12 @@ from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.evaluation.files import write_json_atomic
 from closedbook.evaluation.reports.accuracies import plot_stages, read_log_history
 from closedbook.evaluation.results import result_path
-from closedbook.training import finetuning, pretraining
 from closedbook.training.arguments import PopulationArguments
 from closedbook.training.asking import attention
-from closedbook.training.asking.questions import evaluate, majority_result
-from closedbook.training.command_line import RECIPES, parse_arguments
+from closedbook.training.asking.questions import EvaluationArguments, evaluate, majority_result
+from closedbook.training.command_line import RECIPES
+from closedbook.training.finetuning import FinetuningSettings, finetune
+from closedbook.training.pretraining import PretrainingSettings, pretrain
 from closedbook.training.question_sets import ask_about_people
 from closedbook.training.run_folder import load_model_folder
 
@@ -36,26 +37,28 @@ def main(argv: list[str]) -> dict:
     (args,) = HfArgumentParser(DemoArguments).parse_args_into_dataclasses(argv)
     disable_progress_bar()  # of reading and writing weights; training keeps its own
     output = Path(args.output_dir)
-    seed = ["--seed", str(args.seed), "--overwrite"]
-    more = ["--max_steps", str(args.pretraining_steps)] if args.pretraining_steps else []
-    finetuning = ["--recipe", str(RECIPES / "demo_finetune.yaml"), "--model", str(output / "pretrained"), *seed]
+    common = {"seed": args.seed, "overwrite": True}
+    steps = {"max_steps": args.pretraining_steps} if args.pretraining_steps else {}
+    finetuning = {"recipe": RECIPES / "demo_finetune.yaml", "model": output / "pretrained", **common}
 
     say("1/4  pretraining on sentences about 300 people who do not exist")
-    reading = [*seed, *more, "--output_dir", str(output / "pretrained")]
-    pretraining.main(["--recipe", str(RECIPES / "demo_pretrain.yaml"), *reading])
+    pretrain(
+        PretrainingSettings.parse(
+            recipe=RECIPES / "demo_pretrain.yaml", output_dir=output / "pretrained", **common, **steps
+        )
+    )
     say("2/4  fine-tuning on questions about 180 of them")
-    finetuning.main([*finetuning, "--output_dir", str(output / "model")])
+    taught = FinetuningSettings.parse(**finetuning, output_dir=output / "model")
+    finetune(taught)
     say("3/4  the same fine-tuning without pretraining, until it has learned its questions by heart")
-    baseline = ["--from_scratch", "--learning_rate", "0.003", "--num_train_epochs", "40"]
-    finetuning.main([*finetuning, *baseline, "--output_dir", str(output / "no_pretraining")])
+    baseline = {"from_scratch": True, "learning_rate": 0.003, "num_train_epochs": 40}
+    finetune(FinetuningSettings.parse(**finetuning, **baseline, output_dir=output / "no_pretraining"))
     say("4/4  asking about the other 120, whose questions were never trained on")
-    people, _ = parse_people(RECIPES / "demo_finetune.yaml")
+    people = taught.people
     known, asked = (ask_about_people(people, split) for split in ("train", "test"))
     results = [majority_result("biographies", "test", known, asked)]
     for name in ("no_pretraining", "model"):
-        flags = ["--model", str(output / name), "--num_people", str(people.num_people)]
-        flags += ["--population_seed", str(people.population_seed), "--attributes", *people.attributes]
-        results.append(evaluate(flags))
+        results.append(evaluate(EvaluationArguments(model=str(output / name)), people))
     for result in results:
         folder = args.results or output / "results"
         path = result_path(folder, "biographies", result["model"], result["protocol"], result["seed"])
@@ -85,12 +88,6 @@ def main(argv: list[str]) -> dict:
 
 def say(text: str) -> None:
     print(f"\n=== {text}", flush=True)
-
-
-def parse_people(recipe: Path) -> tuple[PopulationArguments, Path]:
-    """The people whom a recipe asks about."""
-    *arguments, path = parse_arguments(finetuning.ARGUMENTS, ["--recipe", str(recipe), "--model", "none"])
-    return next(item for item in arguments if isinstance(item, PopulationArguments)), path
 
 
 def show(results: list[dict], output: Path) -> None:

@@ -10,9 +10,9 @@ from transformers import HfArgumentParser
 from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic
 from closedbook.evaluation.reports.accuracies import read_curve, read_log_history
-from closedbook.training import finetuning
+from closedbook.evaluation.run_record import read_run
 from closedbook.training.command_line import RECIPES
-from closedbook.training.run_folder import read_run_file
+from closedbook.training.finetuning import FinetuningSettings, finetune
 
 RECIPE = RECIPES / "cs224n_places_finetune.yaml"
 
@@ -33,7 +33,7 @@ class CurveArguments:
 
 
 def main(argv: list[str]) -> dict:
-    """Returns the curve; see `evaluation.report.read_curve`.
+    """Returns the curve; see `evaluation.reports.accuracies.read_curve`.
 
     Raises:
         ValueError: for a run that read questions in pretraining or kept no checkpoints, or where the results hold
@@ -41,8 +41,8 @@ def main(argv: list[str]) -> dict:
     """
     (args,) = HfArgumentParser(CurveArguments).parse_args_into_dataclasses(argv)
     folder = Path(args.model)
-    run = read_run_file(folder)
-    if run.get("protocol") == "mixed":
+    run = read_run(folder)
+    if run.protocol == "mixed":
         raise ValueError(
             f"{folder} was pretrained on questions too, perhaps on those that would be asked here; give "
             "--validation_share and --eval_strategy to that run instead, which then logs its own curve"
@@ -63,7 +63,7 @@ def main(argv: list[str]) -> dict:
     if not checkpoints:
         raise ValueError(f"{folder} keeps no checkpoints; pretrain with --save_steps and --save_total_limit")
     for checkpoint in checkpoints:
-        characters = round(run["train_characters"] * int(checkpoint.name.split("-")[1]) / run["steps"])
+        characters = round(run.last.train_characters * int(checkpoint.name.split("-")[1]) / run.last.steps)
         if characters not in points:
             points[characters] = [characters, teach_and_ask(args, checkpoint), 0]
         curve["accuracy"] = [points[place] for place in sorted(points)]
@@ -74,13 +74,18 @@ def main(argv: list[str]) -> dict:
 def teach_and_ask(args: CurveArguments, checkpoint: Path) -> float:
     """Share of the held-out people's questions that the checkpoint answers after fine-tuning."""
     output = Path(args.output_dir or f"{args.model}-curve") / checkpoint.name
-    finetuning.main(
-        [
-            *("--recipe", args.recipe, "--model", str(checkpoint), "--train_questions", args.train_questions),
-            *("--validation_share", str(args.validation_share), "--num_train_epochs", str(args.num_train_epochs)),
-            *("--num_threads", str(args.num_threads), "--disable_tqdm", "true", "--overwrite"),
-            *("--output_dir", str(output)),
-        ]
+    finetune(
+        FinetuningSettings.parse(
+            recipe=args.recipe,
+            model=checkpoint,
+            train_questions=args.train_questions,
+            validation_share=args.validation_share,
+            num_train_epochs=args.num_train_epochs,
+            num_threads=args.num_threads,
+            disable_tqdm=True,
+            overwrite=True,
+            output_dir=output,
+        )
     )
     history = read_log_history(output / "trainer_state.json")
     return [entry["eval_exact_match"] for entry in history if "eval_exact_match" in entry][-1]

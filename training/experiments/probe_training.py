@@ -12,8 +12,8 @@ import torch
 from closedbook.evaluation.laboratory.recall import as_batch
 from closedbook.training.arguments import ModelArguments, RegularisationArguments
 from closedbook.training.experiments.variants import VARIANTS
+from closedbook.training.models import build_model
 from closedbook.training.optimizer import MuonWithAdamW
-from closedbook.training.pretraining import build_model
 
 WARMUP_STEPS = 50
 

@@ -19,11 +19,12 @@ from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
 from closedbook.evaluation.laboratory.reasoning import baseline_rows, grade
+from closedbook.evaluation.run_record import Run, Stage
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 from closedbook.training.arguments import ClosedbookTrainingArguments, ModelArguments, RegularisationArguments
-from closedbook.training.command_line import parse_arguments, recipe_name
+from closedbook.training.command_line import as_flags, parse_arguments, recipe_name
 from closedbook.training.finished_runs import again, finished
-from closedbook.training.pretraining import build_model, model_name
+from closedbook.training.models import build_model, model_name
 from closedbook.training.run_folder import load_model_folder
 from closedbook.training.trainer import RECORDED_ARGUMENTS, prepare_run, train
 
@@ -91,7 +92,7 @@ def run_arm(style: str, seed: int, flags: Sequence[str], models: Path) -> dict[s
         write_jsonl_atomic(answers_path, ask(model, tokenizer, asked, style, room))
         training = WordProblems(seed, BASELINE_PROBLEMS, settings.trained_steps, "training")
         kept = ("parameters", "steps", "train_characters", "train_seconds", "train_problems", "eval_loss")
-        result = {"arm": {"style": style, "seed": seed}} | {name: run[name] for name in kept}
+        result = {"arm": {"style": style, "seed": seed}} | {name: getattr(run.last, name) for name in kept}
         result |= {"trained_steps": settings.trained_steps, "baselines": baseline_rows(list(training), asked)}
         write_json_atomic(path, result | {"settings": shaping} | run_environment())
     rows = [json.loads(line) for line in answers_path.read_text(encoding="utf-8").splitlines()]
@@ -116,7 +117,7 @@ def taught_records(style: str, seed: int, settings: ReasoningArguments, block_si
     return records
 
 
-def teach(style: str, flags: Sequence[str], output: Path) -> dict[str, Any]:
+def teach(style: str, flags: Sequence[str], output: Path) -> Run:
     """Train one model from scratch, as `pretrain.py` does; a finished one is not repeated.
 
     Every problem is read once. The batch has the same number of problems whatever the style, so an arm with
@@ -129,7 +130,7 @@ def teach(style: str, flags: Sequence[str], output: Path) -> dict[str, Any]:
     if known:
         return known
     settings, sizes, regularisation, args, recipe = parse_arguments(
-        ARGUMENTS, [*flags, *again(output), "--output_dir", str(output)]
+        ARGUMENTS, [*flags, *as_flags(again(output) | {"output_dir": output})]
     )
     checkpoint = prepare_run(args)
     records = taught_records(style, args.seed, settings, sizes.block_size)
@@ -147,14 +148,14 @@ def teach(style: str, flags: Sequence[str], output: Path) -> dict[str, Any]:
         len(records) // args.global_batch_size,
         args,
         checkpoint,
-        facts={
-            "stage": "pretrain",
-            "model": model_name(model.config),
-            "recipe": recipe_name(recipe),
-            "corpus": "word problems",
-            "train_problems": len(records),
-            "arguments": asdict(sizes) | asdict(regularisation) | asdict(settings) | {"style": style},
-        },
+        Stage(
+            stage="pretrain",
+            model=model_name(model.config),
+            recipe=recipe_name(recipe),
+            corpus="word problems",
+            train_problems=len(records),
+            arguments=asdict(sizes) | asdict(regularisation) | asdict(settings) | {"style": style},
+        ),
     )
 
 

@@ -15,23 +15,21 @@ from typing import Any
 import yaml
 from datasets import Dataset
 
-from closedbook.data.mixture import Component
 from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.evaluation.answering.continuations import score_continuations
 from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
 from closedbook.evaluation.laboratory.knowledge_bits import knowledge_bits, measure_losses
 from closedbook.evaluation.laboratory.memorisation import find_stated_facts
-from closedbook.evaluation.metrics.exact_match.exact_match import is_match
-from closedbook.modeling.tokenization_char import build_char_tokenizer
-from closedbook.training import finetuning
-from closedbook.training.arguments import ClosedbookTrainingArguments, ModelArguments, RegularisationArguments
-from closedbook.training.command_line import RECIPES, parse_arguments, recipe_name
+from closedbook.evaluation.metrics.exact_match.matching import is_match
+from closedbook.evaluation.run_record import Run
+from closedbook.training.command_line import RECIPES, as_flags
+from closedbook.training.documents import Corpus
+from closedbook.training.finetuning import FinetuningSettings, finetune
 from closedbook.training.finished_runs import again, finished, run_stage
 from closedbook.training.laboratory.arms import Arm
-from closedbook.training.pretraining import build_model, model_name
+from closedbook.training.pretraining import PretrainingSettings, pretrain
 from closedbook.training.run_folder import load_model_folder
-from closedbook.training.trainer import prepare_run, train
 
 PRETRAINING, FINETUNING = RECIPES / "laboratory_pretrain.yaml", RECIPES / "laboratory_finetune.yaml"
 
@@ -67,28 +65,32 @@ def run_arm(arm: Arm, flags: StageFlags, output_dir: str | Path) -> dict[str, An
         return json.loads(path.read_text(encoding="utf-8"))
     population = arm.population()
     documents, questions = arm.documents(population), arm.asked(population)
-    stages = [pretrain(arm, flags, folder / "pretrained", documents, questions)]
+    stages = [tell_documents(arm, flags, folder / "pretrained", documents, questions).last]
     model, tokenizer = load_model_folder(folder / "pretrained")
-    result = {"arm": asdict(arm), "parameters": stages[0]["parameters"]}
+    result = {"arm": asdict(arm), "parameters": stages[0].parameters}
     if arm.questions == "none":
         losses = measure_losses(model, tokenizer, population, arm.attributes)
-        result["knowledge"] = knowledge_bits(losses, stages[0]["parameters"])
+        result["knowledge"] = knowledge_bits(losses, stages[0].parameters)
     else:
         memorised = find_memorised(model, tokenizer, arm, documents, questions["test"])
-        stages.append(teach_questions(arm, flags, folder, questions["train"]))
+        stages.append(teach_questions(arm, flags, folder, questions["train"]).last)
         model, tokenizer = load_model_folder(folder / "finetuned")
         rows = ask(model, tokenizer, arm, questions["test"], memorised)
         write_jsonl_atomic(folder / "predictions.jsonl", rows)
         result["cells"] = count_cells(rows)
-    result["losses"] = [stage["eval_loss"] for stage in stages]
-    result |= {name: sum(stage[name] for stage in stages) for name in ("train_characters", "train_seconds")}
+    result["losses"] = [stage.eval_loss for stage in stages]
+    result |= {
+        name: sum(getattr(stage, name) for stage in stages) for name in ("train_characters", "train_seconds")
+    }
     result |= run_environment()
     write_json_atomic(path, result)
     return result
 
 
-def pretrain(arm: Arm, flags: StageFlags, output: Path, documents: Dataset, questions: dict[str, Dataset]) -> dict:
-    """Stage 1, as `pretrain.py` does it, on the arm's documents; a finished one is not repeated.
+def tell_documents(
+    arm: Arm, flags: StageFlags, output: Path, documents: Dataset, questions: dict[str, Dataset]
+) -> Run:
+    """Stage 1 on the arm's documents; a finished one is not repeated.
 
     Raises:
         ValueError: if a document is longer than the block: its end would never be read.
@@ -96,44 +98,28 @@ def pretrain(arm: Arm, flags: StageFlags, output: Path, documents: Dataset, ques
     known = finished(output)
     if known:
         return known
-    model_args, regularisation, args, recipe = parse_arguments(
-        (ModelArguments, RegularisationArguments, ClosedbookTrainingArguments),
-        [
-            *("--recipe", str(PRETRAINING), "--hidden_size", str(arm.hidden_size), "--seed", str(arm.seed)),
-            *(*flags.pretraining, *flags.machine, *again(output), "--output_dir", str(output)),
-        ],
+    told = {
+        "recipe": PRETRAINING,
+        "hidden_size": arm.hidden_size,
+        "seed": arm.seed,
+        "objectives": arm.objectives.split("+"),
+    }
+    settings = PretrainingSettings.parse(
+        [*as_flags(told), *flags.pretraining, *flags.machine], **again(output), output_dir=output
     )
-    checkpoint = prepare_run(args)
+    block_size, args = settings.model.block_size, settings.training
     longest = max(documents["text"], key=len)
-    if len(longest) > model_args.block_size:
+    if len(longest) > block_size:
         raise ValueError(
-            f"a document of {len(longest)} characters does not fit into block_size {model_args.block_size}; raise "
+            f"a document of {len(longest)} characters does not fit into block_size {block_size}; raise "
             f"it in {PRETRAINING.name}, or tell fewer attributes: {longest!r}"
         )
-    alphabet = [*documents["text"]]
+    texts = [*documents["text"]]
     for part in questions.values():
-        alphabet += [*part["question"], *(answer for answers in part["answers"] for answer in answers)]
-    tokenizer = build_char_tokenizer(alphabet, model_max_length=model_args.block_size)
-    model = build_model(model_args, regularisation, len(tokenizer))
-    records = documents.to_list()
-    return train(
-        model,
-        tokenizer,
-        [Component(name, records, name) for name in arm.objectives.split("+")],
-        -(-arm.num_examples(len(records)) // args.global_batch_size),
-        args,
-        checkpoint,
-        facts={
-            "stage": "pretrain",
-            "model": model_name(model.config),
-            "recipe": recipe_name(recipe),
-            "corpus": "biographies",
-            "objectives": arm.objectives.split("+"),
-            "documents": len(records),
-            "document_characters": sum(len(record["text"]) for record in records),
-            "arguments": asdict(model_args) | asdict(regularisation) | asdict(arm),
-        },
-    )
+        texts += [*part["question"], *(answer for answers in part["answers"] for answer in answers)]
+    args.divide_batch()
+    args.max_steps = -(-arm.num_examples(len(documents)) // args.global_batch_size)
+    return pretrain(settings, Corpus(documents, texts, asdict(arm)))
 
 
 def find_memorised(model, tokenizer, arm: Arm, documents: Dataset, asked: Dataset) -> dict[tuple[str, str], bool]:
@@ -147,16 +133,14 @@ def find_memorised(model, tokenizer, arm: Arm, documents: Dataset, asked: Datase
     return {(fact.entity, fact.attribute): score.greedy for fact, score in zip(stated, scores, strict=True)}
 
 
-def teach_questions(arm: Arm, flags: StageFlags, folder: Path, questions: Dataset) -> dict:
-    """Stage 2: `finetune.py` on the training people's questions; a finished one is not repeated."""
+def teach_questions(arm: Arm, flags: StageFlags, folder: Path, questions: Dataset) -> Run:
+    """Stage 2 on the training people's questions; a finished one is not repeated."""
     output, path = folder / "finetuned", folder / "questions.jsonl"
     columns = ("question", "answers", "entity")
     write_jsonl_atomic(path, ({name: row[name] for name in columns} for row in questions))
-    command = [
-        *("--recipe", str(FINETUNING), "--model", str(folder / "pretrained"), "--train_questions", str(path)),
-        *("--seed", str(arm.seed), *flags.finetuning, *flags.machine),
-    ]
-    return run_stage(finetuning.main, command, output)
+    told = {"recipe": FINETUNING, "model": folder / "pretrained", "train_questions": path, "seed": arm.seed}
+    argv = [*as_flags(told), *flags.finetuning, *flags.machine]
+    return run_stage(finetune, FinetuningSettings, output, argv)
 
 
 def ask(model, tokenizer, arm: Arm, questions: Dataset, memorised: dict[tuple[str, str], bool]) -> list[dict]:

@@ -14,7 +14,8 @@ from transformers import AutoConfig
 import closedbook.modeling  # noqa: F401  (makes AutoConfig know the architectures)
 from closedbook.evaluation.reports.card.knowing import knowing_lines, knowing_results
 from closedbook.evaluation.reports.card.text import cell, fenced, public, public_command
-from closedbook.evaluation.results import PROTOCOLS, training_stages
+from closedbook.evaluation.results import PROTOCOLS
+from closedbook.evaluation.run_record import Run, Stage
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
 
 TEMPLATE = Path(__file__).with_name("template.md")
@@ -34,24 +35,23 @@ output = model.generate(**prompt, max_new_tokens={room})[0, prompt["input_ids"].
 print(tokenizer.decode(output))"""
 
 
-def build_card(folder: Path, run: dict, results: list[dict], knowing: dict | None = None) -> ModelCard:
+def build_card(folder: Path, run: Run, results: list[dict], knowing: dict | None = None) -> ModelCard:
     """The card of a model folder.
 
     Args:
         folder: a whole path: its last part is the model's name.
-        run: what the run file says.
+        run: the record of the run.
         results: as `make_result` makes them, or the part that `evaluations.json` keeps.
         knowing: what scripts/knowing.py wrote, if it did.
     """
     config = AutoConfig.from_pretrained(folder)
     name = " ".join(folder.name.encode("utf-8", "replace").decode().split()) or "model"
-    stages = training_stages(run)
-    protocol = run.get("protocol", run.get("stage"))
+    stages, protocol = run.stages, run.protocol
     # a result may be older than the word for how this run was made
     results = [result | ({"protocol": protocol} if protocol else {}) for result in results]
-    datasets = [stage["dataset"] for stage in stages if stage.get("dataset")]
-    bases = [stage["base_model"] for stage in stages if "/" in (stage.get("base_model") or "")]
-    synthetic = all("biographies" in (stage.get("corpus"), stage.get("questions")) for stage in stages)
+    datasets = [stage.dataset for stage in stages if stage.dataset]
+    bases = [stage.base_model for stage in stages if "/" in (stage.base_model or "")]
+    synthetic = all("biographies" in (stage.corpus, stage.questions) for stage in stages)
     block_size = config.max_position_embeddings
     prompt = example_prompt(run, block_size, folder)
     measured = [eval_result(result) for result in results] + knowing_results(knowing)
@@ -59,7 +59,7 @@ def build_card(folder: Path, run: dict, results: list[dict], knowing: dict | Non
         library_name="transformers",
         pipeline_tag="text-generation",
         tags=["closedbook", config.model_type],
-        license=run.get("license"),
+        license=run.last.license,
         language="en" if synthetic else None,
         base_model=bases[-1] if bases else None,
         datasets=datasets or None,
@@ -74,7 +74,7 @@ def build_card(folder: Path, run: dict, results: list[dict], knowing: dict | Non
         fenced=fenced,
         name=name,
         config=config,
-        parameters=run.get("parameters"),
+        parameters=run.last.parameters,
         family=FAMILIES.get(config.model_type, config.model_type),
         attention=getattr(config, "attention", "softmax").replace("_", " "),
         position=getattr(config, "position", "learned"),
@@ -89,16 +89,16 @@ def build_card(folder: Path, run: dict, results: list[dict], knowing: dict | Non
         results=[result_cells(result) for result in results],
         knowing=knowing_lines(knowing),
         synthetic=synthetic,
-        license=run.get("license"),
+        license=run.last.license,
     )
 
 
-def example_prompt(run: dict, block_size: int, folder: Path) -> str:
+def example_prompt(run: Run, block_size: int, folder: Path) -> str:
     """A prompt in the form that the model was trained on, of characters that it knows."""
-    objectives = {name.partition("=")[0] for name in run.get("objectives", [])}
+    objectives = {name.partition("=")[0] for name in run.last.objectives}
     if objectives == {"left_to_right"}:
         text, mark = "Ada Lind was born in ", ""
-    elif run.get("stage") == "pretrain":
+    elif run.last.stage == "pretrain":
         text, mark = f"Ada Lind was born in {MASK_CHARACTER}.", MASK_CHARACTER
     else:
         text, mark = "Where was Ada Lind born?", MASK_CHARACTER
@@ -147,40 +147,40 @@ def result_cells(result: dict) -> list[str]:
     ]
 
 
-def describe_stage(stage: dict, hub_names: set[str]) -> dict:
+def describe_stage(stage: Stage, hub_names: set[str]) -> dict:
     """The words for one stage of training: its title, data, arguments, conditions and command."""
     told = {
-        "corpus {}": stage.get("corpus"),
-        "{} of the Hub": stage.get("dataset"),
-        "documents: {}": stage.get("documents"),
-        "characters in them: {}": stage.get("document_characters"),
-        "objectives: {}": ", ".join(stage.get("objectives", [])),
-        "started from {}": stage.get("base_model"),
-        "questions {}": stage.get("questions"),
-        "training questions: {}": stage.get("training_questions"),
-        "people left out because they are asked about elsewhere: {}": len(stage.get("excluded_people", [])),
-        "checkpoint {}": stage.get("checkpoint"),
-        "characters read, repetitions included: {}": stage.get("train_characters"),
+        "corpus {}": stage.corpus,
+        "{} of the Hub": stage.dataset,
+        "documents: {}": stage.documents,
+        "characters in them: {}": stage.document_characters,
+        "objectives: {}": ", ".join(stage.objectives),
+        "started from {}": stage.base_model,
+        "questions {}": stage.questions,
+        "training questions: {}": stage.training_questions,
+        "people left out because they are asked about elsewhere: {}": len(stage.excluded_people),
+        "checkpoint {}": stage.checkpoint,
+        "characters read, repetitions included: {}": stage.train_characters,
     }
-    given = {name: value for name, value in stage.get("arguments", {}).items() if value not in (None, [], {})}
+    given = {name: value for name, value in stage.arguments.items() if value not in (None, [], {})}
     arguments = {name: public(value, hub_names) for name, value in given.items()}
-    versions = ", ".join(f"{name} {version}" for name, version in stage.get("versions", {}).items())
+    versions = ", ".join(f"{name} {version}" for name, version in stage.versions.items())
     conditions = {
-        "seed": str(stage.get("seed", "")),
-        "optimizer steps": stage.get("steps"),
-        "examples a step": stage.get("global_batch_size"),
-        "processes": stage.get("world_size"),
-        "seconds of training": stage.get("train_seconds"),
-        "loss on a fixed draw of the training records": stage.get("eval_loss"),
-        "hardware": stage.get("hardware"),
+        "seed": "" if stage.seed is None else str(stage.seed),
+        "optimizer steps": stage.steps,
+        "examples a step": stage.global_batch_size,
+        "processes": stage.world_size,
+        "seconds of training": stage.train_seconds,
+        "loss on a fixed draw of the training records": stage.eval_loss,
+        "hardware": stage.hardware,
         "versions": versions,
-        "commit of closedbook": stage.get("commit"),
+        "commit of closedbook": stage.commit,
     }
     return {
-        "title": TITLES.get(stage.get("stage"), "Training"),
+        "title": TITLES.get(stage.stage, "Training"),
         "data": [text.format(cell(value)) for text, value in told.items() if value],
-        "recipe": public(stage.get("recipe") or "", hub_names),
+        "recipe": public(stage.recipe or "", hub_names),
         "arguments": yaml.safe_dump(arguments, sort_keys=False, allow_unicode=True) if arguments else "",
         "conditions": {name: cell("" if value is None else value) for name, value in conditions.items()},
-        "command": public_command(stage.get("command", ""), hub_names),
+        "command": public_command(stage.command or "", hub_names),
     }

@@ -8,9 +8,9 @@ import pytest
 from closedbook.data.questions import entity_key
 from closedbook.evaluation.knowing.summary import GROUPS
 from closedbook.evaluation.predictions import read_predictions
+from closedbook.evaluation.run_record import read_run, write_run
 from closedbook.training.asking import knowing
 from closedbook.training.asking.people import gather
-from closedbook.training.run_folder import read_run_file
 
 SHARE = ["--validation_share", "0.25"]
 
@@ -32,7 +32,7 @@ def people_of(dataset) -> set[str]:
 
 def gathered(model, *flags):
     args, people = knowing.parse(["--model", str(model), *map(str, flags)])
-    return gather(args, people, read_run_file(model))
+    return gather(args, people, read_run(model))
 
 
 def test_the_run_file_says_whom_to_ask_and_the_groups_do_not_meet(models):
@@ -45,7 +45,7 @@ def test_the_run_file_says_whom_to_ask_and_the_groups_do_not_meet(models):
 
 
 def test_people_trained_to_be_unknown_are_not_invented_again(models):
-    names = read_run_file(models / "unknown")["unknown_people"]
+    names = read_run(models / "unknown").last.unknown_people
     groups = gathered(models / "unknown", "--num_invented", "40")
     assert len(names) == 6
     assert people_of(groups.invented).isdisjoint(map(entity_key, names))
@@ -74,12 +74,41 @@ def test_a_file_of_people_who_were_trained_on_is_refused(models, tmp_path):
 
 
 def test_other_training_questions_than_those_of_the_run_are_refused(models):
-    with pytest.raises(ValueError, match=r"trained on 9 questions, but the training questions given come to 14"):
+    with pytest.raises(
+        ValueError, match="--num_people 30 makes other people than the model was trained on, who have"
+    ):
         gathered(models / "held_out", "--num_people", "30")
+    with pytest.raises(ValueError, match="--population_seed 3 makes other people .* population_seed 0"):
+        gathered(models / "held_out", "--population_seed", "3")
+
+
+def test_the_people_held_out_are_those_that_the_run_wrote_down(models, tmp_path):
+    run = read_run(models / "held_out")
+    groups = gathered(models / "held_out")
+    assert people_of(groups.held_out) == set(map(entity_key, run.last.held_out_people))
+    others = sorted(set(groups.trained["entity"]))[:3]  # as if the run had kept these out
+    changed = tmp_path / "changed"
+    shutil.copytree(models / "held_out", changed)
+    write_run(changed, run.with_last(held_out_people=others))
+    assert people_of(gathered(changed).held_out) == set(map(entity_key, others))
+    write_run(changed, run.with_last(held_out_people=["Nobody Known"]))
+    with pytest.raises(ValueError, match="kept 1 people out .* do not ask about 1 of them, such as nobody known"):
+        gathered(changed)
+
+
+def test_a_record_without_names_has_its_split_made_again(models, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(models / "held_out", old)
+    content = json.loads((old / "run.json").read_text(encoding="utf-8"))
+    for stage in (content, content["pretraining"]):  # as version 0.1 wrote it
+        stage.pop("format")
+        stage.pop("held_out_people", None)
+    (old / "run.json").write_text(json.dumps(content), encoding="utf-8")
+    assert people_of(gathered(old).held_out) == people_of(gathered(models / "held_out").held_out)
 
 
 def test_asking_about_people_trained_to_be_unknown_is_refused(models, tmp_path):
-    name = read_run_file(models / "unknown")["unknown_people"][0]
+    name = read_run(models / "unknown").last.unknown_people[0]
     files = {part: tmp_path / f"{part}.tsv" for part in ("asked", "train", "others")}
     trained = gathered(models / "unknown")
     train = [*trained.trained, *trained.held_out]

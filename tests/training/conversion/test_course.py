@@ -14,6 +14,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import closedbook.modeling  # noqa: F401  (makes the Auto classes know the architectures)
+from closedbook.evaluation.run_record import read_run
 from closedbook.training.conversion import course
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "convert_mingpt.py"
@@ -190,9 +191,9 @@ def test_sizes_are_read_off_and_the_run_file_says_where_the_model_comes_from(cor
         "attention_dropout": 0.1,
     }
     assert {name: config[name] for name in expected} == expected
-    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    assert (run["stage"], run["model"], run["checkpoint"]) == ("converted", "perceiver-prefix", "model.params")
-    assert run["parameters"] == sum(p.numel() for p in build_reference("perceiver").parameters())
+    run = read_run(folder).last
+    assert (run.stage, run.model, run.checkpoint) == ("converted", "perceiver-prefix", "model.params")
+    assert run.parameters == sum(p.numel() for p in build_reference("perceiver").parameters())
     assert (folder / "modeling_gpt.py").exists()
 
 

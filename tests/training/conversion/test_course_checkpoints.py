@@ -12,6 +12,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 import closedbook.modeling  # noqa: F401  (makes the Auto classes know the architectures)
+from closedbook.evaluation.run_record import read_run
 from closedbook.modeling.positions import rotary_angles, rotate
 from closedbook.training.conversion import course
 from closedbook.training.conversion.course_checkpoints import pairs_to_halves
@@ -174,9 +175,9 @@ def test_the_configuration_and_the_run_file_say_what_it_is(edition, tmp_path):
         "rope_theta": 10_000.0,
     }
     assert {name: config[name] for name in expected} == expected
-    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    assert run["model"] == ("vanilla-synthesizer_dense" if is_synthesizer else "vanilla-rotary")
-    assert run["parameters"] == sum(parameter.numel() for parameter in course.parameters())
+    run = read_run(folder).last
+    assert run.model == ("vanilla-synthesizer_dense" if is_synthesizer else "vanilla-rotary")
+    assert run.parameters == sum(parameter.numel() for parameter in course.parameters())
 
 
 def test_the_block_size_of_a_rotary_model_can_be_given(tmp_path):

@@ -9,9 +9,9 @@ from closedbook.data.corpora import name_of_line
 from closedbook.data.mixture import Component, Mixture
 from closedbook.data.people.biographies import biography_questions
 from closedbook.data.people.population import Population
+from closedbook.evaluation.run_record import read_run
 from closedbook.training.experiments import ablation
 from closedbook.training.experiments.ablation_people import exposures
-from closedbook.training.run_folder import read_run_file
 
 ARMS = ["recipe", "recipe, questions mixed in", "left to right"]
 
@@ -45,9 +45,9 @@ def finished(data, tmp_path_factory):
 def test_every_arm_reads_about_the_same_characters_in_the_same_steps(finished):
     folder, results = finished
     assert [result["ablation"] for result in results] == ARMS
-    runs = [read_run_file(folder / "outputs" / f"{ablation.slug(arm)}-seed0" / "pretrained") for arm in ARMS]
-    assert {run["steps"] for run in runs} == {4}
-    assert all(abs(run["train_characters"] - 6000) < 600 for run in runs)
+    runs = [read_run(folder / "outputs" / f"{ablation.slug(arm)}-seed0" / "pretrained").last for arm in ARMS]
+    assert {run.steps for run in runs} == {4}
+    assert all(abs(run.train_characters - 6000) < 600 for run in runs)
     assert [result["protocol"] for result in results] == ["two_stage", "mixed", "two_stage"]
 
 

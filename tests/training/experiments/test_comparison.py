@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from closedbook.evaluation.results import load_results
+from closedbook.evaluation.run_record import read_run
 from closedbook.training.experiments import comparison
 from closedbook.training.experiments.variants import VARIANTS
-from closedbook.training.run_folder import read_run_file
 
 PRETRAINING = """\
 corpus: wiki
@@ -98,21 +98,19 @@ def test_flags_change_the_budget_of_both_stages(comparing):
     comparing("--variants", "vanilla", "--seeds", 3, "--pretraining_steps", 1, "--finetuning_epochs", 2)
     folder = comparing.folder / "outputs" / "vanilla-seed3"
     # 6 training people, one of whom is asked about: 5 questions in batches of 3
-    assert read_run_file(folder / "pretrained")["steps"] == 1
-    assert read_run_file(folder / "finetuned")["steps"] == 4
-    assert read_run_file(folder / "finetuned")["seed"] == 3
+    assert read_run(folder / "pretrained").last.steps == 1
+    assert read_run(folder / "finetuned").last.steps == 4
+    assert read_run(folder / "finetuned").last.seed == 3
 
 
 def test_a_stopped_command_goes_on_with_the_stage_it_was_in(comparing, monkeypatch):
-    original = comparison.finetune.main
-
-    def stopped(argv):
+    def stopped(settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparison.finetune, "main", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        comparing("--variants", "vanilla", "--seeds", 0)
-    monkeypatch.setattr(comparison.finetune, "main", original)
+    with monkeypatch.context() as patch:
+        patch.setattr(comparison, "finetune", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            comparing("--variants", "vanilla", "--seeds", 0)
     weights = comparing.folder / "outputs" / "vanilla-seed0" / "pretrained" / "model.safetensors"
     written = weights.stat().st_mtime_ns
     (row,) = comparing("--variants", "vanilla", "--seeds", 0)
@@ -134,7 +132,7 @@ def test_a_run_that_was_killed_while_training_begins_again(comparing):
     shutil.rmtree(folder / "finetuned")
     shutil.rmtree(comparing.folder / "results")
     (row,) = comparing("--variants", "vanilla", "--seeds", 0)
-    assert row["pretraining_loss"] == read_run_file(folder / "pretrained")["eval_loss"]
+    assert row["pretraining_loss"] == read_run(folder / "pretrained").last.eval_loss
 
 
 def test_another_budget_is_refused_before_anything_runs(comparing, monkeypatch):

@@ -9,7 +9,7 @@ from huggingface_hub.errors import StrictDataclassError
 from closedbook.data.generated.probes import PROBES
 from closedbook.training.experiments import probe
 from closedbook.training.experiments.variants import VARIANTS
-from closedbook.training.pretraining import model_name
+from closedbook.training.models import model_name
 
 TINY = [
     *("--steps", "2", "--batch_size", "4", "--test_examples", "6", "--block_size", "32", "--hidden_size", "16"),

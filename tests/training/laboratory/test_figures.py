@@ -74,8 +74,8 @@ def test_a_figure_runs_from_end_to_end_and_never_twice(figure, models, tmp_path,
         for result in content["results"]:
             asked = sum(cell["n"] for cell in result["cells"] if cell["direction"] == "forward")
             assert asked == settings["num_people"] // 2 * len(settings["attributes"])
-    monkeypatch.setattr(runs, "train", None)  # calling it would fail
-    monkeypatch.setattr(runs.finetune, "main", None)
+    monkeypatch.setattr(runs, "pretrain", None)  # calling it would fail
+    monkeypatch.setattr(runs, "finetune", None)
     assert run(figure, tmp_path, models=models) == rows
 
 
@@ -96,7 +96,7 @@ def test_a_stopped_arm_goes_on_after_its_finished_stage(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         runs.run_arm(ARM, flags, tmp_path)
     monkeypatch.undo()
-    monkeypatch.setattr(runs, "train", None)
+    monkeypatch.setattr(runs, "pretrain", None)
     result = runs.run_arm(ARM, flags, tmp_path)
     assert sum(cell["n"] for cell in result["cells"]) == 14
     predictions = next(tmp_path.glob("*/predictions.jsonl")).read_text(encoding="utf-8").splitlines()

@@ -16,7 +16,7 @@ from closedbook.training.laboratory.reasoning_runs import (
     room_needed,
     taught_records,
 )
-from closedbook.training.pretraining import build_model
+from closedbook.training.models import build_model
 
 
 @pytest.fixture(autouse=True)

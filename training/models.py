@@ -1,0 +1,37 @@
+"""New models: their names in results, and how flags become a configuration."""
+
+from dataclasses import asdict, fields
+
+from closedbook.modeling.configuration_gpt import PerceiverGPTConfig
+from closedbook.modeling.modeling_gpt import PerceiverGPTForCausalLM, VanillaGPTForCausalLM
+from closedbook.training.arguments import ModelArguments, RegularisationArguments
+
+ARCHITECTURES = {"vanilla": VanillaGPTForCausalLM, "perceiver": PerceiverGPTForCausalLM}
+
+
+def model_name(config) -> str:
+    """Short name for results: the architecture, and along each axis what is not the default."""
+    name = f"perceiver-{config.latent_layout}" if isinstance(config, PerceiverGPTConfig) else "vanilla"
+    choices = (config.attention, "softmax"), (config.position, "learned")
+    return "-".join([name, *(choice for choice, default in choices if choice != default)])
+
+
+def build_model(args: ModelArguments, regularisation: RegularisationArguments, vocab_size: int):
+    """A new model with random weights.
+
+    Raises:
+        ValueError: for an unknown architecture; sizes that do not fit raise from the configuration.
+    """
+    if args.architecture not in ARCHITECTURES:
+        raise ValueError(f"unknown architecture {args.architecture!r}; known: {', '.join(ARCHITECTURES)}")
+    model_class = ARCHITECTURES[args.architecture]
+    known = {field.name for field in fields(model_class.config_class)}
+    config = model_class.config_class(
+        vocab_size=vocab_size,
+        max_position_embeddings=args.block_size,
+        embedding_dropout=regularisation.dropout,
+        hidden_dropout=regularisation.dropout,
+        attention_dropout=regularisation.attention_dropout,
+        **{name: value for name, value in asdict(args).items() if name in known},
+    )
+    return model_class(config)
