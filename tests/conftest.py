@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from safetensors.torch import load_file
 
 from closedbook.evaluation.run_record import Stage
 from closedbook.training import finetuning, pretraining
 from closedbook.training.asking import questions
+
+settings.register_profile("closedbook", deadline=None)  # a busy machine is not a failing property
+settings.load_profile("closedbook")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 

@@ -6,6 +6,7 @@ between hidden states; embeddings, the head, norms and biases stay with AdamW.
 
 import torch
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
@@ -20,6 +21,9 @@ class MuonWithAdamW(torch.optim.Optimizer):
         weight_decay: decoupled, on matrices and embeddings; never on norms and biases.
         betas: of AdamW.
         momentum: of Muon.
+
+    Raises:
+        ValueError: for a model without a matrix that Muon could train: it would be AdamW alone by another name.
     """
 
     def __init__(
@@ -31,6 +35,11 @@ class MuonWithAdamW(torch.optim.Optimizer):
         momentum: float = 0.95,
     ):
         matrices, tables, vectors = sort_parameters(model)
+        if not matrices:
+            raise ValueError(
+                f"--optimizer muon finds no weight matrix between hidden states in {type(model).__name__}: use "
+                "--optimizer adamw"
+            )
         adamw = {"betas": betas, "eps": 1e-8}
         self._muon = torch.optim.Muon(
             [{"params": matrices}],
@@ -70,12 +79,16 @@ class MuonWithAdamW(torch.optim.Optimizer):
 
 
 def sort_parameters(model: nn.Module) -> tuple[list, list, list]:
-    """Split trainable parameters into hidden matrices, tables (embeddings, head, latents) and vectors."""
+    """Split trainable parameters into hidden matrices, tables (embeddings, head, latents) and vectors.
+
+    The matrices are those of `nn.Linear` and of GPT-2's `Conv1D`, which is one with its weight transposed; Muon's
+    step for a transposed matrix is the transposed step.
+    """
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     head = model.get_output_embeddings()
     if head is not None:
         tables.add(id(head.weight))
-    linear = {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)} - tables
+    linear = {id(module.weight) for module in model.modules() if isinstance(module, (nn.Linear, Conv1D))} - tables
     groups: tuple[list, list, list] = ([], [], [])
     for parameter in model.parameters():
         if parameter.requires_grad:

@@ -54,11 +54,20 @@ def count_steps(args: ClosedbookTrainingArguments, num_records: int) -> int:
 
 
 def apply_dropout(model, regularisation) -> None:
-    """Set the dropout rates of a model already made.
+    """Set the dropout rates of a model already made; one of another package keeps those of its configuration.
+
+    There the flags would have no one meaning: GPT-2 alone has three rates, and names none of them as we do.
 
     Raises:
         huggingface_hub.errors.StrictDataclassError: for a rate outside [0, 1).
     """
+    if not hasattr(model.config, "embedding_dropout") or not hasattr(model.config, "hidden_dropout"):
+        logger.warning(
+            "%s keeps the dropout of its own configuration: --dropout and --attention_dropout are for the "
+            "architectures of this package",
+            type(model).__name__,
+        )
+        return
     model.config.embedding_dropout = model.config.hidden_dropout = regularisation.dropout
     model.config.attention_dropout = regularisation.attention_dropout
     model.config.validate()

@@ -1,3 +1,5 @@
+"""Documents of every corpus: titles and texts as the files have them, and complaints that name file and line."""
+
 import json
 import os
 from pathlib import Path

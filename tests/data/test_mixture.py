@@ -33,7 +33,7 @@ def three_parts(seed: int = 0, num_examples: int = 2500) -> Mixture:
     return Mixture(components, seed, 64, num_examples)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.integers(min_value=0, max_value=2499), min_size=1, max_size=30), st.integers(0, 3))
 def test_an_example_does_not_depend_on_what_was_asked_before(indices, seed):
     mixture = three_parts(seed)
@@ -139,7 +139,6 @@ def test_components_have_the_same_number_of_examples_in_every_block_of_the_strea
     assert texts["books"] == blocks[0][1] and texts["birth places"] == blocks[0][2]
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(min_value=0.01, max_value=100), min_size=1, max_size=8))
 def test_shares_follow_the_weights_to_a_thousandth(weights):
     components = [Component(str(i), documents(2), "left_to_right", weight) for i, weight in enumerate(weights)]
@@ -193,7 +192,7 @@ grid = st.integers(0, 10).map(lambda tenth: tenth / 10)
 parts = st.tuples(grid, grid).filter(lambda part: part[0] < part[1])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(parts, max_size=4), st.integers(1, 6000), st.lists(st.floats(0.05, 20), min_size=5, max_size=5))
 def test_every_component_is_walked_through_without_a_gap_across_phases(others, num_examples, weights):
     mixture = phased((0, 1), *others, num_examples=num_examples, weights=weights)

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from closedbook.data.objectives.example import Example
@@ -38,7 +38,6 @@ def unpack(batch: dict[str, torch.Tensor]) -> list[tuple[list[int], list[int]]]:
     return found
 
 
-@settings(deadline=None)
 @given(example_lists(), st.integers(min_value=20, max_value=50))
 def test_every_example_appears_once_and_whole_with_its_own_labels(examples, row_length):
     batch = PackingCollator(VOCABULARY, row_length)(examples)
@@ -53,7 +52,6 @@ def test_every_example_appears_once_and_whole_with_its_own_labels(examples, row_
     assert sorted(unpack(batch)) == sorted(expected)
 
 
-@settings(deadline=None)
 @given(example_lists())
 def test_padding_is_at_the_end_of_a_row_and_has_no_label(examples):
     batch = PackingCollator(VOCABULARY, 24)(examples)
@@ -68,7 +66,6 @@ def test_padding_is_at_the_end_of_a_row_and_has_no_label(examples):
         assert starts == -(-int(row.sum()) // longest)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(min_value=1, max_value=40), max_size=60), st.integers(min_value=40, max_value=100))
 def test_rows_hold_each_example_once_and_do_not_overflow(lengths, row_length):
     rows = pack(lengths, row_length)
@@ -128,7 +125,6 @@ def shifted(batch: dict[str, torch.Tensor]) -> list[tuple[tuple[int, ...], int]]
     return found
 
 
-@settings(deadline=None)
 @given(example_lists(), st.data())
 def test_examples_begin_at_their_positions_and_never_join(examples, data):
     """Few different starts and lengths, so that one example often ends where another could go on."""

@@ -1,3 +1,5 @@
+"""Question files, splits by person and overlaps: nobody is on both sides, and complaints name file and line."""
+
 import json
 import logging
 import os

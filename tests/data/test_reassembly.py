@@ -23,7 +23,7 @@ BLOCKS = st.integers(min_value=9, max_value=160)
 SEEDS = st.integers(min_value=0, max_value=2**32 - 1)
 OF_DOCUMENTS = sorted(OBJECTIVES.keys() - {"question_answering"})
 
-law = settings(deadline=None, max_examples=60)
+law = settings(max_examples=60)
 
 
 def test_every_objective_of_documents_has_its_law():

@@ -1,4 +1,4 @@
-"""The record of a run: nothing is lost on the way to the file and back, of this version, older ones or later ones."""
+"""The record of a run: nothing is lost on the way to the file and back, whichever version wrote it."""
 
 import json
 

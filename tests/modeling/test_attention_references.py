@@ -17,7 +17,7 @@ from closedbook.modeling.positions import rotary_angles, rotate
 
 WIDTH, HEADS, BLOCK = 8, 2, 24
 HEAD = WIDTH // HEADS
-FEW = settings(max_examples=15, deadline=None)
+FEW = settings(max_examples=15)
 # softmax and rotary angles are float32 inside; the rest of the arithmetic is float64 on both sides
 CLOSE = {"atol": 2e-6, "rtol": 2e-6}
 

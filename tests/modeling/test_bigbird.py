@@ -28,7 +28,7 @@ def test_the_draw_of_a_seed_is_the_same_in_every_process_and_version():
     assert bigbird(random_block_seed=1).random_blocks == DRAWS[1]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 12), st.integers(0, 5), st.integers(0, 4), st.integers(1, 5), st.integers(0, 99))
 def test_random_blocks_lie_in_the_past_outside_of_what_is_read_anyway(blocks, count, first, window, seed):
     drawn = choose_random_blocks(blocks, count, first, window, seed)

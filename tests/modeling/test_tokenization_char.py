@@ -56,7 +56,7 @@ def test_tricky_texts_come_back_exactly_one_id_a_character(tokenizer, text):
     assert tokenizer.encode(text) == ids
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.text(CHARACTERS, min_size=1, max_size=30), st.data())
 def test_any_text_over_the_vocabulary_comes_back_exactly(corpus, data):
     tokenizer = build_char_tokenizer([corpus, "x"])
@@ -68,7 +68,7 @@ def test_any_text_over_the_vocabulary_comes_back_exactly(corpus, data):
     assert tokenizer.decode(ids) == text
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.text(CHARACTERS, min_size=1, max_size=20), CHARACTERS)
 def test_any_character_outside_of_the_vocabulary_is_named(corpus, character):
     tokenizer = build_char_tokenizer([corpus, "x"])

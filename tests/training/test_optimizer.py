@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from closedbook.modeling.configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
 from closedbook.modeling.modeling_gpt import PerceiverGPTForCausalLM, VanillaGPTForCausalLM
@@ -168,3 +169,35 @@ def test_a_model_without_a_head_is_sorted_too():
     matrices, tables, vectors = sort_parameters(vanilla().model)
     assert (len(tables), len(matrices)) == (2, SIZES["num_hidden_layers"] * 6)
     assert all(vector.ndim == 1 for vector in vectors)
+
+
+def stock_model() -> GPT2LMHeadModel:
+    torch.manual_seed(0)
+    return GPT2LMHeadModel(GPT2Config(vocab_size=20, n_positions=16, n_embd=16, n_layer=2, n_head=2))
+
+
+def test_the_matrices_of_a_stock_gpt2_are_found_although_they_stand_transposed():
+    model = stock_model()
+    matrices, tables, vectors = sort_parameters(model)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert len(matrices) == 2 * 4 and all("c_" in names[id(parameter)] for parameter in matrices)
+    assert {names[id(parameter)] for parameter in tables} == {"transformer.wte.weight", "transformer.wpe.weight"}
+    assert all(parameter.ndim == 1 for parameter in vectors)
+
+
+def test_muon_takes_the_transposed_step_for_a_transposed_matrix():
+    weight, gradient = torch.randn(6, 10, generator=torch.Generator().manual_seed(1)), torch.ones(6, 10).tril()
+    plain, transposed = (nn.Parameter(w.clone().contiguous()) for w in (weight, weight.T))
+    plain.grad, transposed.grad = gradient.clone(), gradient.T.clone().contiguous()
+    for parameter in (plain, transposed):
+        torch.optim.Muon([parameter], lr=0.1, adjust_lr_fn="match_rms_adamw").step()
+    assert not torch.equal(plain, weight)
+    torch.testing.assert_close(plain, transposed.T, atol=2e-3, rtol=0)  # its iterations run in bfloat16
+
+
+def test_a_model_without_a_matrix_for_muon_is_refused_and_the_other_optimizer_named():
+    model = stock_model()
+    for parameter in sort_parameters(model)[0]:
+        parameter.requires_grad_(False)
+    with pytest.raises(ValueError, match="no weight matrix .* in GPT2LMHeadModel: use --optimizer adamw"):
+        MuonWithAdamW(model, 0.01)

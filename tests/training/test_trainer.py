@@ -7,6 +7,7 @@ import time
 
 import pytest
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from closedbook.evaluation.run_record import read_run
 from closedbook.modeling.configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
@@ -148,3 +149,13 @@ def test_dropout_of_a_model_already_made_can_be_switched_off_and_on(model):
         assert torch.equal(model(ids).logits, model(ids).logits) == equal
     assert model.config.hidden_dropout == model.config.embedding_dropout == 0.0
     assert model.config.attention_dropout == 0.5
+
+
+def test_a_stock_model_keeps_the_dropout_of_its_configuration_and_says_so(caplog):
+    sizes = {"vocab_size": 20, "n_positions": 16, "n_embd": 16, "n_layer": 1, "n_head": 2}
+    model = GPT2LMHeadModel(GPT2Config(**sizes, resid_pdrop=0.3, embd_pdrop=0.2, attn_pdrop=0.1))
+    rates = [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)]
+    trainer.apply_dropout(model, RegularisationArguments(0.9, 0.9))
+    assert [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)] == rates
+    assert set(rates) == {0.1, 0.2, 0.3} and not hasattr(model.config, "embedding_dropout")
+    assert "GPT2LMHeadModel keeps the dropout of its own configuration" in caplog.text

@@ -1,7 +1,7 @@
 """Entities by rule: runs of capitals, dates, numbers; and what is none of them."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from closedbook.data.objectives.entities import find_entities
@@ -28,7 +28,6 @@ def test_entities_of_known_sentences(text, expected):
     assert [entity.text for entity in find_entities(text)] == expected
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
 def test_entities_are_spans_in_order_that_do_not_overlap(text):
     end = 0
@@ -38,7 +37,6 @@ def test_entities_are_spans_in_order_that_do_not_overlap(text):
         end = entity.end
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["Ada", "of", "the", "3", "April", "1815", ",", "born", "J.", "é"]), max_size=30))
 def test_every_number_is_in_an_entity_and_no_common_word_makes_one(words):
     text = " ".join(words)

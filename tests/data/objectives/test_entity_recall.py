@@ -4,7 +4,7 @@ from collections import Counter
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from closedbook.data.objectives.entity_recall import (
@@ -126,7 +126,6 @@ def test_documents_that_fall_back_are_counted():
     assert without_entities([]) == 0
 
 
-@settings(deadline=None)
 @given(st.text(max_size=80).filter(lambda text: "⁇" not in text), st.integers(0, 1000))
 def test_without_a_title_all_are_span_corruption(text, seed):
     record = {"title": "", "text": text}

@@ -4,7 +4,7 @@ from collections import Counter
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from closedbook.data.objectives.example import Example
@@ -21,7 +21,6 @@ def document(text: str) -> dict:
     return {"title": "someone", "text": text}
 
 
-@settings(deadline=None)
 @given(TEXTS, BLOCKS, SEEDS)
 def test_the_pieces_of_a_corrupted_document_give_back_its_beginning(text, block_size, seed):
     example = span_corruption(document(text), Random(seed), block_size)
@@ -33,7 +32,6 @@ def test_the_pieces_of_a_corrupted_document_give_back_its_beginning(text, block_
     assert len(window) >= min(len(text), 4)
 
 
-@settings(deadline=None)
 @given(TEXTS.filter(bool), BLOCKS, SEEDS)
 def test_the_masked_span_is_never_empty_and_never_half_of_the_window(text, block_size, seed):
     example = span_corruption(document(text), Random(seed), block_size)
@@ -94,7 +92,6 @@ def test_what_is_no_corruption_cannot_be_reassembled(text):
         reassemble_span_corruption(Example(text, 0))
 
 
-@settings(deadline=None)
 @given(TEXTS, BLOCKS, SEEDS)
 def test_left_to_right_reads_a_window_of_the_document(text, block_size, seed):
     example = left_to_right(document(text), Random(seed), block_size)
@@ -113,7 +110,6 @@ def test_left_to_right_begins_at_the_beginning_half_of_the_time_and_reaches_the_
     assert 0.5 < starts[0] / 4000 < 0.6
 
 
-@settings(deadline=None)
 @given(TEXTS.filter(bool), TEXTS.filter(bool), SEEDS)
 def test_a_question_is_read_and_its_answer_and_end_are_learnt(question, answer, seed):
     record = {"question": question, "answers": [answer, "another"], "entity": "someone"}

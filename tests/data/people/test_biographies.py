@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from closedbook.data.people.biographies import (
@@ -40,7 +40,6 @@ some_attributes = st.lists(st.sampled_from(list(ATTRIBUTES)), min_size=1, unique
 
 
 @given(populations, st.data())
-@settings(deadline=None)
 def test_a_person_depends_on_seed_and_index_alone(population, data):
     index = data.draw(st.integers(0, len(population) - 1))
     person = population[index]
@@ -119,7 +118,6 @@ def test_a_birth_place_shares_no_word_with_names_or_other_values():
 
 
 @given(populations, st.integers(0, 10**6), some_attributes, st.sampled_from(["every", "first"]))
-@settings(deadline=None)
 def test_a_biography_states_every_fact_and_the_name(population, seed, attributes, full_name):
     person = population[0]
     text = write_biography(person, random.Random(seed), attributes=attributes, full_name=full_name)

@@ -53,7 +53,7 @@ settings_of_a_layer = given(
 
 
 @settings_of_a_layer
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_query_along_one_key_copies_its_value(num_tokens, spare, seed, dtype, implementation):
     keys, values = tokens_of(num_tokens, num_tokens + spare, dtype, seed)
     scale = scale_for_copy(num_tokens, EPSILON, float(values.double().norm(dim=-1).max()))
@@ -66,7 +66,7 @@ def test_a_query_along_one_key_copies_its_value(num_tokens, spare, seed, dtype, 
 
 
 @settings_of_a_layer
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_query_along_two_keys_averages_their_values(num_tokens, spare, seed, dtype, implementation):
     keys, values = tokens_of(num_tokens, num_tokens + spare, dtype, seed)
     pair = (seed % num_tokens, (seed + 1) % num_tokens)
@@ -77,7 +77,7 @@ def test_a_query_along_two_keys_averages_their_values(num_tokens, spare, seed, d
 
 
 @settings_of_a_layer
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_two_heads_average_the_values_that_they_copy(num_tokens, spare, seed, dtype, implementation):
     keys, values = tokens_of(num_tokens, num_tokens + spare, dtype, seed)
     scale = scale_for_copy(num_tokens, EPSILON, float(values.double().norm(dim=-1).max()))
@@ -86,7 +86,7 @@ def test_two_heads_average_the_values_that_they_copy(num_tokens, spare, seed, dt
 
 
 @settings_of_a_layer
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_projection_extracts_the_component_in_its_subspace(num_tokens, spare, seed, dtype, implementation):
     size = num_tokens + spare + 1
     keys, values = tokens_of(num_tokens, size, dtype, seed)
@@ -142,7 +142,7 @@ def test_the_scale_asked_for_is_no_larger_than_the_bound_needs():
     dtype=st.sampled_from(PRECISIONS),
     implementation=st.sampled_from(IMPLEMENTATIONS),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_matrices_exist_for_which_the_tokens_find_each_other(spare, length, scale, seed, dtype, implementation):
     vectors = (length * orthonormal(4, 4 + spare, seeded(seed))).to(dtype)
     construction = relate_tokens(*vectors, scale, implementation)

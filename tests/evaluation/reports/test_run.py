@@ -71,10 +71,10 @@ def test_another_folder_and_damaged_files_are_refused(folder, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no run\.json"):
         read_run_files(tmp_path / "dev")
     (folder / "run.json").write_text("[")
-    with pytest.raises(ValueError, match=r"run\.json is not readable as JSON"):
+    with pytest.raises(ValueError, match=r"run\.json is damaged or of another version: "):
         read_run_files(folder)
     (folder / "run.json").write_text(json.dumps([1]))
-    with pytest.raises(ValueError, match=r"run\.json is not a JSON object"):
+    with pytest.raises(ValueError, match=r"run\.json is damaged .*: it is not a JSON object"):
         read_run_files(folder)
     with pytest.raises(ValueError, match="does not exist"):
         read_object(folder / "none.json")

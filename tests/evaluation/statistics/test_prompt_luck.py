@@ -30,7 +30,7 @@ def true_mean(luck, rest=0.7):
     return float(expit(-1.5 + scale * points) @ weights / weights.sum())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_the_interval_of_a_single_run_is_wilsons(counts):
     correct, n = counts
@@ -38,7 +38,7 @@ def test_the_interval_of_a_single_run_is_wilsons(counts):
     assert mean_interval(scores) == pytest.approx(wilson_interval(correct, n))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(VERDICTS)
 def test_an_interval_holds_the_mean_and_stays_in_range(scores):
     low, high = mean_interval(scores)
@@ -92,7 +92,7 @@ def test_chance_on_shared_questions_is_less_than_binomial():
     assert luck.binomial_deviation == pytest.approx(0.05, abs=0.002)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(VERDICTS.filter(lambda scores: min(scores.shape) > 1))
 def test_the_parts_of_the_variance_follow_their_definitions(scores):
     luck = prompt_luck([scores])
@@ -123,7 +123,7 @@ def test_only_runs_of_one_table_are_compared():
     assert prompt_luck([low[:, :1]]) is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
 def test_single_runs_are_compared_by_mcnemars_test(pairs):
     first, second = zip(*pairs, strict=True)
