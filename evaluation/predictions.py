@@ -14,7 +14,7 @@ from closedbook.data.questions import entity_key
 from closedbook.evaluation.answering.closed_book import Answer
 from closedbook.evaluation.answering.confidence import ScoredAnswer
 from closedbook.evaluation.files import write_jsonl_atomic, write_text_atomic
-from closedbook.evaluation.metrics.exact_match.exact_match import is_match
+from closedbook.evaluation.metrics.exact_match.matching import is_match
 
 _REQUIRED = ("question", "entity", "answers", "prediction", "correct", "confidence", "complete")
 
@@ -26,7 +26,22 @@ _LINE_BREAK = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 def write_predictions(
     path: str | Path, questions: Dataset, answers: Sequence[Answer] | Sequence[ScoredAnswer]
 ) -> None:
-    """Write one JSON line a question: what was asked, accepted and answered, and how sure the model was.
+    """Write one JSON line a question: the rows of `prediction_rows`.
+
+    Args:
+        path: The file to write, predictions.jsonl by custom.
+        questions, answers: As for `prediction_rows`.
+
+    Raises:
+        ValueError: If the numbers of questions and answers differ.
+    """
+    write_jsonl_atomic(path, prediction_rows(questions, answers))
+
+
+def prediction_rows(
+    questions: Dataset, answers: Sequence[Answer] | Sequence[ScoredAnswer]
+) -> list[dict[str, Any]]:
+    """What was asked, accepted and answered, and how sure the model was; here, and only here, an answer is judged.
 
     Fields: question, entity, answers (the accepted ones), prediction, correct (exact match; null where no
     answer is known), confidence (the model's probability of the whole answer, end mark included), complete
@@ -34,7 +49,6 @@ def write_predictions(
     most probable first).
 
     Args:
-        path: The file to write, predictions.jsonl by custom.
         questions: Columns `question`, `answers` and `entity`, in the order in which `answers` were given.
         answers: One a question.
 
@@ -43,8 +57,7 @@ def write_predictions(
     """
     if len(questions) != len(answers):
         raise ValueError(f"there are {len(answers)} answers to {len(questions)} questions.")
-    rows = (_prediction_row(question, answer) for question, answer in zip(questions, answers, strict=True))
-    write_jsonl_atomic(path, rows)
+    return [_prediction_row(question, answer) for question, answer in zip(questions, answers, strict=True)]
 
 
 def _prediction_row(question: dict[str, Any], answer: Answer | ScoredAnswer) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.statistics.intervals import wilson_interval
@@ -17,6 +17,48 @@ PROTOCOLS = {  # how the model came about, as a model card says it
     "converted": "converted from a checkpoint of another program",
     "prompted": "trained elsewhere, asked with a prompt",
 }
+
+
+FORMAT = 2  # 2: has this number; what is read without one is of format 1
+
+
+class Result(TypedDict):
+    """The content of a result file, wherever it stands: beside predictions, in a folder of results, or in a card.
+
+    `accuracy` and `interval` (95%, Wilson) follow from `n` and `correct`, and those from predictions.jsonl, where
+    each answer is judged once; everything here is a view of it, with what made the model.
+    """
+
+    format: NotRequired[int]
+    task: str
+    split: str
+    model: str
+    parameters: int
+    protocol: str
+    recipe: str
+    seed: int
+    n: int
+    correct: int
+    accuracy: float
+    interval: list[float]
+    train_characters: int
+    train_seconds: float
+    versions: dict[str, str]
+    hardware: str
+    commit: str | None
+    command: str
+    answer_match: NotRequired[float]  # share right but for spelling
+    mean_confidence: NotRequired[float]
+    baselines: NotRequired[dict[str, dict[str, Any]]]
+    prompt: NotRequired[str]
+    train_commands: NotRequired[list[str]]
+    train_hardware: NotRequired[list[str]]
+    # of an ablation or a comparison
+    ablation: NotRequired[str]
+    objectives: NotRequired[list[str]]
+    exposures: NotRequired[float]
+    pretraining_loss: NotRequired[float]
+    budget: NotRequired[dict[str, Any]]
 
 
 _FIELD_TYPES: dict[str, type | tuple[type, ...]] = {
@@ -53,7 +95,7 @@ def make_result(
     correct: int,
     train_characters: int,
     train_seconds: float,
-) -> dict[str, Any]:
+) -> Result:
     """Build the content of a result file: the given numbers, what follows from them, and the environment.
 
     Args:
@@ -76,7 +118,8 @@ def make_result(
         ValueError: If a number is impossible, or the protocol is unknown.
     """
     interval = wilson_interval(correct, n)
-    result = {
+    result: Result = {
+        "format": FORMAT,
         "task": task,
         "split": split,
         "model": model,
@@ -96,7 +139,7 @@ def make_result(
     return result
 
 
-def check_result(result: dict[str, Any], source: str) -> None:
+def check_result(result: Any, source: str) -> None:
     """Refuse a result that lacks a field, holds one of the wrong type, or contradicts itself.
 
     Args:
@@ -108,6 +151,10 @@ def check_result(result: dict[str, Any], source: str) -> None:
     """
     if not isinstance(result, dict):
         raise ValueError(f"{source} is not a result: a result is a JSON object.")
+    if result.get("format", 1) > FORMAT:
+        raise ValueError(
+            f"{source} is a result of format {result['format']}; this version of closedbook reads up to {FORMAT}."
+        )
     missing = [field for field in _FIELD_TYPES if field not in result]
     if missing:
         raise ValueError(f"{source} lacks the fields {', '.join(missing)}; write results with make_result.")

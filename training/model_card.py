@@ -14,6 +14,7 @@ from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic, write_text_atomic
 from closedbook.evaluation.reports.card.content import build_card
 from closedbook.evaluation.reports.run import KNOWING_FILE, KNOWING_PREDICTIONS, read_knowing
+from closedbook.evaluation.results import Result
 from closedbook.evaluation.run_record import RUN_FILE, Run, read_run, write_run
 
 logger = logging.getLogger(__name__)
@@ -22,8 +23,7 @@ CARD_FILE = "README.md"
 EVALUATIONS_FILE = "evaluations.json"
 SIGNATURE = "\n<!-- Written by closedbook (sha256 {}). Once changed, it is yours: no run overwrites it. -->\n"
 IDENTITY = ("task", "split", "seed")  # a second evaluation of the same replaces the first
-NEEDED = (*IDENTITY, "protocol", "n", "correct", "accuracy", "interval")
-KEPT = (*NEEDED, "mean_confidence", "baselines")
+NEEDED = (*IDENTITY, "protocol", "n", "correct", "accuracy", "interval")  # all that version 0.1 kept of a result
 
 
 def record_run(folder: str | Path, run: Run) -> Run:
@@ -40,7 +40,7 @@ def record_run(folder: str | Path, run: Run) -> Run:
     return run
 
 
-def record_evaluation(folder: str | Path, result: dict) -> None:
+def record_evaluation(folder: str | Path, result: Result) -> None:
     """Add a result of `make_result` to the folder of a run and refresh its card.
 
     Does nothing for a model without a run file, such as one named on the Hub. The result has its own file, so
@@ -51,7 +51,7 @@ def record_evaluation(folder: str | Path, result: dict) -> None:
         return
     try:
         entries = {_identity(entry): entry for entry in read_evaluations(folder)}
-        entries[_identity(result)] = {name: result[name] for name in KEPT if name in result}
+        entries[_identity(result)] = result
         write_json_atomic(folder / EVALUATIONS_FILE, [entries[key] for key in sorted(entries)])
         write_card(folder)
     except (OSError, ValueError) as error:
@@ -68,11 +68,11 @@ def record_knowing(folder: str | Path) -> None:
         logger.warning("the model card in %s was not brought up to date: %s", folder, error)
 
 
-def _identity(entry: dict) -> tuple:
+def _identity(entry: Result) -> tuple:
     return tuple(entry[name] for name in IDENTITY)
 
 
-def read_evaluations(folder: str | Path) -> list[dict]:
+def read_evaluations(folder: str | Path) -> list[Result]:
     """The results recorded in a model folder; empty where there are none.
 
     Raises:

@@ -30,7 +30,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from closedbook.evaluation.answering.closed_book import Answer, answer_text, prompt_batches, ready_for_decoding
 from closedbook.evaluation.answering.decoding import Decoded, Hypothesis, decode
-from closedbook.evaluation.metrics.answer_match.answer_match import normalize
+from closedbook.evaluation.metrics.answer_match.normalisation import normalize
 
 CONFIDENCES = ("sequence_probability", "length_normalised", "agreement", "margin")
 

@@ -31,7 +31,7 @@ from closedbook.evaluation.answering.decoding import Decoded, Hypothesis, decode
 from closedbook.evaluation.answering.decoding_ways import Decoding, plan_passes
 from closedbook.evaluation.answering.shared_prefix import abilities, prefix_batches
 from closedbook.evaluation.answering.text_end import TextEnd
-from closedbook.evaluation.metrics.answer_match.answer_match import normalize
+from closedbook.evaluation.metrics.answer_match.normalisation import normalize
 
 
 @dataclass(frozen=True)

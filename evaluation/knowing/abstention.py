@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from closedbook.evaluation.metrics.selective_accuracy.selective_accuracy import (
+from closedbook.evaluation.metrics.selective_accuracy.selection import (
     COVERAGES,
     accuracy_at_coverage,
     aurc,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from datasets import Dataset
 
-from closedbook.evaluation.metrics.exact_match.exact_match import exact_match_scores
+from closedbook.evaluation.metrics.exact_match.matching import exact_match_scores
 
 
 @dataclass(frozen=True)

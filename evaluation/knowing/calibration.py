@@ -20,7 +20,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from closedbook.evaluation.metrics.calibration_error.calibration_error import (
+from closedbook.evaluation.metrics.calibration_error.calibration import (
     NUM_BINS,
     ReliabilityBin,
     brier_score,

@@ -34,8 +34,8 @@ from closedbook.evaluation.knowing.provenance import (
     summarise_invented,
     summarise_provenance,
 )
-from closedbook.evaluation.metrics.answer_match.answer_match import normalize
-from closedbook.evaluation.metrics.exact_match.exact_match import is_match
+from closedbook.evaluation.metrics.answer_match.normalisation import normalize
+from closedbook.evaluation.metrics.exact_match.matching import is_match
 from closedbook.evaluation.predictions import confidence_and_verdict
 
 GROUPS = ("asked", "held_out", "trained", "invented")

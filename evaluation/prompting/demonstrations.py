@@ -13,7 +13,7 @@ import numpy as np
 from datasets import Dataset
 from scipy.sparse import issparse
 
-from closedbook.evaluation.metrics.answer_match.answer_match import normalize
+from closedbook.evaluation.metrics.answer_match.normalisation import normalize
 from closedbook.evaluation.prompting.embedders import Embedder, TfidfEmbedder
 
 SELECTIONS = ("random", "fixed", "nearest", "bm25", "diverse")

@@ -12,7 +12,7 @@ import yaml
 from datasets import Dataset
 
 from closedbook.evaluation.files import write_jsonl_atomic, write_text_atomic
-from closedbook.evaluation.metrics.answer_match import answer_match
+from closedbook.evaluation.metrics.answer_match import normalisation
 from closedbook.evaluation.prompting.demonstrations import select_demonstrations
 from closedbook.evaluation.prompting.embedders import Embedder
 from closedbook.evaluation.prompting.incontext import PromptFormat
@@ -59,10 +59,10 @@ def export_harness_task(
 ) -> Path:
     """Write a folder that `lm_eval --include_path FOLDER --tasks NAME` can run, here or anywhere else.
 
-    It holds `<task_name>.yaml`, `task.py` (the sampler and the score), `answer_match.py` (the normalisation of
-    answers), `questions.jsonl` (with the rows of the demonstrations of each) and `pool.jsonl`. Nothing in it
-    depends on where it lies, or on this package. Demonstrations are stored for every number up to `num_shots`, so
-    that `--num_fewshot` may also be smaller.
+    It holds `<task_name>.yaml`, `task.py` (the sampler and the score), `normalisation.py` (of answers),
+    `questions.jsonl` (with the rows of the demonstrations of each) and `pool.jsonl`. Nothing in it depends on where it
+    lies, or on this package. Demonstrations are stored for every number up to `num_shots`, so that `--num_fewshot`
+    may also be smaller.
 
     What the harness does by itself: it cuts a prompt that is too long at its beginning, in the middle of a
     demonstration, where `build_prompts` drops whole ones.
@@ -114,7 +114,7 @@ def export_harness_task(
     write_jsonl_atomic(folder / "pool.jsonl", pool.select_columns(["question", "answers"]))
     for name, source in (
         (CODE, Path(__file__).with_name("harness_task.py")),
-        ("answer_match.py", answer_match.__file__),
+        ("normalisation.py", normalisation.__file__),
     ):
         write_text_atomic(folder / name, Path(source).read_text(encoding="utf-8"))
     path = folder / f"{task_name}.yaml"

@@ -13,9 +13,9 @@ from lm_eval.api.samplers import ContextSampler
 
 FOLDER = Path(__file__).resolve().parent
 
-_spec = importlib.util.spec_from_file_location("answer_match", FOLDER / "answer_match.py")
-answer_match = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(answer_match)
+_spec = importlib.util.spec_from_file_location("normalisation", FOLDER / "normalisation.py")
+normalisation = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(normalisation)
 
 
 def load_questions(**_) -> dict[str, Dataset]:
@@ -50,7 +50,7 @@ class ExportedSampler(ContextSampler):
 
 def process_results(doc: dict, results: list[str]) -> dict[str, float]:
     """1 if the answer is one of the accepted ones once both are normalised, else 0."""
-    return {"exact_match": float(answer_match.answer_matches(results[:1], [doc["answers"]])[0])}
+    return {"exact_match": float(normalisation.says_the_same(results[0], doc["answers"]))}
 
 
 def _read(name: str) -> list[dict]:

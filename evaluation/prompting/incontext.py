@@ -21,9 +21,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from closedbook.evaluation.answering.closed_book import check_characters
 from closedbook.evaluation.answering.decoding_ways import Decoding
 from closedbook.evaluation.answering.prompts import Completion, complete_in_ways
-from closedbook.evaluation.metrics.answer_f1.answer_f1 import answer_f1_scores
-from closedbook.evaluation.metrics.answer_match.answer_match import answer_matches
-from closedbook.evaluation.metrics.contains_answer.contains_answer import contains_verdicts
+from closedbook.evaluation.metrics.answer_f1.overlap import answer_f1_scores
+from closedbook.evaluation.metrics.answer_match.matching import answer_matches
+from closedbook.evaluation.metrics.contains_answer.containment import contains_verdicts
 from closedbook.evaluation.prompting.demonstrations import ORDERS, SELECTIONS, select_demonstrations
 from closedbook.evaluation.prompting.embedders import Embedder
 

@@ -1,14 +1,19 @@
 """Prediction files are read in full or refused by file and line, and matched with what was asked."""
 
 import json
+import os
 
 import pytest
+from datasets import Dataset
 
+from closedbook.evaluation.answering.closed_book import Answer
 from closedbook.evaluation.predictions import (
     check_disjoint,
     confidence_and_verdict,
     match_questions,
     read_predictions,
+    write_plain_predictions,
+    write_predictions,
 )
 
 
@@ -108,3 +113,43 @@ def test_a_confidence_or_verdict_that_is_missing_is_named():
         confidence_and_verdict([row(correct=None)])
     with pytest.raises(ValueError, match="no predictions"):
         confidence_and_verdict([])
+
+
+QUESTIONS = Dataset.from_dict(
+    {
+        "question": ["Where was A born?", "Where was B born?", "Where was C born?"],
+        "answers": [["Cologne", "Köln"], ["Oslo"], []],
+        "entity": ["A", "B", "C"],
+    }
+)
+ANSWERS = [Answer("Köln", -0.5, True), Answer("Rome\r\nand\u2028more", -2.0, False), Answer("", 0.0, True)]
+
+
+def test_predictions_hold_one_row_a_question_with_its_verdict(tmp_path):
+    write_predictions(tmp_path / "predictions.jsonl", QUESTIONS, ANSWERS)
+    lines = (tmp_path / "predictions.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n")
+    rows = [json.loads(line) for line in lines]
+    assert rows[0] == {
+        "question": "Where was A born?",
+        "entity": "A",
+        "answers": ["Cologne", "Köln"],
+        "prediction": "Köln",
+        "correct": True,
+        "confidence": pytest.approx(0.60653, abs=1e-5),
+        "complete": True,
+    }
+    assert [row["correct"] for row in rows] == [True, False, None]
+    assert [row["complete"] for row in rows] == [True, False, True]
+
+
+def test_predictions_for_another_number_of_questions_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="2 answers to 3 questions"):
+        write_predictions(tmp_path / "predictions.jsonl", QUESTIONS, ANSWERS[:2])
+    assert os.listdir(tmp_path) == []
+
+
+def test_plain_predictions_are_one_line_a_question_whatever_the_answers_hold(tmp_path):
+    write_plain_predictions(tmp_path / "places.txt", ANSWERS)
+    text = (tmp_path / "places.txt").read_bytes().decode()
+    assert text == "Köln\nRome  and more\n\n"
+    assert len(text.splitlines()) == len(ANSWERS)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate.utils import gather_object
@@ -18,12 +19,11 @@ from closedbook.evaluation.answering.stock_models import (
     load_stock_model,
     prompts_of,
 )
-from closedbook.evaluation.files import write_json_atomic
+from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
 from closedbook.evaluation.knowing.baselines import evaluate_majority
 from closedbook.evaluation.metrics.answer_match.matching import answer_matches
-from closedbook.evaluation.metrics.exact_match.matching import is_match
-from closedbook.evaluation.predictions import write_plain_predictions, write_predictions
-from closedbook.evaluation.results import PROTOCOLS, make_result, result_path
+from closedbook.evaluation.predictions import prediction_rows, write_plain_predictions
+from closedbook.evaluation.results import PROTOCOLS, Result, make_result, result_path
 from closedbook.evaluation.run_record import read_run
 from closedbook.training.arguments import PopulationArguments
 from closedbook.training.command_line import parse_arguments
@@ -64,7 +64,7 @@ class EvaluationArguments:
     )
 
 
-def main(argv: Sequence[str]) -> dict | None:
+def main(argv: Sequence[str]) -> Result | None:
     args, people, recipe = parse_arguments((EvaluationArguments, PopulationArguments), argv)
     if recipe is not None:
         raise ValueError("evaluate.py takes flags only; what was trained is read from the model's run.json")
@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> dict | None:
 
 
 @torch.no_grad()
-def evaluate(args: EvaluationArguments, people: PopulationArguments | None = None) -> dict | None:
+def evaluate(args: EvaluationArguments, people: PopulationArguments | None = None) -> Result | None:
     """Ask, write, and return the result; None without answers, and in all processes but the first.
 
     Args:
@@ -123,27 +123,29 @@ def evaluate(args: EvaluationArguments, people: PopulationArguments | None = Non
         return None
 
     folder = Path(args.output_dir or Path(args.model) / args.split)
-    write_predictions(folder / "predictions.jsonl", asked, answers)
+    rows = prediction_rows(asked, answers)
+    write_jsonl_atomic(folder / "predictions.jsonl", rows)
     if args.plain_predictions:
         write_plain_predictions(args.plain_predictions, answers)
     if args.without_answers:
         print(f"wrote {len(answers)} answers to {folder}")
         return None
-    result = summarise(args, asked, answers, known, model)
+    result = summarise(args, rows, asked, known, model)
     write_json_atomic(folder / "results.json", result)
     record_evaluation(args.model, result)
     if args.results:
-        rows = [result] if known is None else [result, majority_result(args.task, args.split, known, asked)]
-        for row in rows:
-            path = result_path(args.results, row["task"], row["model"], row["protocol"], row["seed"])
-            write_json_atomic(path, row)
+        found = [result] if known is None else [result, majority_result(args.task, args.split, known, asked)]
+        for each in found:
+            path = result_path(args.results, each["task"], each["model"], each["protocol"], each["seed"])
+            write_json_atomic(path, each)
     return result
 
 
-def summarise(args: EvaluationArguments, asked, answers, known, model) -> dict:
-    """The result object: counts, interval, baseline, and what the run file tells of the training."""
+def summarise(
+    args: EvaluationArguments, rows: list[dict[str, Any]], asked: Dataset, known: Dataset | None, model
+) -> Result:
+    """What the rows of predictions.jsonl come to, the baseline, and what the record tells of the training."""
     run = read_run(args.model)
-    texts, accepted = [answer.text for answer in answers], asked["answers"][:]
     protocol = run.protocol if run.protocol in PROTOCOLS else "two_stage"
     result = make_result(
         task=args.task,
@@ -153,8 +155,8 @@ def summarise(args: EvaluationArguments, asked, answers, known, model) -> dict:
         protocol=protocol if args.prompt is None else "prompted",
         recipe=run.recipes or "unknown",
         seed=run.last.seed or 0,
-        n=len(asked),
-        correct=sum(map(is_match, texts, accepted)),
+        n=len(rows),
+        correct=sum(row["correct"] for row in rows),
         train_characters=run.train_characters,
         train_seconds=run.train_seconds,
     )
@@ -164,16 +166,17 @@ def summarise(args: EvaluationArguments, asked, answers, known, model) -> dict:
             "majority": {"answer": majority.answer, "correct": majority.correct, "accuracy": majority.accuracy}
         }
     # normalised, as the published sets are scored; `correct` wants every character right
-    result["answer_match"] = sum(answer_matches(texts, accepted)) / len(texts)
+    matches = answer_matches([row["prediction"] for row in rows], [row["answers"] for row in rows])
+    result["answer_match"] = sum(matches) / len(rows)
     if args.prompt is not None:
         result["prompt"] = args.prompt
-    result["mean_confidence"] = sum(answer.confidence for answer in answers) / len(answers)
+    result["mean_confidence"] = sum(row["confidence"] for row in rows) / len(rows)
     result["train_commands"] = [stage.command for stage in run.stages if stage.command]
     result["train_hardware"] = [stage.hardware for stage in run.stages if stage.hardware]
     return result
 
 
-def majority_result(task: str, split: str, known: Dataset, asked: Dataset) -> dict:
+def majority_result(task: str, split: str, known: Dataset, asked: Dataset) -> Result:
     """The result of always giving the most frequent answer of the training questions."""
     score = evaluate_majority(known, asked)
     return make_result(

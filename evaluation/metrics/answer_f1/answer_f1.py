@@ -1,15 +1,18 @@
 """Answer F1: how many words a prediction shares with the accepted answer that it is closest to.
 
-`evaluate.load` copies this file elsewhere before it imports it, so it imports nothing of its own package.
+`evaluate.load` copies this file elsewhere before it imports it, with those siblings whose imports it finds here; it
+looks no further. So every sibling that is needed is imported here, and nothing else of this package at all.
 """
 
-import re
-import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 
 import datasets
 import evaluate
+
+from .normalisation import answer_words, normalize
+from .overlap import answer_f1_scores, word_f1
+
+__all__ = ["AnswerF1", "answer_f1_scores", "answer_words", "normalize", "word_f1"]
 
 _DESCRIPTION = """
 Mean over the questions of the harmonic mean of precision and recall of a prediction's words, against the accepted
@@ -40,70 +43,6 @@ _CITATION = """
     year = {2016},
 }
 """
-
-_ARTICLES = re.compile(r"\b(a|an|the)\b", re.IGNORECASE)
-# Marks inside one word; all others stand between two words.
-_INNER_MARKS = frozenset(".'’‘`´")
-# Letters of scripts that put no space between words: Thai and Lao, Burmese, Khmer, kana, and Chinese characters.
-_UNSPACED = re.compile(
-    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff])"
-)
-
-
-def normalize(text: str) -> str:
-    """Even out letter case, white space, punctuation and articles, as the metric `answer_match` does by default.
-
-    Full stops and apostrophes vanish, all other marks become spaces; an answer that is nothing but articles and
-    marks ("The The", "!!!") keeps them.
-    """
-    text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-    bare = _ARTICLES.sub("", "".join(map(_without_mark, text)))
-    return " ".join((bare if bare.strip() else text).split())
-
-
-def _without_mark(character: str) -> str:
-    if character in _INNER_MARKS:
-        return ""
-    return " " if unicodedata.category(character).startswith("P") else character
-
-
-def answer_words(text: str) -> list[str]:
-    """The words of a text after `normalize`: what white space separates.
-
-    Chinese, Japanese, Thai, Lao, Burmese and Khmer put no space between words. There every character counts as a
-    word, as is usual for those languages (MLQA, Lewis et al. 2020, counts Chinese so).
-    """
-    return _UNSPACED.sub(r" \1 ", normalize(text)).split()
-
-
-def word_f1(words: Sequence[str], answer: Sequence[str]) -> float:
-    """Harmonic mean of the shares of `words` and of `answer` that the other one has too.
-
-    A word counts as often as it stands in both. Two texts without words are the same and score 1.
-    """
-    if not words and not answer:
-        return 1.0
-    shared = (Counter(words) & Counter(answer)).total()
-    return 2 * shared / (len(words) + len(answer))
-
-
-def answer_f1_scores(predictions: Sequence[str], references: Sequence[str | Sequence[str]]) -> list[float]:
-    """One score a question, in [0, 1]: the best over its accepted answers; 1 for all that `answer_match` accepts.
-
-    Raises:
-        ValueError: If the two lists differ in length, or a question has no accepted answer.
-    """
-    if len(predictions) != len(references):
-        raise ValueError(f"there are {len(predictions)} predictions for {len(references)} questions.")
-    scores = []
-    for row, (prediction, answers) in enumerate(zip(predictions, references, strict=True)):
-        accepted = [answers] if isinstance(answers, str) else answers
-        if len(accepted) == 0:
-            raise ValueError(f"question {row} has no accepted answer; leave such questions out of the score.")
-        words = answer_words(prediction)
-        scores.append(max(word_f1(words, answer_words(answer)) for answer in accepted))
-    return scores
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)

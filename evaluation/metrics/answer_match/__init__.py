@@ -1,0 +1,1 @@
+"""Equality once spelling is evened out as an evaluate module."""

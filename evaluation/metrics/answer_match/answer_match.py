@@ -1,14 +1,18 @@
 """Answer match: equal to an accepted answer once differences of spelling that do not matter are ignored.
 
-`evaluate.load` copies this file elsewhere before it imports it, so it imports nothing of its own package.
+`evaluate.load` copies this file elsewhere before it imports it, with those siblings whose imports it finds here; it
+looks no further. So every sibling that is needed is imported here, and nothing else of this package at all.
 """
 
-import re
-import unicodedata
 from collections.abc import Collection, Sequence
 
 import datasets
 import evaluate
+
+from .matching import answer_matches
+from .normalisation import DIFFERENCES, IGNORED, normalize
+
+__all__ = ["DIFFERENCES", "IGNORED", "AnswerMatch", "answer_matches", "normalize"]
 
 _DESCRIPTION = """
 Share of predictions that say the same as one of the accepted answers, letter case, white space, punctuation and
@@ -42,78 +46,6 @@ _CITATION = """
     year = {2016},
 }
 """
-
-DIFFERENCES = ("case", "white_space", "punctuation", "articles", "accents")
-IGNORED = ("case", "white_space", "punctuation", "articles")
-
-_ARTICLES = re.compile(r"\b(a|an|the)\b", re.IGNORECASE)
-# Marks inside one word; all others stand between two words.
-_INNER_MARKS = frozenset(".'’‘`´")
-
-
-def normalize(text: str, ignore: Collection[str] = IGNORED) -> str:
-    """Bring an answer into the form in which it is compared.
-
-    In this order, each where `ignore` names it: letters are case-folded; accents are taken off; of the
-    punctuation (Unicode's category P), full stops and apostrophes vanish, so that "U.S." is "US" and "O'Hara" is
-    "OHara", and all other marks become spaces, so that "Paris,France" is "Paris, France" and
-    "Stratford-upon-Avon" may be written without hyphens; the English articles a, an, the go as whole words; runs
-    of white space become one space, and none is left at the ends. Whatever is ignored, the two ways in which
-    Unicode writes an accented letter are the same.
-
-    An answer that is nothing but articles and marks ("The The", "!!!") keeps them: else all such answers would
-    be the same.
-
-    Args:
-        text: The answer.
-        ignore: Any of `DIFFERENCES`.
-
-    Raises:
-        ValueError: If `ignore` names something else.
-    """
-    unknown = [name for name in ignore if name not in DIFFERENCES]
-    if isinstance(ignore, str) or unknown:
-        raise ValueError(f"ignore has to be a list of names out of {', '.join(DIFFERENCES)}, but is {ignore!r}.")
-    text = unicodedata.normalize("NFC", text)
-    if "case" in ignore:
-        text = unicodedata.normalize("NFC", text.casefold())
-    if "accents" in ignore:
-        letters = (c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
-        text = unicodedata.normalize("NFC", "".join(letters))
-    bare = text
-    if "punctuation" in ignore:
-        bare = "".join(map(_without_mark, bare))
-    if "articles" in ignore:
-        bare = _ARTICLES.sub("", bare)
-    bare = bare if bare.strip() else text
-    return " ".join(bare.split()) if "white_space" in ignore else bare
-
-
-def _without_mark(character: str) -> str:
-    if character in _INNER_MARKS:
-        return ""
-    return " " if unicodedata.category(character).startswith("P") else character
-
-
-def answer_matches(
-    predictions: Sequence[str],
-    references: Sequence[str | Sequence[str]],
-    ignore: Collection[str] = IGNORED,
-) -> list[bool]:
-    """One verdict a question: does the prediction say the same as one of its accepted answers?
-
-    Raises:
-        ValueError: If the two lists differ in length, a question has no accepted answer, or `ignore` is unknown.
-    """
-    if len(predictions) != len(references):
-        raise ValueError(f"there are {len(predictions)} predictions for {len(references)} questions.")
-    verdicts = []
-    for row, (prediction, answers) in enumerate(zip(predictions, references, strict=True)):
-        accepted = [answers] if isinstance(answers, str) else answers
-        if len(accepted) == 0:
-            raise ValueError(f"question {row} has no accepted answer; leave such questions out of the score.")
-        verdicts.append(normalize(prediction, ignore) in {normalize(answer, ignore) for answer in accepted})
-    return verdicts
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)

@@ -1,0 +1,1 @@
+"""Calibration error as an evaluate module."""

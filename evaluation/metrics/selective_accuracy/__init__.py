@@ -1,0 +1,1 @@
+"""Selective accuracy as an evaluate module."""

@@ -222,7 +222,7 @@ def test_ties_go_to_the_earlier_row():
     order=st.sampled_from(ORDERS),
     seed=st.integers(0, 2**32),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_question_gets_its_number_of_distinct_others_or_a_clear_refusal(
     number, num_shots, selection, order, seed
 ):

@@ -77,6 +77,30 @@ def test_a_readme_is_filled_and_then_up_to_date(run, tmp_path):
     call(*flags, "--check")
 
 
+def test_several_pages_are_filled_and_the_one_that_is_out_of_date_is_named(run, tmp_path):
+    pages = [tmp_path / name for name in ("first.md", "second.md")]
+    for page in pages:
+        page.write_text("<!-- report:biographies -->\n<!-- /report -->\n", encoding="utf-8")
+    flags = ["--results", run / "results", "--readme", *pages]
+    call(*flags)
+    call(*flags, "--check")
+    assert all("vanilla, two stages" in page.read_text(encoding="utf-8") for page in pages)
+    pages[1].write_text(pages[1].read_text(encoding="utf-8").replace("two stages", "one stage"), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"second\.md, line .*, is not what the results say"):
+        call(*flags, "--check")
+
+
+def test_the_list_of_files_is_written_and_then_up_to_date(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tiny.checkout)
+    page = tmp_path / "tree.md"
+    call("--tree", page)
+    call("--tree", page, "--check")
+    assert "reporting.py" in page.read_text(encoding="utf-8")
+    page.write_text(page.read_text(encoding="utf-8") + "- one more\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"tree\.md, line .*, is not what the files say: '- one more'"):
+        call("--tree", page, "--check")
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

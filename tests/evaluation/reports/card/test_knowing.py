@@ -10,9 +10,9 @@ from closedbook.evaluation.answering.confidence import CONFIDENCES
 from closedbook.evaluation.files import write_json_atomic
 from closedbook.evaluation.knowing.summary import summarise_knowing
 from closedbook.evaluation.results import make_result
+from closedbook.evaluation.run_record import read_run
 from closedbook.training.asking import reporting
 from closedbook.training.model_card import record_evaluation, record_knowing, record_run
-from closedbook.training.run_folder import read_run_file
 
 
 def predictions(group, provenance) -> list[dict]:
@@ -73,7 +73,7 @@ def test_a_damaged_summary_costs_the_card_and_no_more(folder, caplog):
 
 def test_new_weights_forget_what_the_old_ones_knew(folder):
     (folder / "knowing" / "predictions.jsonl").touch()
-    record_run(folder, **read_run_file(folder))
+    record_run(folder, read_run(folder))
     assert not list((folder / "knowing").iterdir())
     assert ModelCard.load(folder / "README.md").data.eval_results is None
 

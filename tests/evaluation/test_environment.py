@@ -1,0 +1,96 @@
+"""What a result says of the machine, the versions, the commit and the command it came from."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from closedbook.evaluation import environment as module
+from closedbook.evaluation.environment import run_environment
+
+
+def test_the_environment_names_versions_and_hardware():
+    environment = run_environment()
+    assert environment["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
+    for package in (
+        "torch",
+        "transformers",
+        "datasets",
+        "accelerate",
+        "evaluate",
+        "tokenizers",
+        "closedbook",
+    ):
+        assert environment["versions"][package] == version(package)
+    assert " core" in environment["hardware"] and "GiB memory" in environment["hardware"]
+    json.dumps(environment)
+
+
+def test_a_graphics_card_is_named_with_its_memory(monkeypatch):
+    card = SimpleNamespace(name="Some GPU", total_memory=24 * 2**30)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: card)
+    assert run_environment()["hardware"].endswith("Some GPU (24 GiB)")
+
+
+def test_the_command_is_recorded_as_it_was_typed(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["scripts/answer.py", "--questions", "/elsewhere/my file.tsv"])
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    assert run_environment()["command"] == "python scripts/answer.py --questions '/elsewhere/my file.tsv'"
+
+
+def test_a_module_run_by_name_is_recorded_by_name(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/closedbook/evaluation/report.py", "--output", "x"])
+    spec = SimpleNamespace(name="closedbook.evaluation.reports.accuracies")
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
+    assert run_environment()["command"] == "python -m closedbook.evaluation.reports.accuracies --output x"
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A git checkout that tracks a stand-in for environment.py; returns the function that runs git in it."""
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false"]
+
+    def git(*arguments: str) -> str:
+        run = subprocess.run(
+            ["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True
+        )
+        return run.stdout.strip()
+
+    source = tmp_path / "environment.py"
+    source.write_text("first = 1\n")
+    git("init", "-q")
+    monkeypatch.setattr(module, "__file__", str(source))
+    return git
+
+
+def test_the_commit_is_that_of_the_checkout_and_marked_when_files_were_changed(tmp_path, checkout):
+    assert run_environment()["commit"] is None  # nothing committed yet
+    checkout("add", "environment.py")
+    checkout("commit", "-q", "-m", "first")
+    checkout("tag", "-a", "v1", "-m", "a tag does not replace the hash")
+    head = checkout("rev-parse", "HEAD")
+    assert run_environment()["commit"] == head
+    (tmp_path / "output.json").write_text("{}")  # untracked
+    assert run_environment()["commit"] == head
+    (tmp_path / "environment.py").write_text("second = 2\n")
+    assert run_environment()["commit"] == f"{head}-dirty"
+
+
+def test_an_installed_copy_inside_another_projects_checkout_has_no_commit(tmp_path, checkout, monkeypatch):
+    checkout("add", "environment.py")
+    checkout("commit", "-q", "-m", "another project")
+    installed = tmp_path / "site-packages" / "environment.py"
+    installed.parent.mkdir()
+    installed.write_text("")
+    monkeypatch.setattr(module, "__file__", str(installed))
+    assert run_environment()["commit"] is None
+
+
+def test_without_git_there_is_no_commit(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert run_environment()["commit"] is None
