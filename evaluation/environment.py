@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import torch
 
 _PACKAGES = ("torch", "transformers", "datasets", "accelerate", "evaluate", "tokenizers", "closedbook")
 
@@ -33,7 +32,8 @@ def _hardware() -> str:
         f"{cores} core{'s' if cores != 1 else ''}",
         f"{psutil.virtual_memory().total / 2**30:.0f} GiB memory",
     ]
-    for index in range(torch.cuda.device_count()):
+    torch = sys.modules.get("torch")  # a process that has not imported it has used no accelerator
+    for index in range(torch.cuda.device_count() if torch else 0):
         device = torch.cuda.get_device_properties(index)
         parts.append(f"{device.name} ({device.total_memory / 2**30:.0f} GiB)")
     return ", ".join(parts)
@@ -66,6 +66,8 @@ def _commit() -> str | None:
 
 
 def _command() -> str:
+    if sys.argv[0].startswith("closedbook "):  # started as a command of the package, which says which one
+        return shlex.join(_without_tokens([*sys.argv[0].split(), *sys.argv[1:]]))
     spec = sys.modules["__main__"].__spec__
     # With `python -m name` the first argument is not what was typed, but the full path of the module's file.
     typed = sys.argv if spec is None else ["-m", spec.name, *sys.argv[1:]]

@@ -1,1 +1,25 @@
 """Runs: arguments, data, optimizer, folders, and the stages that scripts start."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "arguments": [
+            "ClosedbookTrainingArguments",
+            "CorpusArguments",
+            "ModelArguments",
+            "PopulationArguments",
+            "QuestionArguments",
+            "RegularisationArguments",
+        ],
+        "documents": ["Corpus", "read_corpus"],
+        "finetuning": ["FinetuningSettings", "StartArguments", "finetune"],
+        "models": ["build_model"],
+        "optimizer": ["MuonWithAdamW"],
+        "pretraining": ["PretrainingSettings", "pretrain"],
+        "run_folder": ["load_model_folder", "save_model_folder"],
+        "trainer": ["train"],
+        "asking.questions": ["EvaluationArguments", "evaluate"],
+    },
+)

@@ -1,10 +1,14 @@
 """Flags and recipes into arguments: the same names on the command line and in YAML."""
 
 import json
+import re
+import sys
+from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import yaml
 from transformers import HfArgumentParser
@@ -12,6 +16,50 @@ from transformers import HfArgumentParser
 RECIPES = Path(__file__).resolve().parents[1] / "scripts" / "recipes"  # in a checkout and in an installed package
 
 Settings = TypeVar("Settings")
+
+
+class _NearestFlags:
+    """An argument parser that names the nearest flag it knows for one that it does not, in one line."""
+
+    def refuse_unknown(self, argv: Sequence[str]) -> None:
+        """Leave with status 2 where a flag is unknown, before anything else is looked at.
+
+        A beginning that fits one flag only is as good as the flag, as argparse has it.
+        """
+        known = [name for name in self._option_string_actions if name.startswith("--")]
+        for word in argv:
+            name = word.partition("=")[0]
+            if re.fullmatch(r"--[A-Za-z]\w.*", name) and not any(flag.startswith(name) for flag in known):
+                nearest = get_close_matches(name, known, n=1, cutoff=0.6)
+                guess = f"; did you mean {nearest[0]}?" if nearest else "; --help lists the flags"
+                self.error(f"there is no flag {name}{guess}")
+
+    def error(self, message: str) -> NoReturn:
+        """One line; the usage of a parser with hundreds of flags would hide it."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+class FlagParser(_NearestFlags, ArgumentParser):
+    """argparse's parser, which names the nearest flag."""
+
+    def parse_args(self, args=None, namespace=None):
+        self.refuse_unknown(sys.argv[1:] if args is None else args)
+        return super().parse_args(args, namespace)
+
+
+class _DataclassParser(_NearestFlags, HfArgumentParser):
+    pass
+
+
+def parse_flags(dataclass_types: type | Sequence[type], argv: Sequence[str]) -> tuple:
+    """One object a dataclass, each field a flag.
+
+    An unknown flag, a missing one, or a value of the wrong kind ends the program with status 2 and one
+    line that says which.
+    """
+    parser = _DataclassParser(dataclass_types)
+    parser.refuse_unknown(argv)
+    return parser.parse_args_into_dataclasses(list(argv))
 
 
 def parse_arguments(dataclass_types: Sequence[type], argv: Sequence[str]):
@@ -30,8 +78,7 @@ def parse_arguments(dataclass_types: Sequence[type], argv: Sequence[str]):
             raise ValueError("--recipe needs a file")
         recipe = Path(argv[place + 1])
         argv = _recipe_flags(recipe, dataclass_types) + argv[:place] + argv[place + 2 :]
-    parser = HfArgumentParser(dataclass_types)
-    return (*parser.parse_args_into_dataclasses(argv), recipe)
+    return (*parse_flags(dataclass_types, argv), recipe)
 
 
 def recipe_name(recipe: Path | None) -> str | None:
@@ -53,7 +100,9 @@ def _recipe_flags(recipe: Path, dataclass_types: Sequence[type]) -> list[str]:
     known = {item.name for kind in dataclass_types for item in fields(kind) if item.init}
     unknown = sorted(map(str, set(content) - known))
     if unknown:
-        raise ValueError(f"recipe {recipe}: no such argument: {', '.join(unknown)}")
+        nearest = {name: get_close_matches(name, sorted(known), n=1) for name in unknown}
+        told = [name + (f" (did you mean {near[0]}?)" if near else "") for name, near in nearest.items()]
+        raise ValueError(f"recipe {recipe}: no such argument: {', '.join(told)}")
     for name, value in content.items():
         if value is None or value == []:
             raise ValueError(f"recipe {recipe}: {name} has no value; leave the line out for the default")

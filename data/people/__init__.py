@@ -1,1 +1,20 @@
 """Synthetic people with known facts, and names of people who do not exist."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "biographies": [
+            "Diversity",
+            "biography_documents",
+            "biography_questions",
+            "reversed_questions",
+            "stream_biographies",
+            "write_biography",
+        ],
+        "invented": ["UNKNOWN_ANSWER", "ask_about", "invent_people"],
+        "population": ["Person", "Population", "known_attributes"],
+        "wordings": ["ATTRIBUTES", "Attribute"],
+    },
+)

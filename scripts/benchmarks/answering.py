@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, HfArgumentParser, set_seed
+from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
 import closedbook.modeling  # noqa: F401  makes the architectures known to the Auto classes
 from closedbook.data.people.biographies import biography_questions
@@ -40,6 +40,7 @@ from closedbook.scripts.benchmarks.measure import (
     run_for_memory,
 )
 from closedbook.training.arguments import ModelArguments, RegularisationArguments
+from closedbook.training.command_line import parse_flags
 from closedbook.training.models import build_model
 
 NEW_CHARACTERS = 32  # the course's
@@ -110,7 +111,7 @@ def answer_one_by_one(model, tokenizer, questions: list[str]) -> list[str]:
 
 
 def main(argv: list[str]) -> dict:
-    (args,) = HfArgumentParser(AnsweringBenchmarkArguments).parse_args_into_dataclasses(argv)
+    (args,) = parse_flags(AnsweringBenchmarkArguments, argv)
     check_flags(args.only, num_questions=args.num_questions, batch_size=args.batch_size, repeats=args.repeats)
     torch.set_num_threads(args.num_threads or os.cpu_count() or 1)
     questions = load_questions(args)

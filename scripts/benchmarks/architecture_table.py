@@ -13,10 +13,10 @@ from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws to files; needs no screen
 from matplotlib.figure import Figure
-from transformers import HfArgumentParser
 
 from closedbook.evaluation.files import open_atomic
 from closedbook.scripts.benchmarks.architecture_variants import VARIANTS
+from closedbook.training.command_line import parse_flags
 
 PARTS = ("training", "decoding")
 NOT_FITTING = "no memory"
@@ -164,7 +164,7 @@ def draw(result: dict, path: str) -> None:
 
 
 def main(argv: list[str]) -> str:
-    (args,) = HfArgumentParser(TableArguments).parse_args_into_dataclasses(argv)
+    (args,) = parse_flags(TableArguments, argv)
     if not Path(args.results).is_file():
         raise FileNotFoundError(f"--results: there is no file {args.results}; architectures.py writes it")
     result = json.loads(Path(args.results).read_text(encoding="utf-8"))

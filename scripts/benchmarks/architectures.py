@@ -27,7 +27,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from transformers import HfArgumentParser
 
 from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic
@@ -35,6 +34,7 @@ from closedbook.scripts.benchmarks.architecture_entry import limit_memory, measu
 from closedbook.scripts.benchmarks.architecture_table import summarise
 from closedbook.scripts.benchmarks.architecture_variants import VARIANTS, check_variants
 from closedbook.scripts.benchmarks.measure import check_flags, device, in_fresh_process
+from closedbook.training.command_line import parse_flags
 from closedbook.training.hardware import has_bf16
 
 # Flags that change no number, so that a file may be filled by runs that differ in them.
@@ -82,7 +82,7 @@ def read_results(path: Path, environment: dict, settings: dict) -> dict:
 
 
 def main(argv: list[str]) -> dict:
-    (args,) = HfArgumentParser(ArchitectureBenchmarkArguments).parse_args_into_dataclasses(argv)
+    (args,) = parse_flags(ArchitectureBenchmarkArguments, argv)
     counts = ("tokens", "decoding_rows", "warmup_steps", "steps", "repeats")
     check_flags(None, **{name: getattr(args, name) for name in counts})
     check_variants(args.variants, args.lengths)

@@ -24,7 +24,6 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 
 import torch
-from transformers import HfArgumentParser
 
 import closedbook.modeling  # noqa: F401  makes the architectures known to the Auto classes
 from closedbook.evaluation.answering.closed_book import answer_questions
@@ -40,6 +39,7 @@ from closedbook.scripts.benchmarks.measure import (
     report,
     run_for_memory,
 )
+from closedbook.training.command_line import parse_flags
 
 
 @dataclass
@@ -60,7 +60,7 @@ class ConfidenceBenchmarkArguments:
 
 
 def main(argv: list[str]) -> dict:
-    (args,) = HfArgumentParser(ConfidenceBenchmarkArguments).parse_args_into_dataclasses(argv)
+    (args,) = parse_flags(ConfidenceBenchmarkArguments, argv)
     counts = ("num_questions", "num_samples", "num_beams", "batch_size", "plain_batch_size", "repeats")
     check_flags(args.only, **{name: getattr(args, name) for name in counts})
     torch.set_num_threads(args.num_threads or os.cpu_count() or 1)

@@ -25,7 +25,7 @@ from functools import partial
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import HfArgumentParser, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
 from closedbook.data.people.biographies import biography_questions
 from closedbook.data.people.population import Population
@@ -45,6 +45,7 @@ from closedbook.scripts.benchmarks.measure import (
     report,
     run_for_memory,
 )
+from closedbook.training.command_line import parse_flags
 
 END = "\n"
 PADDED = "left_padded"
@@ -148,7 +149,7 @@ def generate_all(args, model, tokenizer, ends: list[int], batch_size: int, promp
 
 
 def main(argv: list[str]) -> dict:
-    (args,) = HfArgumentParser(IncontextBenchmarkArguments).parse_args_into_dataclasses(argv)
+    (args,) = parse_flags(IncontextBenchmarkArguments, argv)
     counts = ("num_questions", "num_shots", "max_new_tokens", "tokens_per_batch", "batch_size", "repeats")
     check_flags(args.only, **{name: getattr(args, name) for name in counts})
     torch.set_num_threads(args.num_threads or os.cpu_count() or 1)

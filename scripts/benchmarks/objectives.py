@@ -23,7 +23,6 @@ import time
 from dataclasses import asdict, dataclass, field
 
 import torch
-from transformers import HfArgumentParser
 
 from closedbook.data.mixture import Component, Mixture
 from closedbook.data.objectives.table import OBJECTIVES
@@ -35,6 +34,7 @@ from closedbook.evaluation.files import write_json_atomic
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 from closedbook.scripts.benchmarks.training import BLOCK, TrainingBenchmarkArguments, time_ours
 from closedbook.training.arguments import CorpusArguments, PopulationArguments
+from closedbook.training.command_line import parse_flags
 from closedbook.training.documents import read_corpus
 
 BATCH, ROW_LENGTH = 128, 256  # the recipe's
@@ -69,7 +69,7 @@ def walk_speeds(name: str, records: list[dict], vocabulary: dict[str, int], repe
 
 
 def main(argv: list[str]) -> dict:
-    (args,) = HfArgumentParser(ObjectivesBenchmarkArguments).parse_args_into_dataclasses(argv)
+    (args,) = parse_flags(ObjectivesBenchmarkArguments, argv)
     for name in ("num_people", "repeats", "training_steps"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name} must be at least 1, got {getattr(args, name)}")

@@ -32,7 +32,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
-from transformers import HfArgumentParser, TrainerCallback
+from transformers import TrainerCallback
 
 from closedbook.data.mixture import Component, Mixture
 from closedbook.data.objectives.span_corruption import span_corruption
@@ -49,7 +49,7 @@ from closedbook.scripts.benchmarks.measure import (
     run_for_memory,
 )
 from closedbook.training.arguments import CorpusArguments, PopulationArguments
-from closedbook.training.command_line import RECIPES, parse_arguments
+from closedbook.training.command_line import RECIPES, parse_arguments, parse_flags
 from closedbook.training.documents import read_corpus
 from closedbook.training.models import build_model
 from closedbook.training.pretraining import ARGUMENTS
@@ -265,7 +265,7 @@ def _decay(tokens: int, final_tokens: int) -> float:
 
 
 def main(argv: list[str]) -> dict:
-    (args,) = HfArgumentParser(TrainingBenchmarkArguments).parse_args_into_dataclasses(argv)
+    (args,) = parse_flags(TrainingBenchmarkArguments, argv)
     check_flags(
         args.only,
         batch_size=args.batch_size,

@@ -169,10 +169,7 @@ def test_the_tokenizer_files_serve_readers_who_trust_no_code(readers, tokenizer)
 def test_only_flat_code_files_travel_with_a_checkpoint(saved, variant):
     names = {path.name for path in (saved / variant.name).iterdir()}
     own = {path.name for path in (Path(__file__).parents[2] / "modeling").glob("*.py")} - {"__init__.py"}
-    # weights set by hand are about the layers, no model needs them
-    constructions = {name for name in own if name.startswith("constructions")}
-    assert constructions and not constructions & names
-    assert own - constructions <= names
+    assert {name for name in names if name.endswith(".py")} == own
     assert not [path for path in (saved / variant.name).iterdir() if path.is_dir()]
 
 

@@ -3,8 +3,6 @@
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from transformers import HfArgumentParser
-
 from closedbook.data.questions import load_question_file
 from closedbook.evaluation.attention.constructions_spread import EXERCISE_VARIANCE
 from closedbook.evaluation.attention.maps import SCORES, AskedText, ask, attention_maps, score_heads
@@ -25,6 +23,7 @@ from closedbook.evaluation.reports.attention import (
     draw_maps,
     draw_scales,
 )
+from closedbook.training.command_line import parse_flags
 from closedbook.training.run_folder import load_model_folder
 
 SCALES = [float(scale) for scale in range(0, 41, 2)]
@@ -62,7 +61,7 @@ class ModelArguments:
 
 def explore_constructions(argv: list[str]) -> dict:
     """Measure, draw and write; returns what the JSON file holds."""
-    (args,) = HfArgumentParser(ConstructionsArguments).parse_args_into_dataclasses(argv)
+    (args,) = parse_flags(ConstructionsArguments, argv)
     setting = Setting(args.num_tokens, args.size, args.scale, args.draws, args.seed)
     content = {
         "setting": asdict(setting),
@@ -79,7 +78,7 @@ def explore_constructions(argv: list[str]) -> dict:
 
 def explore_model(argv: list[str]) -> dict:
     """Capture, score, draw and write; returns what the JSON file holds."""
-    (args,) = HfArgumentParser(ModelArguments).parse_args_into_dataclasses(argv)
+    (args,) = parse_flags(ModelArguments, argv)
     more = [] if args.questions is None else load_question_file(args.questions)["question"][:]
     model, tokenizer = load_model_folder(args.model)
     shown, *others = ask(model, tokenizer, [args.text, *more])

@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-from transformers import HfArgumentParser
-
 from closedbook.evaluation.files import write_json_atomic, write_text_atomic
 from closedbook.evaluation.reports.accuracies import accuracy_figure, learning_figure, read_curve, save_figure
 from closedbook.evaluation.reports.confidence import invented_figure, provenance_figure, risk_coverage_figure
@@ -17,6 +15,7 @@ from closedbook.evaluation.reports.tables import read_published, results_table
 from closedbook.evaluation.reports.tree import tree_page
 from closedbook.evaluation.results import load_results
 from closedbook.evaluation.run_record import read_run
+from closedbook.training.command_line import parse_flags
 from closedbook.training.question_sets import read_questions
 
 
@@ -46,7 +45,7 @@ class ReportArguments:
 
 
 def main(argv: list[str]) -> None:
-    (args,) = HfArgumentParser(ReportArguments).parse_args_into_dataclasses(argv)
+    (args,) = parse_flags(ReportArguments, argv)
     check_arguments(args)
     results = Path(args.results)
     for folder in args.record:

@@ -12,6 +12,7 @@ from closedbook.evaluation.run_record import Run, Stage
 from closedbook.modeling.configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
 from closedbook.modeling.modeling_gpt import PerceiverGPTForCausalLM, VanillaGPTForCausalLM
 from closedbook.modeling.tokenization_char import MASK_CHARACTER, PAD_CHARACTER, build_char_tokenizer
+from closedbook.training.command_line import FlagParser
 from closedbook.training.conversion.course_checkpoints import (
     DEFAULT_BLOCK_SIZE,
     check_heads,
@@ -27,7 +28,7 @@ from closedbook.training.run_folder import claim_output_folder, save_model_folde
 
 
 def main(argv: list[str]) -> Run:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = FlagParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, required=True, help="state dict: torch file or .safetensors")
     parser.add_argument("--corpus", type=Path, required=True, help="text file that defined the vocabulary")
     parser.add_argument("--output_dir", type=Path, required=True, help="folder to make")

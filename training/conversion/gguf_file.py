@@ -13,12 +13,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic
+from closedbook.training.command_line import FlagParser
 
 RECORD = "conversion.json"
 
 
 def main(argv: list[str]) -> dict:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = FlagParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gguf", type=Path, required=True, help="the file")
     parser.add_argument("--output_dir", type=Path, required=True, help="folder to make")
     parser.add_argument("--overwrite", action="store_true", help="replace the conversion in output_dir")

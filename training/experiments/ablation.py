@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from transformers import HfArgumentParser
 
 from closedbook.data.corpora import load_wiki
 from closedbook.data.mixture import Component, Mixture
@@ -12,7 +11,7 @@ from closedbook.data.questions import load_cs224n
 from closedbook.evaluation.files import write_json_atomic
 from closedbook.evaluation.results import result_path
 from closedbook.training.asking.questions import EvaluationArguments, evaluate
-from closedbook.training.command_line import RECIPES
+from closedbook.training.command_line import RECIPES, parse_flags
 from closedbook.training.experiments.ablation_people import exposures, write_people
 from closedbook.training.experiments.variants import check_choices
 from closedbook.training.finetuning import FinetuningSettings, finetune
@@ -67,7 +66,7 @@ class AblationArguments:
 
 def main(argv: list[str]) -> list[dict]:
     """Returns the results, in the order of `--arms`."""
-    (args,) = HfArgumentParser(AblationArguments).parse_args_into_dataclasses(argv)
+    (args,) = parse_flags(AblationArguments, argv)
     check_choices("arms", args.arms, list(ARMS))
     check_choices("seeds", args.seeds)
     runs = [(seed, arm) for seed in args.seeds for arm in args.arms]

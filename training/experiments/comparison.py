@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from transformers import HfArgumentParser
 
 from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic, write_text_atomic
 from closedbook.evaluation.reports.comparison import comparison_table, summarise_runs
 from closedbook.evaluation.results import result_path
 from closedbook.training.asking.questions import EvaluationArguments, evaluate
-from closedbook.training.command_line import RECIPES
+from closedbook.training.command_line import RECIPES, parse_flags
 from closedbook.training.experiments.variants import VARIANTS, check_choices
 from closedbook.training.finetuning import FinetuningSettings, finetune
 from closedbook.training.finished_runs import begin, find_result, finished, run_stage
@@ -71,7 +70,7 @@ class Budget:
 
 def main(argv: list[str]) -> list[dict]:
     """Returns one row a variant, in the order of the table."""
-    args, budget = HfArgumentParser((CompareArguments, Budget)).parse_args_into_dataclasses(argv)
+    args, budget = parse_flags((CompareArguments, Budget), argv)
     check_choices("variants", args.variants, list(VARIANTS))
     check_choices("seeds", args.seeds)
     files = {name: Path(args.data) / file for name, file in FILES.items()}

@@ -4,7 +4,6 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from transformers import HfArgumentParser
 from transformers.utils.logging import disable_progress_bar
 
 from closedbook.evaluation.answering.closed_book import answer_questions
@@ -14,7 +13,7 @@ from closedbook.evaluation.results import result_path
 from closedbook.training.arguments import PopulationArguments
 from closedbook.training.asking import attention
 from closedbook.training.asking.questions import EvaluationArguments, evaluate, majority_result
-from closedbook.training.command_line import RECIPES
+from closedbook.training.command_line import RECIPES, parse_flags
 from closedbook.training.finetuning import FinetuningSettings, finetune
 from closedbook.training.pretraining import PretrainingSettings, pretrain
 from closedbook.training.question_sets import ask_about_people
@@ -34,7 +33,7 @@ class DemoArguments:
 
 
 def main(argv: list[str]) -> dict:
-    (args,) = HfArgumentParser(DemoArguments).parse_args_into_dataclasses(argv)
+    (args,) = parse_flags(DemoArguments, argv)
     disable_progress_bar()  # of reading and writing weights; training keeps its own
     output = Path(args.output_dir)
     common = {"seed": args.seed, "overwrite": True}

@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from transformers import HfArgumentParser
 
 from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic
 from closedbook.evaluation.reports.accuracies import read_curve, read_log_history
 from closedbook.evaluation.run_record import read_run
-from closedbook.training.command_line import RECIPES
+from closedbook.training.command_line import RECIPES, parse_flags
 from closedbook.training.finetuning import FinetuningSettings, finetune
 
 RECIPE = RECIPES / "cs224n_places_finetune.yaml"
@@ -39,7 +38,7 @@ def main(argv: list[str]) -> dict:
         ValueError: for a run that read questions in pretraining or kept no checkpoints, or where the results hold
             a curve of this name that was made otherwise.
     """
-    (args,) = HfArgumentParser(CurveArguments).parse_args_into_dataclasses(argv)
+    (args,) = parse_flags(CurveArguments, argv)
     folder = Path(args.model)
     run = read_run(folder)
     if run.protocol == "mixed":

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from transformers import HfArgumentParser
 
 from closedbook.data.generated.probes import PROBES, VOCABULARY_SIZE, ProbeExamples
 from closedbook.evaluation.environment import run_environment
@@ -19,6 +18,7 @@ from closedbook.evaluation.laboratory.recall import (
     recall_table,
     with_interval,
 )
+from closedbook.training.command_line import parse_flags
 from closedbook.training.experiments.probe_training import WARMUP_STEPS, read_runs, small_model, train_on_stream
 from closedbook.training.experiments.variants import VARIANTS, check_choices
 
@@ -69,7 +69,7 @@ class ProbeArguments:
 
 def main(argv: list[str]) -> dict[str, list[dict]]:
     """Returns, for each probe, one pooled result a variant."""
-    args, budget = HfArgumentParser((ProbeArguments, Budget)).parse_args_into_dataclasses(argv)
+    args, budget = parse_flags((ProbeArguments, Budget), argv)
     check_choices("probes", args.probes, list(PROBES))
     check_choices("variants", args.variants, list(VARIANTS))
     check_choices("seeds", args.seeds)

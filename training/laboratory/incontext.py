@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from transformers import HfArgumentParser
 
 from closedbook.data.generated.mappings import FAMILIES, SPLITS, MappingExamples, split_mappings
 from closedbook.evaluation.environment import run_environment
@@ -19,6 +18,7 @@ from closedbook.evaluation.laboratory.incontext import (
     reference_accuracies,
     right_by_shots,
 )
+from closedbook.training.command_line import parse_flags
 from closedbook.training.experiments.probe_training import WARMUP_STEPS, read_runs, small_model, train_on_stream
 from closedbook.training.experiments.variants import VARIANTS, check_choices
 
@@ -97,7 +97,7 @@ class Arm(NamedTuple):
 
 def main(argv: list[str]) -> list[dict]:
     """Returns one pooled result for each family, variant and number of mappings."""
-    args, budget = HfArgumentParser((LaboratoryArguments, Budget)).parse_args_into_dataclasses(argv)
+    args, budget = parse_flags((LaboratoryArguments, Budget), argv)
     if args.quick:
         budget = Budget(**{**asdict(budget), **QUICK})
     arms = make_arms(args)

@@ -72,7 +72,7 @@ def test_answers_from_a_batch_equal_answers_one_at_a_time(model, tokenizer, batc
     assert_same(answer_questions(model, tokenizer, QUESTIONS, batch_size=batch_size, progress=False), single)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     questions=st.lists(st.text(ALPHABET, max_size=POSITIONS - 2), max_size=6),
     batch_size=st.integers(1, 6),
