@@ -22,8 +22,9 @@ def commands() -> dict[str, tuple[str, str]]:
     """Name -> (module, what it does in one line), as the scripts' docstrings say; no script is imported for it."""
     found = {}
     for room in ROOMS:
-        (folder,) = find_spec(f"closedbook.{room}").submodule_search_locations
-        for path in sorted(Path(folder).glob("[!_]*.py")):
+        spec = find_spec(f"closedbook.{room}")
+        assert spec and spec.submodule_search_locations, f"{room} is a package"
+        for path in sorted(Path(spec.submodule_search_locations[0]).glob("[!_]*.py")):
             docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
             found[path.stem] = f"closedbook.{room}.{path.stem}", docstring.partition("\n")[0]
     return found

@@ -32,7 +32,7 @@ def _hardware() -> str:
         f"{cores} core{'s' if cores != 1 else ''}",
         f"{psutil.virtual_memory().total / 2**30:.0f} GiB memory",
     ]
-    torch = sys.modules.get("torch")  # a process that has not imported it has used no accelerator
+    torch: Any = sys.modules.get("torch")  # a process that has not imported it has used no accelerator
     for index in range(torch.cuda.device_count() if torch else 0):
         device = torch.cuda.get_device_properties(index)
         parts.append(f"{device.name} ({device.total_memory / 2**30:.0f} GiB)")

@@ -26,7 +26,7 @@ def open_atomic(path: str | Path, mode: str = "w") -> Iterator[IO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # The same folder, because a move between file systems is not one step.
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     try:
         with open(unfinished, mode, **text) as file:
             yield file

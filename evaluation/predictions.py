@@ -57,12 +57,12 @@ def prediction_rows(
     """
     if len(questions) != len(answers):
         raise ValueError(f"there are {len(answers)} answers to {len(questions)} questions.")
-    return [_prediction_row(question, answer) for question, answer in zip(questions, answers, strict=True)]
+    pairs: Iterable[tuple[Any, Any]] = zip(questions, answers, strict=True)
+    return [_prediction_row(question, answer) for question, answer in pairs]
 
 
 def _prediction_row(question: dict[str, Any], answer: Answer | ScoredAnswer) -> dict[str, Any]:
-    scored = answer if isinstance(answer, ScoredAnswer) else None
-    plain = answer if scored is None else scored.answer
+    scored, plain = (answer, answer.answer) if isinstance(answer, ScoredAnswer) else (None, answer)
     row = {
         "question": question["question"],
         "entity": question["entity"],

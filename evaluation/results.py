@@ -118,7 +118,7 @@ def make_result(
         ValueError: If a number is impossible, or the protocol is unknown.
     """
     interval = wilson_interval(correct, n)
-    result: Result = {
+    result: Any = {
         "format": FORMAT,
         "task": task,
         "split": split,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import yaml
 from transformers import HfArgumentParser
@@ -18,7 +18,7 @@ RECIPES = Path(__file__).resolve().parents[1] / "scripts" / "recipes"  # in a ch
 Settings = TypeVar("Settings")
 
 
-class _NearestFlags:
+class _NearestFlags(ArgumentParser):
     """An argument parser that names the nearest flag it knows for one that it does not, in one line."""
 
     def refuse_unknown(self, argv: Sequence[str]) -> None:
@@ -39,7 +39,7 @@ class _NearestFlags:
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-class FlagParser(_NearestFlags, ArgumentParser):
+class FlagParser(_NearestFlags):
     """argparse's parser, which names the nearest flag."""
 
     def parse_args(self, args=None, namespace=None):
@@ -47,8 +47,8 @@ class FlagParser(_NearestFlags, ArgumentParser):
         return super().parse_args(args, namespace)
 
 
-class _DataclassParser(_NearestFlags, HfArgumentParser):
-    pass
+class _DataclassParser(HfArgumentParser, _NearestFlags):
+    """transformers' parser, which makes flags of the fields of dataclasses, likewise."""
 
 
 def parse_flags(dataclass_types: type | Sequence[type], argv: Sequence[str]) -> tuple:
@@ -57,7 +57,7 @@ def parse_flags(dataclass_types: type | Sequence[type], argv: Sequence[str]) -> 
     An unknown flag, a missing one, or a value of the wrong kind ends the program with status 2 and one
     line that says which.
     """
-    parser = _DataclassParser(dataclass_types)
+    parser = _DataclassParser(cast(Any, dataclass_types))
     parser.refuse_unknown(argv)
     return parser.parse_args_into_dataclasses(list(argv))
 
@@ -132,5 +132,5 @@ def parse_settings(
     recipe, and everything passes the same checks as what a user types.
     """
     *parsed, recipe = parse_arguments(kinds, [*argv, *as_flags(values)])
-    names = [item.name for item in fields(settings) if item.name != "recipe"]
-    return settings(**dict(zip(names, parsed, strict=True)), recipe=recipe_name(recipe))
+    names = [item.name for item in fields(cast(Any, settings)) if item.name != "recipe"]
+    return cast(Any, settings)(**dict(zip(names, parsed, strict=True)), recipe=recipe_name(recipe))

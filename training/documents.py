@@ -53,7 +53,8 @@ def read_corpus(args: CorpusArguments, people: PopulationArguments) -> Corpus:
         raise ValueError(f"unknown corpus {args.corpus!r}; known: biographies, {', '.join(CORPORA)}")
     if args.corpus_path is None:
         raise ValueError(f"--corpus {args.corpus} needs --corpus_path")
-    documents = CORPORA[args.corpus](args.corpus_path)
+    load: Any = CORPORA[args.corpus]
+    documents = load(args.corpus_path)
     # some objectives put the title in front of a text that does not hold it
     return Corpus(documents, [*documents["title"], *documents["text"], ". ", "\n"], asdict(args))
 

@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> Run:
     settings = FinetuningSettings.parse(argv)
     run = finetune(settings)
     folder, stage = settings.training.output_dir, run.last
-    count = stage.training_questions + len(stage.unknown_people)
+    count = (stage.training_questions or 0) + len(stage.unknown_people)
     print(f"saved {folder}: trained on {count} questions, eval loss {stage.eval_loss:.3f}")
     return run
 

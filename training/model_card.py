@@ -8,7 +8,9 @@ README.md: push the card with `ModelCard.load(path).push_to_hub(name)`, or uploa
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic, write_text_atomic
@@ -68,7 +70,7 @@ def record_knowing(folder: str | Path) -> None:
         logger.warning("the model card in %s was not brought up to date: %s", folder, error)
 
 
-def _identity(entry: Result) -> tuple:
+def _identity(entry: Mapping[str, Any]) -> tuple:
     return tuple(entry[name] for name in IDENTITY)
 
 

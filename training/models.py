@@ -1,12 +1,13 @@
 """New models: their names in results, and how flags become a configuration."""
 
 from dataclasses import asdict, fields
+from typing import Any
 
 from closedbook.modeling.configuration_gpt import PerceiverGPTConfig
 from closedbook.modeling.modeling_gpt import PerceiverGPTForCausalLM, VanillaGPTForCausalLM
 from closedbook.training.arguments import ModelArguments, RegularisationArguments
 
-ARCHITECTURES = {"vanilla": VanillaGPTForCausalLM, "perceiver": PerceiverGPTForCausalLM}
+ARCHITECTURES: dict[str, Any] = {"vanilla": VanillaGPTForCausalLM, "perceiver": PerceiverGPTForCausalLM}
 
 
 def model_name(config) -> str:

@@ -96,7 +96,8 @@ def pretrain(settings: PretrainingSettings, corpus: Corpus | None = None) -> Run
         if learned.validation is not None:
             callbacks.append(Answering(learned.validation, tokenizer))
     texts = corpus.documents.to_list()  # reading one row of an Arrow table costs more than corrupting it
-    is_dataset = settings.corpus.corpus == "hub" and not Path(settings.corpus.corpus_path).exists()
+    path = settings.corpus.corpus_path or ""
+    is_dataset = settings.corpus.corpus == "hub" and not Path(path).exists()
     return train(
         model,
         tokenizer,
@@ -110,7 +111,7 @@ def pretrain(settings: PretrainingSettings, corpus: Corpus | None = None) -> Run
             recipe=settings.recipe,
             corpus=settings.corpus.corpus,
             objectives=settings.corpus.objectives,
-            dataset=settings.corpus.corpus_path.partition("?")[0] if is_dataset else None,
+            dataset=path.partition("?")[0] if is_dataset else None,
             documents=len(texts),
             irregular_documents=count_irregular(objectives, texts),
             document_characters=sum(len(document["text"]) for document in texts),

@@ -142,7 +142,7 @@ def train(
             "fit into a row"
         )
     args.max_steps = num_steps
-    num_examples = num_steps * args.global_batch_size
+    num_examples = num_steps * (args.global_batch_size or 1)  # prepare_run has set it
     mixture = Mixture(components, args.seed, block_size, num_examples, args.shift_positions)
     evaluation = Mixture(components, args.seed + 1_000_003, block_size, args.eval_examples, args.shift_positions)
     collator = PackingCollator(tokenizer.get_vocab(), args.row_length, pad_token_id=tokenizer.pad_token_id)

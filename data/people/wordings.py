@@ -105,7 +105,7 @@ def _professions() -> tuple[str, ...]:
 @functools.cache
 def _employers() -> tuple[str, ...]:
     """Companies named after a surname of their own, with Faker's legal forms in turn."""
-    forms = CompanyProvider.company_suffixes
+    forms = tuple(CompanyProvider.company_suffixes)
     return tuple(f"{surname} {forms[i % len(forms)]}" for i, surname in enumerate(name_pools()[2]))
 
 

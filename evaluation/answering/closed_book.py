@@ -14,7 +14,7 @@ Design choices:
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -199,7 +199,7 @@ def answer_text(tokenizer: PreTrainedTokenizerBase, ids: list[int], ends: list[i
     return text.partition(end_token)[0].strip()
 
 
-def check_characters(tokenizer: PreTrainedTokenizerBase, questions: list[str]) -> None:
+def check_characters(tokenizer: PreTrainedTokenizerBase, questions: Sequence[str]) -> None:
     """Refuse characters that do not survive encoding: a tokenizer may drop or replace them without a word.
 
     A tokenizer that declares a token for unknown characters was built to read them so, and may.
@@ -224,7 +224,7 @@ def check_characters(tokenizer: PreTrainedTokenizerBase, questions: list[str]) -
 
 
 def token_budgets(
-    model: PreTrainedModel, questions: list[str], prompts: list[list[int]], max_new_tokens: int
+    model: PreTrainedModel, questions: Sequence[str], prompts: list[list[int]], max_new_tokens: int
 ) -> list[int]:
     """Number of new tokens each prompt may spend, at least 1.
 

@@ -127,6 +127,7 @@ def _score(
         return answer_text(tokenizer, list(hypothesis.tokens), ends, end_token)
 
     greedy = found.greedy
+    assert greedy is not None, "decoding was asked for it"
     answer = Answer(text(greedy), greedy.log_probability, greedy.complete)
     samples = tuple(map(text, found.samples))
     # the greedy answer need not be among the beams, and must not count twice if it is

@@ -50,14 +50,14 @@ def score_continuations(
         pairs.append((before, after))
     was_training = model.training
     model.eval()
-    scores: list[Continuation | None] = [None] * len(pairs)
+    scores: dict[int, Continuation] = {}
     order = sorted(range(len(pairs)), key=lambda row: -sum(map(len, pairs[row])))  # little padding
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         for row, score in zip(rows, _score(model, tokenizer, [pairs[row] for row in rows]), strict=True):
             scores[row] = score
     model.train(was_training)
-    return scores
+    return [scores[row] for row in range(len(pairs))]
 
 
 def _score(model, tokenizer, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Continuation]:

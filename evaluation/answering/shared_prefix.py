@@ -204,8 +204,8 @@ def _cut(
         return budgets[row], 0 if padded else len(prompts[row])
 
     order = sorted(rows, key=lambda row: (-len(prompts[row]), budgets[row]))
-    for _, alike in groupby(order, key=kind):
-        alike = list(alike)
+    for _, group in groupby(order, key=kind):
+        alike = list(group)
         while alike:
             width = len(prompts[alike[0]]) + budgets[alike[0]]
             size = max(1, tokens_per_batch // (width * rows_per_prompt))

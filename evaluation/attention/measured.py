@@ -1,5 +1,4 @@
-"""The constructions of `modeling/constructions*.py`, measured against what they promise: rows for tables and
-figures."""
+"""The constructions of `constructions*.py`, measured against what they promise: rows for tables and figures."""
 
 import math
 from dataclasses import dataclass

@@ -60,9 +60,9 @@ def export_harness_task(
     """Write a folder that `lm_eval --include_path FOLDER --tasks NAME` can run, here or anywhere else.
 
     It holds `<task_name>.yaml`, `task.py` (the sampler and the score), `normalisation.py` (of answers),
-    `questions.jsonl` (with the rows of the demonstrations of each) and `pool.jsonl`. Nothing in it depends on where it
-    lies, or on this package. Demonstrations are stored for every number up to `num_shots`, so that `--num_fewshot`
-    may also be smaller.
+    `questions.jsonl` (with the rows of the demonstrations of each) and `pool.jsonl`. Nothing in it depends on
+    where it lies, or on this package. Demonstrations are stored for every number up to `num_shots`, so that
+    `--num_fewshot` may also be smaller.
 
     What the harness does by itself: it cuts a prompt that is too long at its beginning, in the middle of a
     demonstration, where `build_prompts` drops whole ones.

@@ -226,9 +226,7 @@ def read_curve(folder: str | Path, run: Run) -> dict[str, Any]:
         curve["stages"].append({"stage": stage.stage or "training", "begin": begin, "end": end})
         log = folder / "trainer_state.json" if stage is run.last else _find_log(folder, run, stage)
         if log is None:
-            curve["missing"].append(
-                f"the log of stage {number + 1}, {stage.stage}, is not beside {folder.name}"
-            )
+            curve["missing"].append(f"the log of stage {number + 1}, {stage.stage}, is not beside {folder.name}")
         else:
             history, characters = read_log_history(log), stage.train_characters / stage.steps
             for name, key in (("loss", "loss"), ("eval_loss", "eval_loss"), ("accuracy", "eval_exact_match")):

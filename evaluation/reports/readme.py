@@ -1,4 +1,4 @@
-"""The generated parts of a README: tables between markers, made from the files in `results/`.
+"""The generated parts of README.md and of the pages in docs/: tables between markers, from result files.
 
 <!-- report:cs224n -->
 ...whatever the last run of scripts/report.py wrote...
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from closedbook.evaluation.reports.front_page import findings_block, front_table
 from closedbook.evaluation.reports.prompting import (
     constructions_block,
     incontext_block,
@@ -64,6 +65,14 @@ def _task(task: str) -> Callable[[Path], str]:
         return accuracy_table(read_task(results, task), read_published(results / "published.json", task))
 
     return block
+
+
+def _front(results: Path) -> str:
+    return front_table(read_task(results, "cs224n"), read_published(results / "published.json", "cs224n"))
+
+
+def _findings(results: Path) -> str:
+    return findings_block(results, read_task(results, "cs224n"), COMPARED)
 
 
 def _ablation(results: Path) -> str:
@@ -195,6 +204,8 @@ def _speed(results: Path) -> str:
 BLOCKS: dict[str, Callable[[Path], str]] = {
     "biographies": _task("biographies"),
     "cs224n": _task("cs224n"),
+    "cs224n-front": _front,
+    "findings": _findings,
     "cs224n-2m": _task("cs224n-2m"),
     "cs224n-short": _short,
     "knowing": _knowing,

@@ -128,11 +128,15 @@ def prompt_luck(tables: Sequence[np.ndarray], confidence: float = 0.95) -> Promp
     rest = sum(weight * rest for weight, (_, _, rest) in zip(weights, squares, strict=True))
     ends = [between / stats.f.ppf(end, freedom, freedom * (questions - 1)) - rest for end in _tails(confidence)]
     mean = float(np.mean([table.mean() for table in tables]))
+    lowest, highest = (float(np.sqrt(max(0.0, end) / questions)) for end in ends)
     return PromptLuck(
         deviation=float(np.sqrt(between / questions)),
         chance_deviation=float(np.sqrt(rest / questions)),
         luck_deviation=float(np.sqrt(max(0.0, between - rest) / questions)),
-        luck_interval=tuple(float(np.sqrt(max(0.0, end) / questions)) for end in ends),
+        luck_interval=(
+            float(np.sqrt(max(0.0, ends[0]) / questions)),
+            float(np.sqrt(max(0.0, ends[1]) / questions)),
+        ),
         luck_share=float(max(0.0, 1 - rest / between)) if between > 0 else 0.0,
         p_value=float(stats.chi2.sf(sum(map(_cochran, tables)), freedom)),
         binomial_deviation=float(np.sqrt(mean * (1 - mean) / questions)),

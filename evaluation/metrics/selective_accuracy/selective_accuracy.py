@@ -1,7 +1,7 @@
 """Selective accuracy: how right the answers are that are left when the least sure ones are held back.
 
-`evaluate.load` copies this file elsewhere before it imports it, with those siblings whose imports it finds here; it
-looks no further. So every sibling that is needed is imported here, and nothing else of this package at all.
+`evaluate.load` copies this file elsewhere before it imports it, with those siblings whose imports it finds here;
+it looks no further. So every sibling that is needed is imported here, and nothing else of this package at all.
 """
 
 from collections.abc import Sequence

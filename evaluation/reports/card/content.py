@@ -5,7 +5,9 @@ Whatever comes from a user (names, paths, tasks, commands) goes through `card_te
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
@@ -35,7 +37,9 @@ output = model.generate(**prompt, max_new_tokens={room})[0, prompt["input_ids"].
 print(tokenizer.decode(output))"""
 
 
-def build_card(folder: Path, run: Run, results: list[dict], knowing: dict | None = None) -> ModelCard:
+def build_card(
+    folder: Path, run: Run, results: Sequence[Mapping[str, Any]], knowing: dict | None = None
+) -> ModelCard:
     """The card of a model folder.
 
     Args:

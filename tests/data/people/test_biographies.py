@@ -79,7 +79,7 @@ def test_no_two_people_share_a_name(middle_names):
 def test_names_are_unique_up_to_the_last_person(monkeypatch):
     """The scrambling is a bijection of the whole name space: shown on a space small enough to walk."""
     pools = (("A", "B", "C", "D", "E"), tuple("TUVWXYZ"), ())
-    monkeypatch.setattr("closedbook.data.population.name_pools", lambda: pools)
+    monkeypatch.setattr("closedbook.data.people.population.name_pools", lambda: pools)
     for size, middle_names in ((35, False), (175, True)):
         for seed in range(20):
             people = Population(size, seed=seed, middle_names=middle_names)

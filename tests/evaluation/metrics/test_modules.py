@@ -1,4 +1,4 @@
-"""Every metric travels as one folder that needs neither this package nor a network, and spelling is evened out once."""
+"""Every metric travels as one folder that needs neither this package nor a network; one spelling for all."""
 
 import json
 import os
