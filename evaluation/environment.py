@@ -48,21 +48,49 @@ def _processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def check_recordable(*folders: str | Path | None) -> None:
+    """Refuse to write into the project's own results from a checkout whose files are not those of a commit.
+
+    What README and docs show must be made again by checking a commit out. Results anywhere else, and those of an
+    installed package, are the user's. Changes of results themselves do not count, so that one commit may be
+    measured in several ways; files that git does not track do not either. To be called before anything slow.
+
+    Raises:
+        ValueError: naming the folder and a file that was changed.
+    """
+    inside = [Path(folder).resolve() for folder in folders if folder is not None]
+    if _commit() is None:
+        return
+    checkout = Path(_git("rev-parse", "--show-toplevel")).resolve()
+    for folder in inside:
+        if not folder.is_relative_to(checkout) or not _git("ls-files", "--", str(folder)):
+            continue
+        results = folder.relative_to(checkout).parts[0]
+        status = _git("status", "--porcelain", "--untracked-files=no", "--", ".", f":(exclude){results}")
+        if status:
+            changed = status.splitlines()
+            raise ValueError(
+                f"{folder} holds this project's results, which are recorded from a clean commit, and "
+                f"{len(changed)} files are changed ({changed[0].split()[-1]} ...): commit them first, or give "
+                "another folder for the results"
+            )
+
+
 def _commit() -> str | None:
-    folder, name = Path(__file__).resolve().parent, Path(__file__).name
     try:
         # An installed copy may lie in some other project's checkout, which does not track it.
-        subprocess.run(["git", "ls-files", "--error-unmatch", name], cwd=folder, check=True, capture_output=True)
-        described = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"],
-            cwd=folder,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
+        _git("ls-files", "--error-unmatch", Path(__file__).name, folder=Path(__file__).resolve().parent)
+        return _git("describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
     except (OSError, subprocess.CalledProcessError):  # no git, no checkout, or no commit yet
         return None
-    return described.stdout.strip()
+
+
+def _git(*words: str, folder: Path | None = None) -> str:
+    """What git says at the root of the checkout that this file lies in, or in a folder of it."""
+    if folder is None:
+        folder = Path(_git("rev-parse", "--show-toplevel", folder=Path(__file__).resolve().parent))
+    done = subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
 
 
 def _command() -> str:

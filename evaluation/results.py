@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -188,13 +189,13 @@ def result_path(folder: str | Path, task: str, model: str, protocol: str, seed: 
 
 
 def load_results(folder: str | Path) -> list[dict[str, Any]]:
-    """Read and check every result at `<folder>/<task>/<name>.json`, in the order of their paths.
+    """Read and check every result at `<folder>/<task>/<name>-seed<k>.json`, in the order of their paths.
 
     Raises:
         ValueError: If there are none, or a file is not JSON or not a result; the message names the file.
     """
     results = []
-    for path in sorted(Path(folder).glob("*/*.json")):
+    for path in sorted(Path(folder).glob("*/*-seed*.json")):
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:  # of JSON or of its encoding
@@ -202,5 +203,20 @@ def load_results(folder: str | Path) -> list[dict[str, Any]]:
         check_result(result, str(path))
         results.append(result)
     if not results:
-        raise ValueError(f"there are no results in {folder}; they belong at <folder>/<task>/<name>.json.")
+        raise ValueError(f"there are no results in {folder}; they belong at <folder>/<task>/<name>-seed<k>.json.")
     return results
+
+
+FORMER_PREFIXES = {"benchmarks": "benchmark", "probes": "probe"}  # of the others it was the name of the subject
+
+
+def where_it_is(path: Path) -> Path:
+    """A file `<results>/<subject>/<name>`, or where version 0.1 kept it: `<results>/<subject>-<name>`.
+
+    A command that goes on with what a file holds reads the former one, says so, and writes the new one.
+    """
+    former = path.parent.parent / f"{FORMER_PREFIXES.get(path.parent.name, path.parent.name)}-{path.name}"
+    if path.exists() or not former.exists():
+        return path
+    print(f"going on from {former}, where version 0.1 wrote it; what is new goes into {path}", file=sys.stderr)
+    return former

@@ -1,4 +1,4 @@
-"""Export in-context question answering as a task of lm-evaluation-harness: the same prompts, the same exact match.
+"""Export in-context question answering as a task of lm-evaluation-harness: the same prompts and verdicts.
 
     python scripts/export_harness_task.py --question_file triviaqa.jsonl --num_questions 100 --num_shots 8 \\
         --selection nearest --task_name trivia_nearest --output_dir exported/trivia_nearest

@@ -1,4 +1,4 @@
-"""In-context question answering as a task of lm-evaluation-harness: the same prompts, the same exact match.
+"""In-context question answering as a task of lm-evaluation-harness: the same prompts and verdicts.
 
 The harness (`pip install closedbook[harness]`; Gao et al. 2024) asks models of many more kinds by one command. Its
 own sampler draws demonstrations at random; a task exported from here shows those of `select_demonstrations`.
@@ -149,6 +149,6 @@ def _config(
         "fewshot_delimiter": after + prompt_format.separator,
         "generation_kwargs": {"until": [prompt_format.end], "do_sample": False, "max_gen_toks": max_new_tokens},
         "process_results": _Function("task.process_results"),
-        "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+        "metric_list": [{"metric": "answer_match", "aggregation": "mean", "higher_is_better": True}],
         "metadata": {"version": 1.0, **about},
     }

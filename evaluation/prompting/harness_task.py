@@ -50,7 +50,7 @@ class ExportedSampler(ContextSampler):
 
 def process_results(doc: dict, results: list[str]) -> dict[str, float]:
     """1 if the answer is one of the accepted ones once both are normalised, else 0."""
-    return {"exact_match": float(normalisation.says_the_same(results[0], doc["answers"]))}
+    return {"answer_match": float(normalisation.says_the_same(results[0], doc["answers"]))}
 
 
 def _read(name: str) -> list[dict]:

@@ -224,11 +224,13 @@ def sweep_arms(
 def score_answer(text: str, answers: Sequence[str]) -> dict[str, bool | float]:
     """What an answer is worth by each metric.
 
-    `exact_match` after TriviaQA's normalisation, aliases accepted; `contains`, an accepted answer on word borders;
-    `f1` over words, of the best alias; `substring`, the exercise's metric: any alias anywhere in what was written.
+    `answer_match`, one of the accepted answers but for letter case, punctuation, articles and spaces (ours:
+    TriviaQA's own rule makes spaces of full stops and apostrophes, too, so that "U.S." is "u s" there and "us"
+    here); `contains`, an accepted answer on word borders; `f1` over words, of the best alias; `substring`, the
+    exercise's metric: any alias anywhere in what was written.
     """
     return {
-        "exact_match": answer_matches([text], [answers])[0],
+        "answer_match": answer_matches([text], [answers])[0],
         "contains": contains_verdicts([text], [answers])[0],
         "f1": answer_f1_scores([text], [answers])[0],
         "substring": contains_verdicts([text], [answers], borders="anywhere")[0],

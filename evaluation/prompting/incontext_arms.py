@@ -71,6 +71,7 @@ def _read_arm(path: Path) -> ArmRun:
                     f"{where} is not JSON ({error}); delete the file and run its arm again."
                 ) from error
             _check_record(record, where)
+            record["scores"] = _as_named_now(record["scores"])
             first = first or record
             if record["arm"] != first["arm"]:
                 raise ValueError(f"{where} is of another arm than line 1; a file holds the answers of one arm.")
@@ -94,6 +95,13 @@ def _read_arm(path: Path) -> ArmRun:
         complete=np.array([record["complete"] for record in ordered]),
         dropped=np.array([record["dropped"] for record in ordered]),
     )
+
+
+def _as_named_now(scores: dict[str, Any]) -> dict[str, Any]:
+    """Version 0.1 called the normalised measure `exact_match`, which now means to the letter everywhere."""
+    if "answer_match" in scores:
+        return scores
+    return {"answer_match" if name == "exact_match" else name: value for name, value in scores.items()}
 
 
 def _is_count(value: Any) -> bool:

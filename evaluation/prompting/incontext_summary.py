@@ -22,7 +22,7 @@ __all__ = ["incontext_table", "read_arms", "summarise_arms"]
 _REFERENCES = {"selection": "random", "order": "near_last", "decoding": "greedy"}
 
 
-def summarise_arms(runs: Sequence[ArmRun], metric: str = "exact_match", seed: int = 0) -> dict[str, Any]:
+def summarise_arms(runs: Sequence[ArmRun], metric: str = "answer_match", seed: int = 0) -> dict[str, Any]:
     """Put the runs of a sweep together.
 
     Arms are compared by `metric` where they differ in one setting: numbers of shots with the next lower and with

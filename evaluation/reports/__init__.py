@@ -8,7 +8,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "accuracies": ["accuracy_figure", "learning_figure", "plot_stages", "read_curve"],
         "confidence": ["invented_figure", "provenance_figure", "reliability_figure", "risk_coverage_figure"],
         "page": ["build_page"],
-        "readme": ["fill_blocks"],
+        "generated.readme": ["fill_blocks"],
         "tables": ["accuracy_table", "results_table"],
     },
 )

@@ -133,10 +133,7 @@ def prompt_luck(tables: Sequence[np.ndarray], confidence: float = 0.95) -> Promp
         deviation=float(np.sqrt(between / questions)),
         chance_deviation=float(np.sqrt(rest / questions)),
         luck_deviation=float(np.sqrt(max(0.0, between - rest) / questions)),
-        luck_interval=(
-            float(np.sqrt(max(0.0, ends[0]) / questions)),
-            float(np.sqrt(max(0.0, ends[1]) / questions)),
-        ),
+        luck_interval=(lowest, highest),
         luck_share=float(max(0.0, 1 - rest / between)) if between > 0 else 0.0,
         p_value=float(stats.chi2.sf(sum(map(_cochran, tables)), freedom)),
         binomial_deviation=float(np.sqrt(mean * (1 - mean) / questions)),

@@ -28,6 +28,7 @@ from closedbook.data.people.biographies import biography_questions
 from closedbook.data.people.population import Population
 from closedbook.data.questions import load_question_file
 from closedbook.evaluation.answering.closed_book import answer_questions
+from closedbook.evaluation.environment import check_recordable
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 from closedbook.scripts.benchmarks.measure import (
     SIDES,
@@ -112,6 +113,7 @@ def answer_one_by_one(model, tokenizer, questions: list[str]) -> list[str]:
 
 def main(argv: list[str]) -> dict:
     (args,) = parse_flags(AnsweringBenchmarkArguments, argv)
+    check_recordable(args.output and Path(args.output).parent)
     check_flags(args.only, num_questions=args.num_questions, batch_size=args.batch_size, repeats=args.repeats)
     torch.set_num_threads(args.num_threads or os.cpu_count() or 1)
     questions = load_questions(args)

@@ -1,7 +1,7 @@
 """The numbers of `architectures.py` as Markdown tables and a picture.
 
-    python scripts/benchmarks/architecture_table.py --results results/benchmark-architectures-cpu.json \
-        --picture results/benchmark-architectures-cpu.png
+    python scripts/benchmarks/architecture_table.py --results results/benchmarks/architectures-cpu.json \
+        --picture results/benchmarks/architectures-cpu.png
 
 Ratios are times as fast as vanilla in the same process; see `summarise`.
 """

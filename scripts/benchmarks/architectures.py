@@ -1,7 +1,7 @@
 """Speed and memory of every architecture at growing lengths, against vanilla and against GPT-2.
 
-    python scripts/benchmarks/architectures.py --output results/benchmark-architectures-cpu.json
-    python scripts/benchmarks/architecture_table.py --results results/benchmark-architectures-cpu.json
+    python scripts/benchmarks/architectures.py --output results/benchmarks/architectures-cpu.json
+    python scripts/benchmarks/architecture_table.py --results results/benchmarks/architectures-cpu.json
 
 On a GPU steps are short: add --warmup_steps 20 --steps 20, and --tokens 65536 to fill it.
 
@@ -28,7 +28,7 @@ from pathlib import Path
 
 import torch
 
-from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.files import write_json_atomic
 from closedbook.scripts.benchmarks.architecture_entry import limit_memory, measure_entry
 from closedbook.scripts.benchmarks.architecture_table import summarise
@@ -83,6 +83,7 @@ def read_results(path: Path, environment: dict, settings: dict) -> dict:
 
 def main(argv: list[str]) -> dict:
     (args,) = parse_flags(ArchitectureBenchmarkArguments, argv)
+    check_recordable(args.output and Path(args.output).parent)
     counts = ("tokens", "decoding_rows", "warmup_steps", "steps", "repeats")
     check_flags(None, **{name: getattr(args, name) for name in counts})
     check_variants(args.variants, args.lengths)

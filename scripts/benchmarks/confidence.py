@@ -22,12 +22,14 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from pathlib import Path
 
 import torch
 
 import closedbook.modeling  # noqa: F401  makes the architectures known to the Auto classes
 from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.evaluation.answering.confidence import answer_with_confidence
+from closedbook.evaluation.environment import check_recordable
 from closedbook.scripts.benchmarks.answering import WARMUP_QUESTIONS, count_equal, load_model, load_questions
 from closedbook.scripts.benchmarks.measure import (
     SIDES,
@@ -61,6 +63,7 @@ class ConfidenceBenchmarkArguments:
 
 def main(argv: list[str]) -> dict:
     (args,) = parse_flags(ConfidenceBenchmarkArguments, argv)
+    check_recordable(args.output and Path(args.output).parent)
     counts = ("num_questions", "num_samples", "num_beams", "batch_size", "plain_batch_size", "repeats")
     check_flags(args.only, **{name: getattr(args, name) for name in counts})
     torch.set_num_threads(args.num_threads or os.cpu_count() or 1)

@@ -22,6 +22,7 @@ import statistics
 import sys
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -34,6 +35,7 @@ from closedbook.evaluation.answering.closed_book import answer_text, end_ids, re
 from closedbook.evaluation.answering.decoding_ways import Decoding
 from closedbook.evaluation.answering.prompts import complete_prompts
 from closedbook.evaluation.answering.stock_models import load_stock_model
+from closedbook.evaluation.environment import check_recordable
 from closedbook.scripts.benchmarks.answering import WARMUP_QUESTIONS, count_equal
 from closedbook.scripts.benchmarks.measure import (
     SIDES,
@@ -150,6 +152,7 @@ def generate_all(args, model, tokenizer, ends: list[int], batch_size: int, promp
 
 def main(argv: list[str]) -> dict:
     (args,) = parse_flags(IncontextBenchmarkArguments, argv)
+    check_recordable(args.output and Path(args.output).parent)
     counts = ("num_questions", "num_shots", "max_new_tokens", "tokens_per_batch", "batch_size", "repeats")
     check_flags(args.only, **{name: getattr(args, name) for name in counts})
     torch.set_num_threads(args.num_threads or os.cpu_count() or 1)

@@ -21,6 +21,7 @@ import statistics
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -29,7 +30,7 @@ from closedbook.data.objectives.table import OBJECTIVES
 from closedbook.data.packing import PackingCollator
 from closedbook.data.people.biographies import biography_questions
 from closedbook.data.people.population import Population
-from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.files import write_json_atomic
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 from closedbook.scripts.benchmarks.training import BLOCK, TrainingBenchmarkArguments, time_ours
@@ -70,6 +71,7 @@ def walk_speeds(name: str, records: list[dict], vocabulary: dict[str, int], repe
 
 def main(argv: list[str]) -> dict:
     (args,) = parse_flags(ObjectivesBenchmarkArguments, argv)
+    check_recordable(args.output and Path(args.output).parent)
     for name in ("num_people", "repeats", "training_steps"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name} must be at least 1, got {getattr(args, name)}")

@@ -26,6 +26,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from pathlib import Path
 from random import Random
 
 import torch
@@ -36,6 +37,7 @@ from transformers import TrainerCallback
 
 from closedbook.data.mixture import Component, Mixture
 from closedbook.data.objectives.span_corruption import span_corruption
+from closedbook.evaluation.environment import check_recordable
 from closedbook.evaluation.run_record import Stage
 from closedbook.modeling.tokenization_char import PAD_CHARACTER, build_char_tokenizer
 from closedbook.scripts.benchmarks.measure import (
@@ -266,6 +268,7 @@ def _decay(tokens: int, final_tokens: int) -> float:
 
 def main(argv: list[str]) -> dict:
     (args,) = parse_flags(TrainingBenchmarkArguments, argv)
+    check_recordable(args.output and Path(args.output).parent)
     check_flags(
         args.only,
         batch_size=args.batch_size,

@@ -13,7 +13,7 @@ FIGURE is one of
 
 Its recipe is scripts/recipes/laboratory_FIGURE.yaml, and every key of it is also a flag; several values of a
 setting give several arms. Questions are taught on half of the people and asked of the others. Writes
-`<results>/laboratory-FIGURE.json`, `.md` and `.png` after every arm; arms that are finished (their folders are in
+`<results>/laboratory/FIGURE.json`, `.md` and `.png` after every arm; arms that are finished (their folders are in
 `--output_dir`) are not run again, so a stopped command goes on where it was. `--quick` tests the machinery only.
 """
 

@@ -8,7 +8,7 @@ identical short budget: the same examples, steps, optimizer, schedule and initia
 that vanilla softmax attention learns both families; nothing is tuned for any other. The first variant is also
 trained on few of the mappings: does it memorise them, or learn to infer?
 
-Writes `<results>/laboratory-incontext.json` (all runs, rewritten whole after each), `.md` (the tables) and, at the
+Writes `<results>/laboratory/incontext.json` (all runs, rewritten whole after each), `.md` (the tables) and, at the
 end, `.png`. Runs that are in the file already are not repeated, so a stopped command goes on where it was.
 `--quick` tests the machinery only.
 """

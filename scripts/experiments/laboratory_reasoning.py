@@ -9,7 +9,7 @@ the same optimizer and schedule; so those with longer answers read fewer problem
 problems, with as many steps as they were trained on and with more.
 
 Everything is set in scripts/recipes/laboratory_reasoning.yaml, and every key of it is also a flag. Writes
-`<results>/laboratory-reasoning.json`, `.md` and `.png` after every arm; arms that are finished (their folders are
+`<results>/laboratory/reasoning.json`, `.md` and `.png` after every arm; arms that are finished (their folders are
 in `--output_dir`) are not run again, so a stopped command goes on where it was. `--quick` tests the machinery
 only.
 """

@@ -11,8 +11,8 @@ from page_reader import CHECKOUT, ROOMS, anchors, commands, fenced, links, name_
 from closedbook.data.corpora import CORPORA
 from closedbook.data.objectives.table import OBJECTIVES
 from closedbook.data.questions import QUESTION_SETS
-from closedbook.evaluation.reports.readme import BLOCKS, fill_blocks
-from closedbook.evaluation.reports.tree import tree_page
+from closedbook.evaluation.reports.generated.readme import BLOCKS, fill_blocks
+from closedbook.evaluation.reports.generated.tree import tree_page
 
 README, CONTRIBUTING = CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md"
 DOCS = CHECKOUT / "docs"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from closedbook.evaluation import environment as module
-from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.environment import check_recordable, run_environment
 
 
 def test_the_environment_names_versions_and_hardware():
@@ -94,3 +94,39 @@ def test_an_installed_copy_inside_another_projects_checkout_has_no_commit(tmp_pa
 def test_without_git_there_is_no_commit(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert run_environment()["commit"] is None
+
+
+@pytest.fixture
+def project(tmp_path, checkout):
+    """The checkout with a folder of results and a source file, all committed."""
+    (tmp_path / "results" / "task").mkdir(parents=True)
+    (tmp_path / "results" / "task" / "one.json").write_text("{}\n")
+    (tmp_path / "code.py").write_text("first = 1\n")
+    checkout("add", "-A")
+    checkout("commit", "-q", "-m", "first")
+    return tmp_path
+
+
+def test_a_result_is_recorded_from_a_clean_commit_only(project):
+    check_recordable(project / "results")
+    (project / "code.py").write_text("second = 2\n")
+    with pytest.raises(ValueError, match=r"results/task holds .* 1 files are changed \(code.py"):
+        check_recordable(None, project / "results" / "task")
+
+
+def test_what_was_measured_before_and_what_git_does_not_know_are_no_changes(project):
+    (project / "results" / "task" / "one.json").write_text("[]\n")
+    (project / "results" / "task" / "two.json").write_text("{}\n")
+    (project / "notes.txt").write_text("mine\n")
+    check_recordable(project / "results")
+
+
+def test_results_elsewhere_are_the_users_own(project, tmp_path_factory):
+    (project / "code.py").write_text("second = 2\n")
+    check_recordable(project / "outputs", tmp_path_factory.mktemp("elsewhere"), None)
+
+
+def test_an_installed_package_records_anywhere(project, monkeypatch):
+    (project / "code.py").write_text("second = 2\n")
+    monkeypatch.setattr(module, "__file__", str(project / "untracked.py"))
+    check_recordable(project / "results")

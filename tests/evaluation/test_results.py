@@ -10,6 +10,7 @@ from closedbook.evaluation.results import (
     load_results,
     make_result,
     result_path,
+    where_it_is,
 )
 from closedbook.evaluation.statistics.intervals import wilson_interval
 
@@ -73,15 +74,15 @@ def test_impossible_counts_are_refused_before_a_result_is_made():
 
 def test_an_unreadable_result_is_named(tmp_path):
     (tmp_path / "cs224n").mkdir()
-    bad = tmp_path / "cs224n" / "bad.json"
+    bad = tmp_path / "cs224n" / "bad-seed0.json"
     bad.write_text("{")
-    with pytest.raises(ValueError, match=r"bad\.json is not readable as JSON"):
+    with pytest.raises(ValueError, match=r"bad-seed0\.json is not readable as JSON"):
         load_results(tmp_path)
     bad.write_text('{"task": "cs224n"}')
-    with pytest.raises(ValueError, match=r"bad\.json lacks the fields split, model"):
+    with pytest.raises(ValueError, match=r"bad-seed0\.json lacks the fields split, model"):
         load_results(tmp_path)
     bad.write_text("[]")
-    with pytest.raises(ValueError, match=r"bad\.json is not a result"):
+    with pytest.raises(ValueError, match=r"bad-seed0\.json is not a result"):
         load_results(tmp_path)
 
 
@@ -104,3 +105,22 @@ def test_a_result_without_a_number_is_of_the_first_format_and_one_of_a_later_for
     check_result(result, "an old one")
     with pytest.raises(ValueError, match=f"new.json is a result of format {FORMAT + 1}"):
         check_result(result | {"format": FORMAT + 1}, "new.json")
+
+
+def test_a_file_of_the_former_layout_is_gone_on_from_and_said_so(tmp_path, capsys):
+    path = tmp_path / "probes" / "copy.json"
+    assert where_it_is(path) == path and capsys.readouterr().err == ""
+    former = tmp_path / "probe-copy.json"
+    former.write_text("{}", encoding="utf-8")
+    assert where_it_is(path) == former and f"going on from {former}" in capsys.readouterr().err
+    assert where_it_is(tmp_path / "curves" / "copy.json") == tmp_path / "curves" / "copy.json"
+    path.parent.mkdir()
+    path.write_text("{}", encoding="utf-8")
+    assert where_it_is(path) == path and capsys.readouterr().err == ""
+
+
+def test_files_of_other_subjects_beside_results_are_none(tmp_path):
+    result = make_result(**MEASURED)
+    write_json_atomic(result_path(tmp_path, "cs224n", "vanilla", "two_stage", 3), result)
+    write_json_atomic(tmp_path / "probes" / "copy.json", {"runs": []})
+    assert load_results(tmp_path) == [result]

@@ -14,7 +14,7 @@ from closedbook.evaluation.attention.measured import (
     measure_scales,
     measure_spreads,
 )
-from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.files import write_json_atomic, write_text_atomic
 from closedbook.evaluation.reports.attention import (
     check_readable,
@@ -36,7 +36,7 @@ class ConstructionsArguments:
     """What to construct, and where to write."""
 
     output: str = field(
-        default="results/attention-constructions", metadata={"help": "files to write, less the ending"}
+        default="results/attention/constructions", metadata={"help": "files to write, less the ending"}
     )
     num_tokens: int = field(default=8, metadata={"help": "tokens that are read"})
     size: int = field(default=16, metadata={"help": "numbers of a key and of a value; at least num_tokens"})
@@ -62,6 +62,7 @@ class ModelArguments:
 def explore_constructions(argv: list[str]) -> dict:
     """Measure, draw and write; returns what the JSON file holds."""
     (args,) = parse_flags(ConstructionsArguments, argv)
+    check_recordable(args.output and Path(args.output).parent)
     setting = Setting(args.num_tokens, args.size, args.scale, args.draws, args.seed)
     content = {
         "setting": asdict(setting),
@@ -79,6 +80,7 @@ def explore_constructions(argv: list[str]) -> dict:
 def explore_model(argv: list[str]) -> dict:
     """Capture, score, draw and write; returns what the JSON file holds."""
     (args,) = parse_flags(ModelArguments, argv)
+    check_recordable(args.output and Path(args.output).parent)
     more = [] if args.questions is None else load_question_file(args.questions)["question"][:]
     model, tokenizer = load_model_folder(args.model)
     shown, *others = ask(model, tokenizer, [args.text, *more])

@@ -10,7 +10,7 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 
 from closedbook.evaluation.answering.stock_models import load_stock_model
-from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic, write_text_atomic
 from closedbook.evaluation.prompting.demonstrations import select_demonstrations
 from closedbook.evaluation.prompting.incontext import (
@@ -31,6 +31,7 @@ from closedbook.training.hardware import process_state
 def main(argv: list[str]) -> dict | None:
     """Returns the summary; None in all processes but the first."""
     args, swept, _recipe = parse_arguments((InContextArguments, SweepArguments), argv)
+    check_recordable(args.results and Path(args.results).parent)
     if args.num_threads:
         torch.set_num_threads(args.num_threads)
     prompt_format, arms = args.prompt_format(), swept.arms()

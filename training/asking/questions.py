@@ -19,6 +19,7 @@ from closedbook.evaluation.answering.stock_models import (
     load_stock_model,
     prompts_of,
 )
+from closedbook.evaluation.environment import check_recordable
 from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
 from closedbook.evaluation.knowing.baselines import evaluate_majority
 from closedbook.evaluation.metrics.answer_match.matching import answer_matches
@@ -87,6 +88,7 @@ def evaluate(args: EvaluationArguments, people: PopulationArguments | None = Non
             question, or a model that cannot be asked so; before anything is asked.
     """
     people = people or PopulationArguments()
+    check_recordable(args.results)
     state = process_state()
     prompt = None if args.prompt is None else check_prompt(args.prompt)
     if prompt is not None and args.output_dir is None and not Path(args.model).is_dir():

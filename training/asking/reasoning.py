@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from closedbook.data.reasoning_questions import load_reasoning_questions
 from closedbook.evaluation.answering.stock_models import load_stock_model
-from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic, write_text_atomic
 from closedbook.evaluation.prompting.reasoning import (
     SHOWN,
@@ -92,6 +92,7 @@ class ReasoningArguments:
 def main(argv: list[str]) -> dict:
     """Returns the content of the results file."""
     args, _ = parse_arguments((ReasoningArguments,), argv)
+    check_recordable(args.results and Path(args.results).parent)
     if args.num_threads:
         torch.set_num_threads(args.num_threads)
     asked, shown = read_asked_and_shown(args)

@@ -4,15 +4,17 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
+from closedbook.evaluation.environment import check_recordable
 from closedbook.evaluation.files import write_json_atomic, write_text_atomic
 from closedbook.evaluation.reports.accuracies import accuracy_figure, learning_figure, read_curve, save_figure
 from closedbook.evaluation.reports.confidence import invented_figure, provenance_figure, risk_coverage_figure
+from closedbook.evaluation.reports.generated.readme import COMPARED, fill_blocks, recorded_knowing
+from closedbook.evaluation.reports.generated.results_index import results_index
+from closedbook.evaluation.reports.generated.tree import tree_page
 from closedbook.evaluation.reports.knowing import curve_points, threshold_mark
 from closedbook.evaluation.reports.page import build_page
-from closedbook.evaluation.reports.readme import COMPARED, fill_blocks, recorded_knowing
 from closedbook.evaluation.reports.run import KNOWING_FILE, read_knowing, read_object, read_run_files
 from closedbook.evaluation.reports.tables import read_published, results_table
-from closedbook.evaluation.reports.tree import tree_page
 from closedbook.evaluation.results import load_results
 from closedbook.evaluation.run_record import read_run
 from closedbook.training.command_line import parse_flags
@@ -28,8 +30,12 @@ class ReportArguments:
         default_factory=list, metadata={"help": "files whose <!-- report:NAME --> blocks to fill"}
     )
     tree: str | None = field(default=None, metadata={"help": "page to write with half a line for every code file"})
+    results_index: str | None = field(
+        default=None, metadata={"help": "page to write that says which command made every file of --results"}
+    )
     check: bool = field(
-        default=False, metadata={"help": "with --readme, --tree: only say whether they are up to date"}
+        default=False,
+        metadata={"help": "with --readme, --tree, --results_index: only say whether they are up to date"},
     )
     record: list[str] = field(
         default_factory=list,
@@ -47,6 +53,7 @@ class ReportArguments:
 def main(argv: list[str]) -> None:
     (args,) = parse_flags(ReportArguments, argv)
     check_arguments(args)
+    check_recordable(args.results if args.record else None)
     results = Path(args.results)
     for folder in args.record:
         record(Path(folder), results)
@@ -58,6 +65,10 @@ def main(argv: list[str]) -> None:
     if args.tree:
         page = Path(args.tree)
         update_page(page, tree_page(Path.cwd(), page.resolve().parent), args.check, "the files say", "--tree")
+    if args.results_index:
+        update_page(
+            Path(args.results_index), results_index(results), args.check, "the files say", "--results_index"
+        )
     if args.run:
         write_page(args)
 
@@ -68,15 +79,16 @@ def check_arguments(args: ReportArguments) -> None:
     Raises:
         ValueError: saying which flag is missing.
     """
-    if not (args.readme or args.tree or args.record or args.figures or args.run):
+    pages = args.readme or args.tree or args.results_index
+    if not (pages or args.record or args.figures or args.run):
         raise ValueError(
-            "nothing to do: give --readme FILE, --tree FILE, --record RUN, --figures FOLDER, or --run RUN --html "
-            "FILE"
+            "nothing to do: give --readme FILE, --tree FILE, --results_index FILE, --record RUN, --figures FOLDER "
+            "or --run RUN --html FILE"
         )
     if bool(args.run) != bool(args.html):
         raise ValueError("--run RUN and --html FILE belong together")
-    if args.check and not (args.readme or args.tree):
-        raise ValueError("--check is about --readme FILE or --tree FILE, which are not given")
+    if args.check and not pages:
+        raise ValueError("--check is about --readme, --tree or --results_index, none of which is given")
     if not args.run and (args.split or args.compare or args.question_file):
         raise ValueError("--split, --compare and --question_file are about --run RUN, which is not given")
 
@@ -103,9 +115,9 @@ def update_page(path: Path, wanted: str, check: bool, source: str, flag: str) ->
 def record(folder: Path, results: Path) -> None:
     """Keep a run's learning curves as `curves-<name>.json`, and what it knows as `knowing-<name>.json`."""
     name, knowing = folder.resolve().name, read_knowing(folder / KNOWING_FILE)
-    write_json_atomic(results / f"curves-{name}.json", read_curve(folder, read_run(folder)))
+    write_json_atomic(results / "curves" / f"{name}.json", read_curve(folder, read_run(folder)))
     if knowing is not None:
-        write_json_atomic(results / f"knowing-{name}.json", {"name": name} | knowing)
+        write_json_atomic(results / "knowing" / f"{name}.json", {"name": name} | knowing)
 
 
 def draw(results: Path, output: Path) -> None:
@@ -116,10 +128,10 @@ def draw(results: Path, output: Path) -> None:
         chosen = [result for result in found if (result["task"], result["split"]) == (task, split)]
         published = read_published(results / "published.json", task)
         save_figure(accuracy_figure(chosen, published), output / f"accuracy-{task}-{split}.png")
-    curves = [read_object(path) for path in sorted(results.glob("curves-*.json"))]
+    curves = [read_object(path) for path in sorted((results / "curves").glob("*.json"))]
     if curves:
         save_figure(learning_figure(curves), output / "learning-curves.png")
-    if list(results.glob("knowing-*.json")):
+    if list((results / "knowing").glob("*.json")):
         draw_knowing(recorded_knowing(results), output)
 
 

@@ -8,6 +8,7 @@ import yaml
 from closedbook.data.corpora import load_wiki
 from closedbook.data.mixture import Component, Mixture
 from closedbook.data.questions import load_cs224n
+from closedbook.evaluation.environment import check_recordable
 from closedbook.evaluation.files import write_json_atomic
 from closedbook.evaluation.results import result_path
 from closedbook.training.asking.questions import EvaluationArguments, evaluate
@@ -67,6 +68,7 @@ class AblationArguments:
 def main(argv: list[str]) -> list[dict]:
     """Returns the results, in the order of `--arms`."""
     (args,) = parse_flags(AblationArguments, argv)
+    check_recordable(args.results)
     check_choices("arms", args.arms, list(ARMS))
     check_choices("seeds", args.seeds)
     runs = [(seed, arm) for seed in args.seeds for arm in args.arms]

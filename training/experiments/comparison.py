@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.files import write_json_atomic, write_text_atomic
 from closedbook.evaluation.reports.comparison import comparison_table, summarise_runs
 from closedbook.evaluation.results import result_path
@@ -71,6 +71,7 @@ class Budget:
 def main(argv: list[str]) -> list[dict]:
     """Returns one row a variant, in the order of the table."""
     args, budget = parse_flags((CompareArguments, Budget), argv)
+    check_recordable(args.results)
     check_choices("variants", args.variants, list(VARIANTS))
     check_choices("seeds", args.seeds)
     files = {name: Path(args.data) / file for name, file in FILES.items()}
@@ -148,8 +149,8 @@ def summarise(args: CompareArguments, budget: Budget) -> list[dict]:
         if results:
             rows.append(summarise_runs(variant, sorted(results, key=lambda result: result["seed"])))
     rows.sort(key=lambda row: row["pretraining_loss"])
-    path = Path(args.results) / args.task
+    folder = Path(args.results) / args.task
     content = {"task": args.task, "budget": budget.describe(), "rows": rows, **run_environment()}
-    write_json_atomic(path.with_name(f"{path.name}.json"), content)
-    write_text_atomic(path.with_name(f"{path.name}.md"), comparison_table(rows))
+    write_json_atomic(folder / "summary.json", content)
+    write_text_atomic(folder / "summary.md", comparison_table(rows))
     return rows

@@ -7,6 +7,7 @@ from pathlib import Path
 from transformers.utils.logging import disable_progress_bar
 
 from closedbook.evaluation.answering.closed_book import answer_questions
+from closedbook.evaluation.environment import check_recordable
 from closedbook.evaluation.files import write_json_atomic
 from closedbook.evaluation.reports.accuracies import plot_stages, read_log_history
 from closedbook.evaluation.results import result_path
@@ -34,6 +35,7 @@ class DemoArguments:
 
 def main(argv: list[str]) -> dict:
     (args,) = parse_flags(DemoArguments, argv)
+    check_recordable(args.results)
     disable_progress_bar()  # of reading and writing weights; training keeps its own
     output = Path(args.output_dir)
     common = {"seed": args.seed, "overwrite": True}

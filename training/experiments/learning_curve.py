@@ -6,9 +6,10 @@ from pathlib import Path
 
 import yaml
 
-from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.files import write_json_atomic
 from closedbook.evaluation.reports.accuracies import read_curve, read_log_history
+from closedbook.evaluation.results import where_it_is
 from closedbook.evaluation.run_record import read_run
 from closedbook.training.command_line import RECIPES, parse_flags
 from closedbook.training.finetuning import FinetuningSettings, finetune
@@ -39,6 +40,7 @@ def main(argv: list[str]) -> dict:
             a curve of this name that was made otherwise.
     """
     (args,) = parse_flags(CurveArguments, argv)
+    check_recordable(args.results)
     folder = Path(args.model)
     run = read_run(folder)
     if run.protocol == "mixed":
@@ -53,8 +55,9 @@ def main(argv: list[str]) -> dict:
         "num_train_epochs": args.num_train_epochs,
         "validation_share": args.validation_share,
     }
-    path = Path(args.results) / f"curves-{curve['name']}.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path = Path(args.results) / "curves" / f"{curve['name']}.json"
+    known_path = where_it_is(path)
+    known = json.loads(known_path.read_text(encoding="utf-8")) if known_path.exists() else {}
     if known and known.get("taught") != curve["taught"]:
         raise ValueError(f"{path} holds a curve of checkpoints that were taught otherwise: give another --name")
     points = {point[0]: point for point in known.get("accuracy", [])}

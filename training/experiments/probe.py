@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from closedbook.data.generated.probes import PROBES, VOCABULARY_SIZE, ProbeExamples
-from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.files import write_json_atomic, write_text_atomic
 from closedbook.evaluation.laboratory.recall import (
     count_recall,
@@ -70,11 +70,12 @@ class ProbeArguments:
 def main(argv: list[str]) -> dict[str, list[dict]]:
     """Returns, for each probe, one pooled result a variant."""
     args, budget = parse_flags((ProbeArguments, Budget), argv)
+    check_recordable(args.results)
     check_choices("probes", args.probes, list(PROBES))
     check_choices("variants", args.variants, list(VARIANTS))
     check_choices("seeds", args.seeds)
     torch.set_num_threads(args.num_threads)
-    files = {probe: Path(args.results) / f"probe-{probe}.json" for probe in args.probes}
+    files = {probe: Path(args.results) / "probes" / f"{probe}.json" for probe in args.probes}
     runs = {probe: read_runs(path, budget) for probe, path in files.items()}
     ProbeExamples(args.probes[0], 0, budget.block_size, 1)
     for variant in args.variants:

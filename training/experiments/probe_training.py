@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from closedbook.evaluation.laboratory.recall import as_batch
+from closedbook.evaluation.results import where_it_is
 from closedbook.training.arguments import ModelArguments, RegularisationArguments
 from closedbook.training.experiments.variants import VARIANTS
 from closedbook.training.models import build_model
@@ -84,6 +85,7 @@ def read_runs(path: Path, budget: Any) -> list[dict]:
     Raises:
         ValueError: if they had another budget.
     """
+    path = where_it_is(path)
     if not path.exists():
         return []
     known = json.loads(path.read_text(encoding="utf-8"))

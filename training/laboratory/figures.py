@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transformers.utils.logging import disable_progress_bar
 
-from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.files import write_json_atomic, write_text_atomic
 from closedbook.evaluation.laboratory.pictures import draw
 from closedbook.evaluation.laboratory.tables import FIGURES, summarise, table
@@ -81,6 +81,7 @@ def main(argv: list[str]) -> list[dict]:
     settings, command, _ = parse_arguments(
         (FigureArguments, CommandArguments), ["--recipe", str(recipe), *argv[1:]]
     )
+    check_recordable(command.results)
     flags = StageFlags(machine=("--num_threads", str(command.num_threads), "--disable_tqdm", "true"))
     if command.quick:
         settings = shorten(settings)
@@ -136,7 +137,7 @@ def write_figure(
 ) -> list[dict]:
     """Write what the finished arms say: results, table and picture."""
     rows = summarise(figure, results)
-    path = folder / f"laboratory-{figure}.json"
+    path = folder / "laboratory" / f"{figure}.json"
     seconds = round(sum(result["train_seconds"] for result in results), 1)
     content = {"figure": figure, "settings": asdict(settings), "arms": arms, "finished_arms": len(results)}
     content |= {"train_seconds": seconds, "rows": rows, "results": results, **run_environment()}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from closedbook.data.generated.mappings import FAMILIES, SPLITS, MappingExamples, split_mappings
-from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.files import write_json_atomic, write_text_atomic
 from closedbook.evaluation.laboratory.incontext import (
     draw_incontext,
@@ -98,11 +98,12 @@ class Arm(NamedTuple):
 def main(argv: list[str]) -> list[dict]:
     """Returns one pooled result for each family, variant and number of mappings."""
     args, budget = parse_flags((LaboratoryArguments, Budget), argv)
+    check_recordable(args.results)
     if args.quick:
         budget = Budget(**{**asdict(budget), **QUICK})
     arms = make_arms(args)
     torch.set_num_threads(args.num_threads)
-    path = Path(args.results) / "laboratory-incontext.json"
+    path = Path(args.results) / "laboratory" / "incontext.json"
     runs = read_runs(path, budget)
     for family in args.families:  # a size that does not fit fails now, not after an hour
         MappingExamples(family, "training", 0, budget.num_pairs, 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 from transformers.utils.logging import disable_progress_bar
 
 from closedbook.data.generated.word_problems import ANSWER_STYLES
-from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.files import write_json_atomic, write_text_atomic
 from closedbook.evaluation.laboratory.reasoning import draw_reasoning, reasoning_table, summarise
 from closedbook.training.command_line import RECIPES, parse_arguments
@@ -24,6 +24,7 @@ def main(argv: list[str]) -> dict:
     """Returns the summary of `evaluation.reasoning_laboratory.summarise`."""
     chosen = ["--recipe", str(RECIPE), *(QUICK if "--quick" in argv else []), *argv]
     settings, *_, args, _ = parse_arguments(ARGUMENTS, chosen)
+    check_recordable(settings.results)
     check_settings(settings)
     disable_progress_bar()  # of reading and writing weights
     arms = [(style, seed) for seed in settings.seeds for style in settings.arms]
@@ -55,7 +56,7 @@ def check_settings(settings: ReasoningArguments) -> None:
 def write_results(settings: ReasoningArguments, num_arms: int, results: list[dict]) -> dict:
     """Write what the finished arms say: the counts, the table and the picture."""
     summary = summarise(results)
-    path = Path(settings.results) / "laboratory-reasoning.json"
+    path = Path(settings.results) / "laboratory" / "reasoning.json"
     seconds = round(sum(result["train_seconds"] for result in results), 1)
     content = {"settings": asdict(settings), "arms": num_arms, "finished_arms": len(results)}
     content |= {"train_seconds": seconds} | summary

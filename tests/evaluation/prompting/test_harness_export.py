@@ -112,9 +112,9 @@ def test_the_harness_reads_the_same_prompts_and_counts_the_same_right_answers(
     assert [sample["arguments"][0][0] for sample in samples] == prompts
     assert [sample["filtered_resps"][0].strip() for sample in samples] == answers
     ours = answer_matches(answers, asked["answers"][:])
-    assert [bool(sample["exact_match"]) for sample in samples] == ours
+    assert [bool(sample["answer_match"]) for sample in samples] == ours
     assert 0 < sum(ours) < len(ours)
-    assert result["results"]["tiny"]["exact_match,none"] == pytest.approx(sum(ours) / len(ours))
+    assert result["results"]["tiny"]["answer_match,none"] == pytest.approx(sum(ours) / len(ours))
 
 
 def export(folder: Path, **changes) -> Path:
@@ -146,7 +146,7 @@ def test_the_folder_names_no_place_and_is_the_same_every_time(tmp_path):
     export(first, about={"encoder": "small"})
     export(second, about={"encoder": "small"})
     export(second, about={"encoder": "small"})  # over itself
-    names = ["answer_match.py", "pool.jsonl", "questions.jsonl", "task.py", "tiny.yaml"]
+    names = ["normalisation.py", "pool.jsonl", "questions.jsonl", "task.py", "tiny.yaml"]
     assert sorted(path.name for path in first.iterdir()) == names
     for name in names:
         content = (first / name).read_bytes()

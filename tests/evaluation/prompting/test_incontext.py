@@ -148,16 +148,16 @@ def test_an_arm_that_there_is_not_is_refused(settings, message):
 
 def test_the_exercises_metric_counts_what_the_others_do_not():
     assert score_answer("the NILE.", ["Nile"]) == {
-        "exact_match": True,
+        "answer_match": True,
         "contains": True,
         "f1": 1.0,
         "substring": True,
     }
     hedged = score_answer("Amazon or Nile", ["Nile"])
-    assert (hedged["exact_match"], hedged["contains"], hedged["substring"]) == (False, True, True)
+    assert (hedged["answer_match"], hedged["contains"], hedged["substring"]) == (False, True, True)
     assert 0 < hedged["f1"] < 1
     juvenile = score_answer("juvenile", ["Nile"])
-    assert juvenile == {"exact_match": False, "contains": False, "f1": 0.0, "substring": True}
+    assert juvenile == {"answer_match": False, "contains": False, "f1": 0.0, "substring": True}
 
 
 @pytest.mark.parametrize("decoding", [("greedy", 1), ("beam", 2), ("sample", 1), ("self_consistency", 3)])

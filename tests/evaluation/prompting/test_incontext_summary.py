@@ -38,7 +38,7 @@ def rows(arm, right, **changed):
             "new_tokens": row,
             "complete": row > 2,
             "scores": {
-                "exact_match": row in right,
+                "answer_match": row in right,
                 "contains": row in right or row == 11,
                 "f1": 1.0 if row in right else 0.25,
                 "substring": row in right or row > 9,
@@ -79,10 +79,10 @@ def test_runs_of_an_arm_are_put_together(tmp_path):
     ]
     zero, random, _ = summary["arms"]
     table = np.array([[row in right for row in range(QUESTIONS)] for _, right in SWEEP[1:4]], dtype=float)
-    assert zero["metrics"]["exact_match"]["interval"] == pytest.approx(wilson_interval(1, QUESTIONS))
-    assert random["metrics"]["exact_match"]["mean"] == pytest.approx(11 / 36)
-    assert random["metrics"]["exact_match"]["interval"] == pytest.approx(mean_interval(table))
-    assert random["metrics"]["exact_match"]["each_run"] == pytest.approx([3 / 12, 6 / 12, 2 / 12])
+    assert zero["metrics"]["answer_match"]["interval"] == pytest.approx(wilson_interval(1, QUESTIONS))
+    assert random["metrics"]["answer_match"]["mean"] == pytest.approx(11 / 36)
+    assert random["metrics"]["answer_match"]["interval"] == pytest.approx(mean_interval(table))
+    assert random["metrics"]["answer_match"]["each_run"] == pytest.approx([3 / 12, 6 / 12, 2 / 12])
     assert random["draws"] == [[0, 0], [1, 0], [2, 0]]
     assert (random["spread"]["lowest"], random["spread"]["highest"]) == (2 / 12, 6 / 12)
     assert random["spread"]["seeds"]["p_value"] == pytest.approx(prompt_luck([table]).p_value)
@@ -185,8 +185,8 @@ BROKEN = {
     "not JSON": ("{", "line 2 is not JSON"),
     "no object": ("[1]", "line 2 has to be a JSON object"),
     "no score": ({"scores": {}}, "line 2: scores has to be an object of scores between 0 and 1"),
-    "a score out of range": ({"scores": {"exact_match": 1.5}}, "line 2: scores has to be"),
-    "a score that is no number": ({"scores": {"exact_match": float("nan")}}, "line 2: scores has to be"),
+    "a score out of range": ({"scores": {"answer_match": 1.5}}, "line 2: scores has to be"),
+    "a score that is no number": ({"scores": {"answer_match": float("nan")}}, "line 2: scores has to be"),
     "a negative count": ({"dropped": -1}, "line 2: dropped has to be a number of demonstrations, but is -1"),
     "no arm": ({"arm": None}, "line 2: arm has to be an object, but is None"),
     "a seed as text": ({"arm": settings(seed="1")}, "line 2: the arm's seed has to be a whole number, but is '1'"),

@@ -17,6 +17,7 @@ from closedbook.evaluation.reports.accuracies import (
     save_figure,
 )
 from closedbook.evaluation.results import make_result
+from closedbook.evaluation.run_record import Run
 from closedbook.evaluation.statistics.intervals import wilson_interval
 
 LOG_HISTORY = [
@@ -52,7 +53,8 @@ def run_folder(tmp_path):
     for name, run in (("first", PRETRAINED), ("second", FINETUNED)):
         write_json_atomic(tmp_path / name / "run.json", run)
         write_json_atomic(tmp_path / name / "trainer_state.json", {"log_history": LOG_HISTORY})
-    return tmp_path / "second", FINETUNED | {"pretraining": PRETRAINED, "base_model": "first"}
+    run = FINETUNED | {"pretraining": PRETRAINED, "base_model": "first"}
+    return tmp_path / "second", Run.from_json(run)
 
 
 def test_points_and_error_bars_are_the_accuracies_and_their_intervals(results):
@@ -132,14 +134,14 @@ def test_a_first_stage_that_is_gone_or_another_one_is_told_and_left_out(run_fold
 def test_a_first_stage_is_found_where_the_run_says_it_started(run_folder, tmp_path):
     folder, run = run_folder
     (folder.parent / "first").rename(tmp_path / "moved")
-    run = run | {"arguments": {"model": str(tmp_path / "moved")}}
+    run = run.with_last(arguments={"model": str(tmp_path / "moved")})
     assert read_curve(folder, run)["missing"] == []
 
 
 def test_an_unfinished_run_has_no_curve(run_folder):
     folder, run = run_folder
     with pytest.raises(ValueError, match="is it finished"):
-        read_curve(folder, {name: value for name, value in run.items() if name != "train_characters"})
+        read_curve(folder, run.with_last(train_characters=None))
 
 
 def test_the_learning_picture_holds_accuracy_and_loss_of_every_stage(run_folder):

@@ -23,7 +23,7 @@ def summary_of(shots, selections=("random",), orders=("near_last",), decodings=(
                     for seed in range(seeds if selection == "random" else 1):
                         arm = {"num_shots": number, "selection": selection, "order": order, "decoding": decoding}
                         arm |= {"num_sequences": sequences, "temperature": 1.0, "seed": seed, "order_seed": 0}
-                        right = {"exact_match": (generator.random(20) < 0.2 + 0.05 * number).astype(float)}
+                        right = {"answer_match": (generator.random(20) < 0.2 + 0.05 * number).astype(float)}
                         runs[str(arm)] = ArmRun(
                             arm=arm,
                             source=str(arm),
@@ -82,15 +82,15 @@ def test_heights_intervals_and_single_runs_are_those_of_the_summary(drawn, tmp_p
     summary = summary_of([0, 4])
     draw_accuracy(summary, tmp_path / "accuracy.svg")
     axes = drawn[0].axes[0]
-    means = [100 * arm["metrics"]["exact_match"]["mean"] for arm in summary["arms"]]
+    means = [100 * arm["metrics"]["answer_match"]["mean"] for arm in summary["arms"]]
     (container,) = axes.containers
     assert list(container.lines[0].get_ydata()) == pytest.approx(means)
     ends = [segment[:, 1] for segment in container.lines[2][0].get_segments()]
     assert ends == [
-        pytest.approx([100 * end for end in arm["metrics"]["exact_match"]["interval"]]) for arm in summary["arms"]
+        pytest.approx([100 * end for end in arm["metrics"]["answer_match"]["interval"]]) for arm in summary["arms"]
     ]
     marks = [line.get_ydata() for line in axes.lines if len(line.get_ydata()) == 3 and line.get_alpha()]
-    runs = [100 * value for value in summary["arms"][1]["metrics"]["exact_match"]["each_run"]]
+    runs = [100 * value for value in summary["arms"][1]["metrics"]["answer_match"]["each_run"]]
     assert [list(mark) for mark in marks if len(mark)][-1] == pytest.approx(runs)
 
 

@@ -52,7 +52,7 @@ def test_recorded_runs_and_results_become_pictures(run, tmp_path):
     for path in (run / "results").glob("*/*.json"):
         write_json_atomic(results / path.parent.name / path.name, json.loads(path.read_text(encoding="utf-8")))
     call("--results", results, "--record", run / "tuned", "--figures", tmp_path / "figures")
-    curve = json.loads((results / "curves-tuned.json").read_text(encoding="utf-8"))
+    curve = json.loads((results / "curves" / "tuned.json").read_text(encoding="utf-8"))
     assert curve["accuracy"] and curve["loss"]
     assert (tmp_path / "figures" / "learning-curves.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "figures" / "accuracy-biographies-test.png").exists()
@@ -63,7 +63,7 @@ def test_a_run_with_several_evaluations_is_recorded_like_any_other(run, tmp_path
     folder = shutil.copytree(run / "tuned", tmp_path / "tuned")
     shutil.copytree(folder / "test", folder / "dev")
     call("--results", tmp_path / "results", "--record", folder)
-    assert json.loads((tmp_path / "results" / "curves-tuned.json").read_text(encoding="utf-8"))["accuracy"]
+    assert json.loads((tmp_path / "results" / "curves" / "tuned.json").read_text(encoding="utf-8"))["accuracy"]
 
 
 def test_a_readme_is_filled_and_then_up_to_date(run, tmp_path):

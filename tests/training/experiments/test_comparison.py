@@ -82,7 +82,7 @@ def test_each_variant_and_seed_leaves_a_result_and_all_together_a_table(comparin
     for result in models:
         assert result["n"] == 3 and result["pretraining_loss"] > 0
         assert result["budget"]["pretraining"]["max_steps"] == 2
-    summary = read(comparing.folder / "results" / "short.json")
+    summary = read(comparing.folder / "results" / "short" / "summary.json")
     assert summary["rows"] == rows and {"versions", "command", "hardware"} <= summary.keys()
     assert [row["pretraining_loss"] for row in rows] == sorted(row["pretraining_loss"] for row in rows)
     for row in rows:
@@ -90,7 +90,8 @@ def test_each_variant_and_seed_leaves_a_result_and_all_together_a_table(comparin
         assert row["n"] == 6 and row["correct"] == sum(result["correct"] for result in own)
         assert row["pretraining_loss"] == pytest.approx(sum(r["pretraining_loss"] for r in own) / 2)
         assert row["interval"][0] >= row["interval_questions"][0]
-        assert f"| {row['variant']} |" in (comparing.folder / "results" / "short.md").read_text(encoding="utf-8")
+        table = (comparing.folder / "results" / "short" / "summary.md").read_text(encoding="utf-8")
+        assert f"| {row['variant']} |" in table
     assert any(result["protocol"] == "majority" for result in results)
 
 

@@ -29,19 +29,19 @@ def test_every_checkpoint_is_a_point_at_the_characters_it_had_read(command, tmp_
     characters = curve["stages"][0]["end"]
     assert [point[0] for point in curve["accuracy"]] == [characters // 2, characters]
     assert all(0 <= point[1] <= 1 for point in curve["accuracy"])
-    written = json.loads((tmp_path / "results" / "curves-run.json").read_text(encoding="utf-8"))
+    written = json.loads((tmp_path / "results" / "curves" / "run.json").read_text(encoding="utf-8"))
     assert written["accuracy"] == curve["accuracy"]
     assert {"command", "versions", "hardware"} <= written.keys()
     monkeypatch.setattr(learning_curve, "teach_and_ask", lambda *_: pytest.fail("asked again"))
     assert learning_curve.main(command)["accuracy"] == curve["accuracy"]
-    with pytest.raises(ValueError, match="curves-run.json holds .* that were taught otherwise"):
+    with pytest.raises(ValueError, match="curves/run.json holds .* that were taught otherwise"):
         learning_curve.main([*command, "--num_train_epochs", "2"])
 
 
 def test_a_run_that_read_the_questions_is_refused(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps({"protocol": "mixed"}), encoding="utf-8")
     with pytest.raises(ValueError, match="was pretrained on questions too"):
-        learning_curve.main(["--model", str(tmp_path), "--train_questions", "train.tsv"])
+        learning_curve.main(["--model", str(tmp_path), "--train_questions", "t.tsv", "--results", str(tmp_path)])
 
 
 def test_a_run_without_checkpoints_is_refused_with_the_remedy(command, tmp_path):

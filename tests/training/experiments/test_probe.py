@@ -52,7 +52,7 @@ def test_it_writes_results_a_table_and_a_picture_for_each_probe(tmp_path):
     pooled = run(tmp_path, "--variants", "vanilla", "perceiver-last", "--seeds", 0, 1)
     assert list(pooled) == list(PROBES)
     for name in PROBES:
-        content = read(tmp_path / f"probe-{name}.json")
+        content = read(tmp_path / "probes" / f"{name}.json")
         assert [(entry["variant"], entry["seed"]) for entry in content["runs"]] == [
             *[("vanilla", 0), ("perceiver-last", 0)],
             *[("vanilla", 1), ("perceiver-last", 1)],
@@ -65,13 +65,13 @@ def test_it_writes_results_a_table_and_a_picture_for_each_probe(tmp_path):
                 assert sum(bucket["n"] for bucket in entry[axis]) == entry["n"]
         assert content["pooled"] == pooled[name]
         assert [row["seeds"] for row in pooled[name]] == [[0, 1], [0, 1]]
-        assert "| perceiver-last |" in (tmp_path / f"probe-{name}.md").read_text(encoding="utf-8")
-        assert (tmp_path / f"probe-{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert "| perceiver-last |" in (tmp_path / "probes" / f"{name}.md").read_text(encoding="utf-8")
+        assert (tmp_path / "probes" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_finished_runs_are_not_repeated_and_a_stopped_command_goes_on(tmp_path, monkeypatch):
     run(tmp_path, "--probes", "copy", "--variants", "vanilla", "--seeds", 0)
-    before = read(tmp_path / "probe-copy.json")["runs"][0]
+    before = read(tmp_path / "probes" / "copy.json")["runs"][0]
     done = []
     original = probe.run_probe
 
@@ -87,7 +87,7 @@ def test_finished_runs_are_not_repeated_and_a_stopped_command_goes_on(tmp_path, 
         run(tmp_path, *flags)
     monkeypatch.setattr(probe, "run_probe", original)
     run(tmp_path, *flags)
-    runs = read(tmp_path / "probe-copy.json")["runs"]
+    runs = read(tmp_path / "probes" / "copy.json")["runs"]
     assert done == [("vanilla-rotary", 0)]
     assert runs[0] == before
     assert [(entry["variant"], entry["seed"]) for entry in runs] == [
@@ -136,5 +136,5 @@ def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path, flags, m
 
 def test_runs_with_another_budget_do_not_mix(tmp_path):
     run(tmp_path, "--probes", "copy", "--variants", "vanilla", "--seeds", 0)
-    with pytest.raises(ValueError, match="probe-copy.json holds runs with another steps, which do not compare"):
+    with pytest.raises(ValueError, match="probes/copy.json holds runs with another steps, which do not compare"):
         run(tmp_path, "--probes", "copy", "--variants", "vanilla", "--seeds", 1, "--steps", 3)

@@ -52,7 +52,7 @@ def run(figure, folder, *flags, models=None):
 
 
 def read(folder, figure):
-    return json.loads((folder / "results" / f"laboratory-{figure}.json").read_text(encoding="utf-8"))
+    return json.loads((folder / "results" / "laboratory" / f"{figure}.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("figure", sorted(FIGURES))
@@ -64,9 +64,9 @@ def test_a_figure_runs_from_end_to_end_and_never_twice(figure, models, tmp_path,
     assert {"versions", "hardware", "commit", "command", "settings", "train_seconds"} <= content.keys()
     for result in content["results"]:
         assert result["parameters"] > 0 and result["train_characters"] > 0 and result["arm"]["seed"] == 0
-    table = (tmp_path / "results" / f"laboratory-{figure}.md").read_text(encoding="utf-8")
+    table = (tmp_path / "results" / "laboratory" / f"{figure}.md").read_text(encoding="utf-8")
     assert table.count("\n| ") == len(rows) + 1
-    assert (tmp_path / "results" / f"laboratory-{figure}.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "results" / "laboratory" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
     if figure == "bits":
         assert all(0 <= row["bits"] <= row["most_bits"] for row in rows)
     else:

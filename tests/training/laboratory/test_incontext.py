@@ -23,7 +23,7 @@ def run(results, *flags):
 
 
 def read(results):
-    return json.loads((results / "laboratory-incontext.json").read_text(encoding="utf-8"))
+    return json.loads((results / "laboratory" / "incontext.json").read_text(encoding="utf-8"))
 
 
 def keys(entries):
@@ -55,8 +55,8 @@ def test_it_writes_results_tables_and_a_picture(tmp_path):
         ("lookup", "vanilla", [0, 1]),
     ]
     assert content["references"].keys() == set(FAMILIES)
-    assert "| perceiver-last |" in (tmp_path / "laboratory-incontext.md").read_text(encoding="utf-8")
-    assert (tmp_path / "laboratory-incontext.png").read_bytes().startswith(b"\x89PNG")
+    assert "| perceiver-last |" in (tmp_path / "laboratory" / "incontext.md").read_text(encoding="utf-8")
+    assert (tmp_path / "laboratory" / "incontext.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -155,5 +155,5 @@ def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path, flags, m
 def test_runs_with_another_budget_do_not_mix(tmp_path):
     flags = ("--families", "lookup", "--variants", "vanilla", "--seeds", 0)
     run(tmp_path, *flags)
-    with pytest.raises(ValueError, match="laboratory-incontext.json holds runs with another num_pairs"):
+    with pytest.raises(ValueError, match="laboratory/incontext.json holds runs with another num_pairs"):
         run(tmp_path, *flags, "--num_pairs", 4)

@@ -32,7 +32,7 @@ def run(folder, *flags):
 
 
 def read(folder):
-    return json.loads((folder / "results" / "laboratory-reasoning.json").read_text(encoding="utf-8"))
+    return json.loads((folder / "results" / "laboratory" / "reasoning.json").read_text(encoding="utf-8"))
 
 
 def examples(style, seed=0, characters=20_000, block_size=300):
@@ -58,8 +58,8 @@ def test_it_runs_from_end_to_end_and_an_arm_never_twice(tmp_path, monkeypatch):
         # what is left over is less than a batch of the longest examples
         assert budget - 33 * 224 < result["train_characters"] <= budget
     results = tmp_path / "results"
-    assert "| 8 | " in (results / "laboratory-reasoning.md").read_text(encoding="utf-8")
-    assert (results / "laboratory-reasoning.png").read_bytes().startswith(b"\x89PNG")
+    assert "| 8 | " in (results / "laboratory" / "reasoning.md").read_text(encoding="utf-8")
+    assert (results / "laboratory" / "reasoning.png").read_bytes().startswith(b"\x89PNG")
     monkeypatch.setattr(reasoning_runs, "train", None)  # calling it would fail
     monkeypatch.setattr(reasoning_runs, "answer_questions", None)
     assert run(tmp_path, "--arms", "direct", "worked") == first

@@ -82,7 +82,8 @@ def test_a_recorded_run_stands_in_the_pictures_and_in_the_readme(folder, knowing
     results, readme = tmp_path / "results", tmp_path / "README.md"
     measured = {"task": "births", "split": "dev", "model": "vanilla", "parameters": 1, "protocol": "two_stage"}
     measured |= {"recipe": "r", "seed": 0, "train_characters": 1, "train_seconds": 1}
-    write_json_atomic(results / "births" / "one.json", make_result(**measured, n=20, correct=12))
+    path = results / "births" / "vanilla-two_stage-seed0.json"
+    write_json_atomic(path, make_result(**measured, n=20, correct=12))
     readme.write_text("<!-- report:knowing -->\n<!-- /report -->\n", encoding="utf-8")
     flags = ["--results", results, "--record", folder, "--figures", tmp_path / "figures", "--readme", readme]
     reporting.main([str(flag) for flag in flags])
@@ -91,4 +92,4 @@ def test_a_recorded_run_stands_in_the_pictures_and_in_the_readme(folder, knowing
     area = knowing["confidences"][knowing["confidence"]]["abstention"]["aurc"]
     (row,) = [line for line in readme.read_text(encoding="utf-8").splitlines() if line.startswith("| model ")]
     assert f"| {area:.3f} |" in row and "60.0% [" in row
-    assert json.loads((results / "knowing-model.json").read_text(encoding="utf-8"))["name"] == "model"
+    assert json.loads((results / "knowing" / "model.json").read_text(encoding="utf-8"))["name"] == "model"

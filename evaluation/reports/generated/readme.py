@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from closedbook.evaluation.reports.front_page import findings_block, front_table
-from closedbook.evaluation.reports.prompting import (
+from closedbook.evaluation.reports.generated.front_page import findings_block, front_table
+from closedbook.evaluation.reports.generated.prompting import (
     constructions_block,
     incontext_block,
     learning_in_context_block,
@@ -106,9 +106,9 @@ def recorded_knowing(results: Path) -> list[dict[str, Any]]:
     Raises:
         ValueError: If nothing was kept.
     """
-    paths = sorted(results.glob("knowing-*.json"))
+    paths = sorted((results / "knowing").glob("*.json"))
     if not paths:
-        raise ValueError(f"there is no knowing-*.json in {results}; scripts/report.py --record RUN keeps it there")
+        raise ValueError(f"{results / 'knowing'} holds nothing; scripts/report.py --record RUN keeps it there")
     return [read_knowing(path) for path in paths]
 
 
@@ -123,7 +123,7 @@ def _share(value: dict[str, Any]) -> str:
 def _short(results: Path) -> str:
     """The short comparison of architectures, with the probes beside it."""
     probes = {
-        name: {found["variant"]: found for found in read_object(results / f"probe-{name}.json")["pooled"]}
+        name: {found["variant"]: found for found in read_object(results / "probes" / f"{name}.json")["pooled"]}
         for name in ("copy", "associative_recall")
     }
     lines = [
@@ -131,7 +131,7 @@ def _short(results: Path) -> str:
         "| recall probe |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    for found in read_object(results / "cs224n-short.json")["rows"]:
+    for found in read_object(results / "cs224n-short" / "summary.json")["rows"]:
         low, high = found["interval"]
         scores = [probe.get(found["variant"], {}).get("accuracy") for probe in probes.values()]
         lines.append(
@@ -151,7 +151,7 @@ def _short(results: Path) -> str:
 
 def _architectures(results: Path) -> str:
     """Each architecture's speed as a multiple of vanilla's, by length."""
-    variants = read_object(results / "benchmark-architectures-cpu.json")["summary"]["variants"]
+    variants = read_object(results / "benchmarks" / "architectures-cpu.json")["summary"]["variants"]
     kinds = ("training", "decoding")
     lengths = sorted(
         {int(length) for entry in variants.values() for kind in kinds for length in entry[kind]["ratio"]}
@@ -172,8 +172,8 @@ def _architectures(results: Path) -> str:
 
 def _speed(results: Path) -> str:
     """The benchmarks against the course's way of training and answering, and against one prompt at a time."""
-    training, answering = (read_object(results / f"benchmark-{name}.json") for name in ("training", "answering"))
-    prompts = read_object(results / "benchmark-incontext.json")
+    names = ("training", "answering", "incontext")
+    training, answering, prompts = (read_object(results / "benchmarks" / f"{name}.json") for name in names)
     shots = prompts["settings"]["num_shots"]
     lines = ["| | ours | peer | ratio | repeats |", "|---|---:|---:|---:|---|"]
     for name, found, digits, faster in (

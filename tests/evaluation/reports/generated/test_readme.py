@@ -3,7 +3,7 @@
 import pytest
 
 from closedbook.evaluation.files import write_json_atomic
-from closedbook.evaluation.reports.readme import BLOCKS, fill_blocks, read_task
+from closedbook.evaluation.reports.generated.readme import BLOCKS, fill_blocks, read_task
 from closedbook.evaluation.results import make_result
 
 
@@ -59,7 +59,7 @@ def test_an_unknown_block_is_refused_with_those_that_are_known(results):
 def test_a_block_without_its_results_says_what_is_missing(results):
     with pytest.raises(ValueError, match="no results in .*biographies; .*evaluate"):
         BLOCKS["biographies"](results)
-    with pytest.raises(ValueError, match=r"benchmark-training\.json does not exist"):
+    with pytest.raises(ValueError, match=r"benchmarks/training\.json does not exist"):
         BLOCKS["speed"](results)
 
 

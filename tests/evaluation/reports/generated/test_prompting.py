@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from closedbook.evaluation.files import write_json_atomic
-from closedbook.evaluation.reports.prompting import (
+from closedbook.evaluation.reports.generated.prompting import (
     constructions_block,
     incontext_block,
     learning_in_context_block,
@@ -13,7 +13,7 @@ from closedbook.evaluation.reports.prompting import (
     reasoning_block,
 )
 
-CHECKOUT = Path(__file__).resolve().parents[3]
+CHECKOUT = Path(__file__).resolve().parents[4]
 LUCK = {"deviation": 0.05, "chance_deviation": 0.03, "luck_deviation": 0.04, "luck_interval": [0.01, 0.2]}
 
 
@@ -29,7 +29,7 @@ def arm(num_shots: int, selection: str, decoding: str, runs: list[float], order:
             "temperature": 1.0,
         },
         "draws": [[seed, 0] for seed in range(len(runs))],
-        "metrics": {"exact_match": exact, "substring": {"mean": exact["mean"] + 0.125}},
+        "metrics": {"answer_match": exact, "substring": {"mean": exact["mean"] + 0.125}},
         "spread": {"seeds": LUCK if len(runs) > 1 else None, "orders": None},
         "tokens_per_question": 6.4,
     }
@@ -45,7 +45,7 @@ def results(tmp_path) -> Path:
         arm(8, "nearest", "beam", [0.5]),
         arm(8, "nearest", "greedy", [0.9], order="near_first"),
     ]
-    write_json_atomic(tmp_path / "incontext-smollm2.json", {"arms": arms})
+    write_json_atomic(tmp_path / "incontext" / "smollm2.json", {"arms": arms})
     return tmp_path
 
 

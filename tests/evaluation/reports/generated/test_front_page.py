@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from closedbook.evaluation.files import write_json_atomic
-from closedbook.evaluation.reports.front_page import findings_block, front_table
+from closedbook.evaluation.reports.generated.front_page import findings_block, front_table
 from closedbook.evaluation.results import make_result
 
 RECIPES = {

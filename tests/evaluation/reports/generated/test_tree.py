@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from closedbook.evaluation.reports.tree import ROOMS, tree_page
+from closedbook.evaluation.reports.generated.tree import ROOMS, tree_page
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ _LABORATORY_ARMS = {"direct": "answer alone", "worked": "worked steps, then answ
 
 def incontext_block(results: Path) -> str:
     """Exact match by number of shots: one row a way to choose demonstrations and to decode."""
-    summary = read_object(results / "incontext-smollm2.json")
+    summary = read_object(results / "incontext" / "smollm2.json")
     arms = [found for found in summary["arms"] if found["arm"]["order"] in ("none", "near_last")]
     shots = sorted({found["arm"]["num_shots"] for found in arms})
     lines: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
@@ -37,10 +37,10 @@ def incontext_block(results: Path) -> str:
     for (selection, decoding), by_shots in sorted(lines.items(), key=lambda item: selections.index(item[0][0])):
         last = by_shots[max(by_shots)]
         cells = [
-            _with_interval(by_shots[number]["metrics"]["exact_match"]) if number in by_shots else ""
+            _with_interval(by_shots[number]["metrics"]["answer_match"]) if number in by_shots else ""
             for number in shots
         ]
-        runs = last["metrics"]["exact_match"]["each_run"]
+        runs = last["metrics"]["answer_match"]["each_run"]
         spread = f"{len(runs)}: {100 * min(runs):.0f} to {100 * max(runs):.0f}" if len(runs) > 1 else "1"
         table.append(row([f"{selection}, {decoding}", *cells, f"{last['tokens_per_question']:.0f}", spread]))
     return "\n".join(table) + "\n"
@@ -48,7 +48,7 @@ def incontext_block(results: Path) -> str:
 
 def luck_block(results: Path) -> str:
     """What of the differences between runs is luck of the draw, for the arms with most shots."""
-    summary = read_object(results / "incontext-smollm2.json")
+    summary = read_object(results / "incontext" / "smollm2.json")
     most = max(found["arm"]["num_shots"] for found in summary["arms"])
     table = [
         row(
@@ -71,7 +71,7 @@ def luck_block(results: Path) -> str:
                 continue
             label = f"{demonstrations_label(found['arm'])}, {decoding_label(found['arm'])}"
             low, high = luck["luck_interval"]
-            flattery = found["metrics"]["substring"]["mean"] - found["metrics"]["exact_match"]["mean"]
+            flattery = found["metrics"]["substring"]["mean"] - found["metrics"]["answer_match"]["mean"]
             numbers = [f"{100 * luck[name]:.1f}" for name in ("deviation", "chance_deviation")]
             numbers.append(f"{100 * luck['luck_deviation']:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
             table.append(row([label, between, str(len(found["draws"])), *numbers, f"{100 * flattery:+.1f}"]))
@@ -80,7 +80,7 @@ def luck_block(results: Path) -> str:
 
 def reasoning_block(results: Path) -> str:
     """The laboratory of chains of thought: right answers by number of steps."""
-    found = read_object(results / "laboratory-reasoning.json")
+    found = read_object(results / "laboratory" / "reasoning.json")
     steps = sorted({cell["num_steps"] for cell in found["cells"]})
     trained = found["settings"]["trained_steps"]
     cells = {(cell["style"], cell["num_steps"]): cell for cell in found["cells"]}
@@ -102,7 +102,7 @@ def _characters(found: dict[str, Any]) -> str:
 
 def learning_in_context_block(results: Path) -> str:
     """The laboratory of in-context learning: held-out mappings at the most shots, one row an architecture."""
-    found = read_object(results / "laboratory-incontext.json")
+    found = read_object(results / "laboratory" / "incontext.json")
     families = list(found["references"])
     full = {name: found["references"][name]["num_mappings"] for name in families}
     pooled = {
@@ -132,7 +132,7 @@ def _by_seed(found: dict[str, Any], split: str) -> str:
 
 def constructions_block(results: Path) -> str:
     """Every construction: its error beside its tolerance in double precision, and how far heads swing."""
-    found = read_object(results / "attention-constructions.json")
+    found = read_object(results / "attention" / "constructions.json")
     precise = [one for one in found["errors"] if (one["implementation"], one["precision"]) == ("eager", "float64")]
     table = [row(["construction", "off by", "tolerance"]), "|---|---:|---:|"]
     table += [row([one["construction"], f"{one['error']:.1e}", f"{one['tolerance']:.1e}"]) for one in precise]
