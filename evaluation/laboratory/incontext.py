@@ -1,19 +1,21 @@
 """Accuracy against the number of shots: what is right, what could be at best, and the laboratory's figure."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws to files; needs no screen
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from closedbook.data.generated.mappings import FAMILIES, SPLITS, MappingExample, MappingExamples, split_mappings
-from closedbook.evaluation.files import open_atomic
+from closedbook.evaluation.figures import new_figure, save_figure, styled
 from closedbook.evaluation.laboratory.recall import as_batch, with_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Rows = Sequence[dict[str, Any]]
 _GROUPS = ("softmax over tokens", "synthesizers and Linformer", "Perceivers")
@@ -203,6 +205,7 @@ def _seeds(accuracies: Sequence[float]) -> str:
     return ", ".join(f"{100 * value:.1f}" for value in accuracies)
 
 
+@styled
 def draw_incontext(pooled: Rows, references: dict[str, dict[str, Any]], path: str | Path) -> None:
     """Draw accuracy against shots, a row of panels a family and a panel a kind of architecture; and, where runs
     with fewer training mappings are among the rows, accuracy after the most shots against their number.
@@ -213,7 +216,7 @@ def draw_incontext(pooled: Rows, references: dict[str, dict[str, Any]], path: st
     families = {family: rows for family, rows in families.items() if rows}
     swept = any(_swept(rows, references[family]) for family, rows in families.items())
     columns = len(_GROUPS) + int(swept)
-    figure = Figure(figsize=(4 * columns, 3.9 * len(families)), layout="constrained")
+    figure = new_figure(4 * columns, 3.9 * len(families))
     panels = figure.subplots(len(families), columns, sharey=True, squeeze=False)
     for (family, rows), panel_row in zip(families.items(), panels, strict=True):
         reference = references[family]
@@ -226,8 +229,7 @@ def draw_incontext(pooled: Rows, references: dict[str, dict[str, Any]], path: st
             panel_row[-1].set_title(f"{family}: how many mappings", fontsize="medium")
         panel_row[0].set_ylabel("right, %")
         panel_row[0].set_ylim(*_PERCENT)
-    with open_atomic(path, "wb") as file:
-        FigureCanvasAgg(figure).print_figure(file, format="png", dpi=130)
+    save_figure(figure, path)
 
 
 def _group(variant: str) -> str:

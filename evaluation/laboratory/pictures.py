@@ -1,18 +1,19 @@
 """The laboratory's figures as PNG."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws to files; needs no screen
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from closedbook.evaluation.files import open_atomic
+from closedbook.evaluation.figures import new_figure, save_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Rows = Sequence[dict[str, Any]]
-_DOTS_PER_INCH = 150
 _MEMORISED, _ANSWERED = "tab:gray", "tab:blue"
 _CELLS = {  # of the 2 x 2, with colours that tell them apart in grey too
     "both": ("memorised and answered", "tab:blue"),
@@ -22,17 +23,17 @@ _CELLS = {  # of the 2 x 2, with colours that tell them apart in grey too
 }
 
 
+@styled
 def draw(figure: str, rows: Rows, path: str | Path) -> None:
     """Draw the rows of a figure of `laboratory_tables.FIGURES`; an axis says what it counts, and in which unit."""
-    picture = Figure(figsize=(7.5, 5), layout="constrained")
+    picture = new_figure(7.5, 5)
     axes = picture.subplots()
     _PICTURES[figure](axes, rows)
     handles, labels = axes.get_legend_handles_labels()
     picture.legend(handles, labels, fontsize="small", loc="outside lower center", ncols=2)
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
-    with open_atomic(path, "wb") as file:
-        FigureCanvasAgg(picture).print_figure(file, format="png", dpi=_DOTS_PER_INCH)
+    save_figure(picture, path)
 
 
 def _attributes(axes: Axes, rows: Rows) -> None:

@@ -10,12 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws to files; needs no screen
-from matplotlib.figure import Figure
-
 from closedbook.data.generated.word_problems import WordProblem, apply_step
 from closedbook.evaluation.answering.closed_book import Answer
-from closedbook.evaluation.files import open_atomic
+from closedbook.evaluation.figures import new_figure, save_figure, styled
 from closedbook.evaluation.prompting.number_answers import extract_number
 from closedbook.evaluation.statistics.intervals import wilson_interval
 from closedbook.evaluation.statistics.paired import compare_paired, p_value_text
@@ -282,9 +279,10 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+@styled
 def draw_reasoning(summary: dict[str, Any], path: str | Path) -> None:
     """Draw accuracy against number of steps, a line an arm, with what lies beyond the trained numbers shaded."""
-    picture = Figure(figsize=(7.5, 5), layout="constrained")
+    picture = new_figure(7.5, 5)
     axes = picture.subplots()
     beyond = {length for item in summary["ranges"] if item["range"] == "beyond" for length in item["num_steps"]}
     lengths = sorted({cell["num_steps"] for cell in summary["cells"]})
@@ -314,5 +312,4 @@ def draw_reasoning(summary: dict[str, Any], path: str | Path) -> None:
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
     picture.legend(*axes.get_legend_handles_labels(), fontsize="small", loc="outside lower center", ncols=2)
-    with open_atomic(path, "wb") as file:
-        FigureCanvasAgg(picture).print_figure(file, format="png", dpi=150)
+    save_figure(picture, path)

@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws to files; needs no screen
-from matplotlib.figure import Figure
 
 from closedbook.data.generated.probes import ProbeExample, ProbeExamples
-from closedbook.evaluation.files import open_atomic
+from closedbook.evaluation.figures import new_figure, save_figure, styled
 from closedbook.evaluation.statistics.intervals import wilson_interval
 
 _STYLES = ("-", "--", "-.", ":")
@@ -118,9 +116,10 @@ def recall_table(pooled: Sequence[dict[str, Any]], unit: str) -> str:
     return "\n".join(lines)
 
 
+@styled
 def plot_recall(pooled: Sequence[dict[str, Any]], title: str, path: str | Path) -> None:
     """Draw accuracy over distance and over the place of the source, a line a variant, as PNG."""
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    figure = new_figure(11, 4.5)
     panels = figure.subplots(1, 2, sharey=True)
     labels = ("distance from source to answer, tokens", "place of the source in the block")
     for axes, axis, label in zip(panels, ("by_distance", "by_source"), labels, strict=True):
@@ -137,5 +136,4 @@ def plot_recall(pooled: Sequence[dict[str, Any]], title: str, path: str | Path) 
     panels[0].set_ylabel("recalled, %")
     figure.suptitle(title)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", fontsize="small")
-    with open_atomic(path, "wb") as file:
-        FigureCanvasAgg(figure).print_figure(file, format="png", dpi=150)
+    save_figure(figure, path)

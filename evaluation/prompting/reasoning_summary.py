@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws to files; needs no screen
-from matplotlib.figure import Figure
 
-from closedbook.evaluation.files import open_atomic
+from closedbook.evaluation.figures import new_figure, save_figure, styled
 from closedbook.evaluation.prompting.reasoning import ARMS, REASONED
 from closedbook.evaluation.statistics.intervals import wilson_interval
 from closedbook.evaluation.statistics.paired import compare_paired, p_value_text
@@ -157,9 +155,10 @@ def _rationale_cell(rationales: dict[str, Any] | None) -> str:
     return f"{counts['right']} of {total}{unchecked}"
 
 
+@styled
 def draw_reasoning(summaries: Sequence[dict[str, Any]], title: str, path: str | Path) -> None:
     """A bar an arm with its interval, single seeds as dots, as PNG."""
-    figure = Figure(figsize=(6.5, 4), layout="constrained")
+    figure = new_figure(6.5, 4)
     axes = figure.subplots()
     for place, row in enumerate(summaries):
         height = 100 * row["accuracy"]
@@ -178,8 +177,7 @@ def draw_reasoning(summaries: Sequence[dict[str, Any]], title: str, path: str | 
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
     axes.set_title(title, fontsize="medium")
-    with open_atomic(path, "wb") as file:
-        FigureCanvasAgg(figure).print_figure(file, format="png", dpi=150)
+    save_figure(figure, path)
 
 
 def _details(row: dict[str, Any]) -> str:

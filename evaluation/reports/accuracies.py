@@ -1,76 +1,22 @@
 """Pictures of accuracies and of training: what was reached, and on the way of how many characters."""
 
-import base64
-import io
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws to files; needs no screen
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-
-from closedbook.evaluation.files import open_atomic
+from closedbook.evaluation.figures import COLORS, GRAY, MARKERS, new_figure, save_figure, set_title, styled
 from closedbook.evaluation.reports.tables import Summary, summaries_of_one_set
 from closedbook.evaluation.run_record import Run, Stage, read_run
 
-_DOTS_PER_INCH = 150
-# Okabe and Ito's palette, told apart with every common kind of colour vision; markers and line styles differ too.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-GRAY = "#666666"
-STYLE = {
-    "font.size": 10,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "svg.hashsalt": "closedbook",  # the same picture is the same file
-}
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure as its file's ending says: .png or .svg.
-
-    Raises:
-        ValueError: For another ending.
-    """
-    kind = Path(path).suffix
-    if kind not in (".png", ".svg"):
-        raise ValueError(f"{path}: a figure is written as .png or .svg")
-    with open_atomic(path, "wb") as file:
-        file.write(_render(figure, kind[1:]))
-
-
-def data_uri(figure: Figure) -> str:
-    """The figure as an SVG inside an address, for a page that needs no other file."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(_render(figure, 'svg')).decode('ascii')}"
-
-
-def set_title(figure: Figure, title: str) -> None:
-    """A title from the figure's left edge on, which long names beside the axes do not push out of it."""
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-
-
-def _render(figure: Figure, kind: str) -> bytes:
-    file = io.BytesIO()
-    with rc_context(STYLE):
-        if kind == "svg":
-            FigureCanvasSVG(figure).print_figure(file, format="svg", metadata={"Date": None})
-        else:
-            FigureCanvasAgg(figure).print_figure(file, format="png", dpi=_DOTS_PER_INCH)
-    return file.getvalue()
-
-
-@rc_context(STYLE)
+@styled
 def accuracy_figure(results: Sequence[dict[str, Any]], published: dict[str, Any] | None = None) -> Figure:
     """One row a system with its 95% interval, and a dot a seed.
 
@@ -83,7 +29,7 @@ def accuracy_figure(results: Sequence[dict[str, Any]], published: dict[str, Any]
     """
     summaries = summaries_of_one_set(results)
     references = _references(published)
-    figure = Figure(figsize=(8, 1.5 + 0.4 * len(summaries) + 0.25 * len(references)), layout="constrained")
+    figure = new_figure(8, 1.5 + 0.4 * len(summaries) + 0.25 * len(references))
     axes = figure.subplots()
     _draw_accuracies(axes, summaries)
     axes.set_xlim(0, 100)
@@ -141,7 +87,7 @@ def _draw_accuracies(axes: Axes, summaries: Sequence[Summary]) -> None:
     axes.set_xlabel("exact match, % of the questions")
 
 
-@rc_context(STYLE)
+@styled
 def plot_stages(
     histories: dict[str, Sequence[dict[str, Any]]], results: Sequence[dict[str, Any]], path: str | Path
 ) -> None:
@@ -153,7 +99,7 @@ def plot_stages(
         path: The PNG to write.
     """
     summaries = summaries_of_one_set(results)
-    figure = Figure(figsize=(8, 4.5 + 0.4 * len(summaries)), layout="constrained")
+    figure = new_figure(8, 4.5 + 0.4 * len(summaries))
     upper, lower = figure.subfigures(2, height_ratios=(3, 1.2 + 0.4 * len(summaries)))
     stages = upper.subplots(1, len(histories), squeeze=False)[0]
     for axes, (name, history) in zip(stages, histories.items(), strict=True):
@@ -262,7 +208,7 @@ def _columns(points: Sequence[Sequence[float]]) -> tuple[list[float], list[float
     return [point[0] for point in points], [point[1] for point in points]
 
 
-@rc_context(STYLE)
+@styled
 def learning_figure(curves: Sequence[dict[str, Any]]) -> Figure:
     """Accuracy and loss against the characters read, one colour a run.
 
@@ -276,7 +222,7 @@ def learning_figure(curves: Sequence[dict[str, Any]]) -> Figure:
     learned = any(curve["loss"] or curve["eval_loss"] for curve in curves)
     if not answered and not learned:
         raise ValueError("the logs hold no loss; set logging_steps below the number of training steps.")
-    figure = Figure(figsize=(8, 3 * (answered + learned) + 0.6), layout="constrained")
+    figure = new_figure(8, 3 * (answered + learned) + 0.6)
     panels = list(figure.subplots(answered + learned, sharex=True, squeeze=False)[:, 0])
     for number, curve in enumerate(curves):
         color, marker = COLORS[number % len(COLORS)], MARKERS[number % len(MARKERS)]

@@ -1,20 +1,22 @@
 """Figures about attention, as PNG: weights by construction, one head against two, and what trained heads read."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws to files; needs no screen
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from closedbook.evaluation.attention import constructions_spread as spread
 from closedbook.evaluation.attention.maps import SCORES, AskedText, AttentionMap
 from closedbook.evaluation.attention.measured import PAIR, Setting, draw_shares, make_constructions
-from closedbook.evaluation.files import open_atomic
+from closedbook.evaluation.figures import new_figure, save_figure, styled
 
-_DOTS_PER_INCH = 150
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _COLOURS = "Blues"
 _ONE, _TWO = "tab:orange", "tab:blue"
 _HEADS = (  # key in the rows, colour, label, theory
@@ -24,11 +26,7 @@ _HEADS = (  # key in the rows, colour, label, theory
 LABELS_AT_MOST = 70  # more characters than that cannot be read at any size that a page has
 
 
-def _save(picture: Figure, path: str | Path) -> None:
-    with open_atomic(path, "wb") as file:
-        FigureCanvasAgg(picture).print_figure(file, format="png", dpi=_DOTS_PER_INCH)
-
-
+@styled
 def draw_construction_weights(setting: Setting, path: str | Path) -> None:
     """Heat maps of the weights that the constructed layers really compute."""
     made = make_constructions(setting)
@@ -67,7 +65,7 @@ def draw_construction_weights(setting: Setting, path: str | Path) -> None:
             tokens,
         ),
     ]
-    picture = Figure(figsize=(13, 5.4), layout="constrained")
+    picture = new_figure(13, 5.4)
     grid = picture.add_gridspec(2, 6)
     places = [grid[0, :2], grid[0, 2:4], grid[0, 4:], grid[1, :3], grid[1, 3:]]
     for (name, title, rows, columns), place in zip(panels, places, strict=True):
@@ -93,13 +91,14 @@ def draw_construction_weights(setting: Setting, path: str | Path) -> None:
     picture.suptitle(
         f"Weights set by hand, computed by the package's own layer ($t$ = {setting.scale:g}, every token visible)"
     )
-    _save(picture, path)
+    save_figure(picture, path)
 
 
+@styled
 def draw_heads(setting: Setting, norm_variance: float, spreads: Sequence[dict], path: str | Path) -> None:
     """Draws of the key: the share of `v_a` against the key's length, how it is distributed, its spread."""
     shares = draw_shares(setting, norm_variance)
-    picture = Figure(figsize=(14, 4.8), layout="constrained")
+    picture = new_figure(14, 4.8)
     left, middle, right = picture.subplots(1, 3)
     _draw_draws(left, setting, shares)
     _draw_distribution(middle, setting, norm_variance, shares)
@@ -109,7 +108,7 @@ def draw_heads(setting: Setting, norm_variance: float, spreads: Sequence[dict], 
         f"except where that key points away ($t$ = {setting.scale:g}, {setting.num_tokens} tokens, "
         f"{setting.draws:,} draws)"
     )
-    _save(picture, path)
+    save_figure(picture, path)
 
 
 def _draw_draws(axes: Axes, setting: Setting, shares: dict) -> None:
@@ -177,9 +176,10 @@ def _draw_spreads(axes: Axes, setting: Setting, spreads: Sequence[dict]) -> None
     axes.legend(fontsize=8)
 
 
+@styled
 def draw_scales(setting: Setting, scales: Sequence[dict], identities: Sequence[dict], path: str | Path) -> None:
     """The error of a copy against t, and the distance that identities keep."""
-    picture = Figure(figsize=(11, 4.8), layout="constrained")
+    picture = new_figure(11, 4.8)
     left, right = picture.subplots(1, 2)
     places = [row["scale"] for row in scales]
     first = next((row["scale"] for row in scales if row["float32"] == 0), None)
@@ -236,7 +236,7 @@ def draw_scales(setting: Setting, scales: Sequence[dict], identities: Sequence[d
         fontsize=10,
     )
     right.legend(fontsize=8, loc="lower right")
-    _save(picture, path)
+    save_figure(picture, path)
 
 
 def check_readable(asked: AskedText) -> None:
@@ -252,6 +252,7 @@ def check_readable(asked: AskedText) -> None:
         )
 
 
+@styled
 def draw_maps(
     maps: Sequence[AttentionMap], asked: AskedText, scores: Sequence[dict], title: str, path: str | Path
 ) -> None:
@@ -264,7 +265,7 @@ def draw_maps(
     num_heads = max(len(item.weights) for item in maps)
     over_text = all(item.over_tokens for item in maps)
     side = max(2.6, 0.085 * max(len(item.key_labels) for item in maps))
-    picture = Figure(figsize=(1.2 + side * num_heads, 1 + (side + 0.35) * len(maps)), layout="constrained")
+    picture = new_figure(1.2 + side * num_heads, 1 + (side + 0.35) * len(maps))
     grid = picture.subplots(len(maps), num_heads, squeeze=False)
     by_head = {(row["layer"], row["head"]): row for row in scores}
     for item, row in zip(maps, grid, strict=True):
@@ -278,7 +279,7 @@ def draw_maps(
         axes.set_xlabel("reads this character" if over_text else "is read (L: a latent)", fontsize=8)
     picture.colorbar(image, ax=grid, label="attention weight", shrink=0.6, pad=0.01)
     picture.suptitle(title)
-    _save(picture, path)
+    save_figure(picture, path)
 
 
 def _scores_line(row: dict | None) -> str:

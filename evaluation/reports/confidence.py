@@ -1,12 +1,14 @@
 """Pictures of confidence: does it say how often an answer is right, and what does not answering buy?"""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib import rc_context
-from matplotlib.figure import Figure
+from closedbook.evaluation.figures import COLORS, GRAY, MARKERS, new_figure, set_title, styled
 
-from closedbook.evaluation.reports.accuracies import COLORS, GRAY, MARKERS, STYLE, set_title
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PROVENANCE_WORDS = {  # what a reader sees for the classes of provenance.py
     "stated": "stated in the text",
@@ -21,7 +23,7 @@ def confidence_words(name: str) -> str:
     return name.replace("_", " ")
 
 
-@rc_context(STYLE)
+@styled
 def reliability_figure(bins: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     """Accuracy against confidence, one line a confidence, with 95% intervals of every bin.
 
@@ -29,7 +31,7 @@ def reliability_figure(bins: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figur
         bins: Name of a confidence -> its bins, each with `confidence` and `accuracy` (means, in [0, 1]) and
             `interval` (low, high) of the accuracy.
     """
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    figure = new_figure(6.4, 5.6)
     axes = figure.subplots()
     axes.plot([0, 100], [0, 100], color=GRAY, linestyle="--", linewidth=1, label="as sure as right")
     for number, (name, entries) in enumerate(bins.items()):
@@ -58,7 +60,7 @@ def reliability_figure(bins: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figur
     return figure
 
 
-@rc_context(STYLE)
+@styled
 def risk_coverage_figure(
     curves: Mapping[str, Sequence[tuple[float, float]]], marks: Sequence[tuple[float, float, str]] = ()
 ) -> Figure:
@@ -69,7 +71,7 @@ def risk_coverage_figure(
             coverage.
         marks: Points to point out: coverage, risk and words.
     """
-    figure = Figure(figsize=(7.5, 4.6), layout="constrained")
+    figure = new_figure(7.5, 4.6)
     axes = figure.subplots()
     for number, (name, points) in enumerate(curves.items()):
         axes.plot(
@@ -89,7 +91,7 @@ def risk_coverage_figure(
     return figure
 
 
-@rc_context(STYLE)
+@styled
 def invented_figure(summaries: Mapping[str, Mapping[str, Any]]) -> Figure:
     """How many people who do not exist get an answer, without and with abstention.
 
@@ -101,7 +103,7 @@ def invented_figure(summaries: Mapping[str, Mapping[str, Any]]) -> Figure:
         prefix = f"{name}: " if len(summaries) > 1 else ""
         for kind, words in (("answered", "any answer"), ("answered_confidently", _confident(summary))):
             rows.append((prefix + words, summary[kind], summary[f"{kind}_after_abstention"]))
-    figure = Figure(figsize=(8, 1.9 + 0.5 * len(rows)), layout="constrained")
+    figure = new_figure(8, 1.9 + 0.5 * len(rows))
     axes = figure.subplots()
     for line, (_, before, after) in enumerate(reversed(rows)):
         shifts = (
@@ -153,7 +155,7 @@ def _draw_share(axes, share: Mapping[str, Any], line: float, color: str, marker:
     )
 
 
-@rc_context(STYLE)
+@styled
 def provenance_figure(classes: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Right answers, confidence and abstention by where an answer could come from.
 
@@ -161,7 +163,7 @@ def provenance_figure(classes: Mapping[str, Mapping[str, Any]]) -> Figure:
         classes: What `summarise_provenance` says.
     """
     names = list(classes)
-    figure = Figure(figsize=(8, 1.9 + 0.65 * len(names)), layout="constrained")
+    figure = new_figure(8, 1.9 + 0.65 * len(names))
     axes = figure.subplots()
     for line, name in enumerate(reversed(names)):
         summary = classes[name]

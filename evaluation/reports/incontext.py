@@ -1,18 +1,20 @@
 """Pictures of an in-context sweep: accuracy against shots, and how far runs of one arm lie apart."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from closedbook.evaluation.figures import COLORS, GRAY, MARKERS, new_figure, save_figure, set_title, styled
 from closedbook.evaluation.prompting.incontext import NO_SELECTION
 from closedbook.evaluation.prompting.incontext_arms import decoding_label
-from closedbook.evaluation.reports.accuracies import COLORS, GRAY, MARKERS, STYLE, save_figure, set_title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _PANELS = ((), (2,), (2, 1))  # the parts of a line that may have panels: none; decoding; decoding and order
 _REACH = 1.96  # of a normal distribution, 95% lie within so many standard deviations
@@ -21,7 +23,7 @@ _REACH = 1.96  # of a normal distribution, 95% lie within so many standard devia
 Line = tuple[str, str, str]  # selection, order, decoding
 
 
-@rc_context(STYLE)
+@styled
 def draw_accuracy(summary: dict[str, Any], path: str | Path) -> None:
     """Accuracy against shots with 95% intervals: a line an arm, single runs as small faint marks beside it.
 
@@ -44,7 +46,7 @@ def draw_accuracy(summary: dict[str, Any], path: str | Path) -> None:
     labels = list(dict.fromkeys(_words(line, told) for line in lines))
     columns = min(2, len(panels))
     height = -(-len(panels) // columns)
-    figure = Figure(figsize=(7.5 if columns == 1 else 10, 1.6 + 3.2 * height), layout="constrained")
+    figure = new_figure(7.5 if columns == 1 else 10, 1.6 + 3.2 * height)
     grid = figure.subplots(height, columns, sharex=True, sharey=True, squeeze=False)
     shots = sorted({arm["arm"]["num_shots"] for arm in summary["arms"]})
     handles = {}
@@ -126,7 +128,7 @@ def _draw_line(
     )
 
 
-@rc_context(STYLE)
+@styled
 def draw_prompt_luck(summary: dict[str, Any], path: str | Path) -> None:
     """The runs of every arm as dots, on the two spreads that chance alone would give: a row an arm.
 
@@ -142,7 +144,7 @@ def draw_prompt_luck(summary: dict[str, Any], path: str | Path) -> None:
     arms = [arm for arm in summary["arms"] if arm["spread"]["runs"]]
     if not arms:
         raise ValueError("no arm has two runs, so there is no spread to draw; ask with more seeds.")
-    figure = Figure(figsize=(8, 1.9 + 0.34 * len(arms)), layout="constrained")
+    figure = new_figure(8, 1.9 + 0.34 * len(arms))
     axes = figure.subplots()
     edges = []
     for row, arm in enumerate(arms):

@@ -3,14 +3,17 @@
 A part is a dict that `page.html` turns into HTML, escaping all of its text.
 """
 
+from __future__ import annotations
+
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
+from closedbook.evaluation.figures import data_uri
 
-from closedbook.evaluation.reports.accuracies import data_uri
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Part = dict[str, Any]
 

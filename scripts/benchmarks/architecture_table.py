@@ -6,17 +6,20 @@
 Ratios are times as fast as vanilla in the same process; see `summarise`.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws to files; needs no screen
-from matplotlib.figure import Figure
-
-from closedbook.evaluation.files import open_atomic
+from closedbook.evaluation.figures import new_figure, save_figure, styled
 from closedbook.scripts.benchmarks.architecture_variants import VARIANTS
 from closedbook.training.command_line import parse_flags
+
+if TYPE_CHECKING:
+    pass
 
 PARTS = ("training", "decoding")
 NOT_FITTING = "no memory"
@@ -137,10 +140,10 @@ def tables(result: dict) -> str:
     return "\n\n".join(texts) + "\n"
 
 
+@styled
 def draw(result: dict, path: str) -> None:
     """Ratios to vanilla over the length, training and decoding side by side."""
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11, 4.5)
     panels = figure.subplots(1, len(PARTS), sharey=True)
     lengths = set()
     for panel, part in zip(panels, PARTS, strict=True):
@@ -159,8 +162,7 @@ def draw(result: dict, path: str) -> None:
         panel.minorticks_off()
     panels[0].set_ylabel("times as fast as vanilla")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
-    with open_atomic(path, "wb") as file:
-        figure.savefig(file, format=Path(path).suffix[1:] or "png", dpi=150)
+    save_figure(figure, path)
 
 
 def main(argv: list[str]) -> str:

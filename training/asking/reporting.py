@@ -5,8 +5,9 @@ from itertools import zip_longest
 from pathlib import Path
 
 from closedbook.evaluation.environment import check_recordable
+from closedbook.evaluation.figures import save_figure
 from closedbook.evaluation.files import write_json_atomic, write_text_atomic
-from closedbook.evaluation.reports.accuracies import accuracy_figure, learning_figure, read_curve, save_figure
+from closedbook.evaluation.reports.accuracies import accuracy_figure, learning_figure, read_curve
 from closedbook.evaluation.reports.confidence import invented_figure, provenance_figure, risk_coverage_figure
 from closedbook.evaluation.reports.generated.readme import COMPARED, fill_blocks, recorded_knowing
 from closedbook.evaluation.reports.generated.results_index import results_index

@@ -6,15 +6,15 @@ import os
 import pytest
 from matplotlib.image import imread
 
+from closedbook.evaluation.figures import data_uri, save_figure
 from closedbook.evaluation.files import write_json_atomic
+from closedbook.evaluation.reports import accuracies as module
 from closedbook.evaluation.reports.accuracies import (
     accuracy_figure,
-    data_uri,
     learning_figure,
     plot_stages,
     read_curve,
     read_log_history,
-    save_figure,
 )
 from closedbook.evaluation.results import make_result
 from closedbook.evaluation.run_record import Run
@@ -105,6 +105,22 @@ def test_stages_and_accuracies_are_drawn_in_one_picture(tmp_path):
     chosen = [result(), result("vanilla", "no_pretraining", correct=5)]
     plot_stages({"pretraining": LOG_HISTORY, "fine-tuning": LOG_HISTORY}, chosen, tmp_path / "stages.png")
     assert imread(tmp_path / "stages.png").shape[1] > 500
+
+
+def test_every_stage_of_the_picture_shows_its_own_losses_under_its_own_name(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(module, "save_figure", lambda figure, path: drawn.append(figure))
+    later = [{"step": 5, "loss": 0.7}, {"step": 9, "loss": 0.4}]
+    plot_stages({"pretraining": LOG_HISTORY, "fine-tuning": later}, [result(), result("always-London")], "x.png")
+    panels = {axes.get_title(): axes for axes in drawn[0].axes}
+    losses = {
+        title: [line.get_xydata().tolist() for line in axes.lines if len(line.get_xdata()) == 2]
+        for title, axes in panels.items()
+    }
+    first = next(values for title, values in losses.items() if "pretraining" in title)
+    second = next(values for title, values in losses.items() if "fine-tuning" in title)
+    assert [[10, 3.2], [20, 2.1]] in first and [[5, 0.7], [9, 0.4]] not in first
+    assert [[5, 0.7], [9, 0.4]] in second and [[10, 3.2], [20, 2.1]] not in second
 
 
 def test_a_file_that_is_no_trainer_state_is_refused(tmp_path):

@@ -2,8 +2,8 @@
 
 import pytest
 
+from closedbook.evaluation.figures import data_uri
 from closedbook.evaluation.knowing.provenance import summarise_invented, summarise_provenance
-from closedbook.evaluation.reports.accuracies import data_uri
 from closedbook.evaluation.reports.confidence import (
     invented_figure,
     provenance_figure,

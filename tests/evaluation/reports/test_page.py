@@ -12,10 +12,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from closedbook.evaluation.answering.confidence import CONFIDENCES
+from closedbook.evaluation.figures import COLORS
 from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
 from closedbook.evaluation.knowing.summary import summarise_knowing
 from closedbook.evaluation.metrics.calibration_error.calibration_error import expected_calibration_error
-from closedbook.evaluation.reports.accuracies import COLORS
 from closedbook.evaluation.reports.page import NUM_ERRORS, build_page
 from closedbook.evaluation.reports.run import read_run_files
 from closedbook.evaluation.results import make_result
