@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-from closedbook.evaluation.answering.closed_book import PromptBatch
+from closedbook.evaluation.answering.batches import PromptBatch
 
 # Of prefixes `(R, t)` says which tokens end an answer right after each, `(R or 1, V)` booleans.
 EndOfText = Callable[[torch.Tensor], torch.Tensor]

@@ -21,7 +21,8 @@ import torch
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from closedbook.evaluation.answering.closed_book import (
+from closedbook.evaluation.answering.abilities import abilities
+from closedbook.evaluation.answering.batches import (
     answer_text,
     check_characters,
     ready_for_decoding,
@@ -29,7 +30,7 @@ from closedbook.evaluation.answering.closed_book import (
 )
 from closedbook.evaluation.answering.decoding import Decoded, Hypothesis, decode
 from closedbook.evaluation.answering.decoding_ways import Decoding, plan_passes
-from closedbook.evaluation.answering.shared_prefix import abilities, prefix_batches
+from closedbook.evaluation.answering.shared_prefix import prefix_batches
 from closedbook.evaluation.answering.text_end import TextEnd
 from closedbook.evaluation.metrics.answer_match.normalisation import normalize
 

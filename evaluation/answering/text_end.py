@@ -30,7 +30,7 @@ class TextEnd:
                     if text.startswith(end[length:]):
                         table[length, token] = True
         own = {token for token in tokenizer.all_special_ids if tokenizer.convert_ids_to_tokens(token) == end}
-        table[:, sorted(own | _end_of_text_ids(model, tokenizer))] = True
+        table[:, sorted(own | end_of_text_ids(model, tokenizer))] = True
         self._table = table.to(model.device)
 
     def __call__(self, prefixes: torch.Tensor) -> torch.Tensor:
@@ -58,7 +58,7 @@ def _token_texts(tokenizer: PreTrainedTokenizerBase, size: int) -> list[str]:
     )
 
 
-def _end_of_text_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+def end_of_text_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """Whatever model, generation settings and tokenizer call the end of a text."""
     found = {tokenizer.eos_token_id}
     for config in (model.config.get_text_config(), model.generation_config):

@@ -18,7 +18,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from closedbook.evaluation.answering.closed_book import check_characters
+from closedbook.evaluation.answering.batches import check_characters
 from closedbook.evaluation.answering.decoding_ways import Decoding
 from closedbook.evaluation.answering.prompts import Completion, complete_in_ways
 from closedbook.evaluation.metrics.answer_f1.overlap import answer_f1_scores

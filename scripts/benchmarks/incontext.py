@@ -31,7 +31,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 from closedbook.data.people.biographies import biography_questions
 from closedbook.data.people.population import Population
 from closedbook.data.questions import load_question_file
-from closedbook.evaluation.answering.closed_book import answer_text, end_ids, ready_for_decoding
+from closedbook.evaluation.answering.batches import answer_text, end_ids, ready_for_decoding
 from closedbook.evaluation.answering.decoding_ways import Decoding
 from closedbook.evaluation.answering.prompts import complete_prompts
 from closedbook.evaluation.answering.stock_models import load_stock_model
@@ -159,7 +159,7 @@ def main(argv: list[str]) -> dict:
     prompts = load_prompts(args)
     model, tokenizer = load_model(args.model)
     model.to(device()).eval()
-    ends = end_ids(tokenizer, END)  # known before the clock starts, for the peers
+    ends = end_ids(model, tokenizer, END)  # known before the clock starts, for the peers
     completers = {
         "ours": partial(complete_all, args, model, tokenizer),
         "starter": partial(generate_all, args, model, tokenizer, ends, 1),

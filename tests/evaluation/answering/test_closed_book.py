@@ -6,10 +6,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
 
+from closedbook.evaluation.answering.abilities import Abilities
+from closedbook.evaluation.answering.batches import prompt_batches
 from closedbook.evaluation.answering.closed_book import Answer, answer_questions
+from closedbook.evaluation.answering.confidence import answer_with_confidence
+from closedbook.evaluation.answering.decoding_ways import Decoding
+from closedbook.evaluation.answering.prompts import complete_prompts
 from closedbook.modeling.configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
 from closedbook.modeling.modeling_gpt import PerceiverGPTForCausalLM, VanillaGPTForCausalLM
 from closedbook.modeling.tokenization_char import build_char_tokenizer
@@ -17,6 +22,7 @@ from closedbook.modeling.tokenization_char import build_char_tokenizer
 PAD, MASK = "□", "⁇"
 ALPHABET = "abcdefgh ?é"
 POSITIONS = 40
+FEW = {"max_new_tokens": 4, "progress": False}
 QUESTIONS = ["abc?", "h", "had a bad bed?", "a face", "éé?", "b" * 20, "", "feed cab", "ad?", "g g g"]
 
 
@@ -144,7 +150,7 @@ def test_training_mode_is_as_it_was_afterwards_even_after_an_error(model, tokeni
         assert not model.training
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(model, "generate", fail)
+    monkeypatch.setattr(model, "forward", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
         answer_questions(model, tokenizer, ["ab?"], progress=False)
     assert model.training is training
@@ -221,3 +227,41 @@ def test_earlier_questions_and_answers_may_stand_in_the_prompt(model, tokenizer)
         first = model(torch.tensor([tokenizer.encode(shots + MASK)]), use_cache=False).logits[0, -1].argmax()
     written = answer.text[:1] or MASK
     assert written == tokenizer.convert_ids_to_tokens(int(first))
+
+
+def test_every_end_of_text_that_a_model_knows_ends_an_answer_in_all_ways_of_asking():
+    alphabet = [*"abcde .\n?", "<1>", "<2>", "<3>"]
+    backend = Tokenizer(models.WordLevel({token: number for number, token in enumerate(alphabet)}, unk_token="?"))
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"<\d>|[\s\S]"), "isolated")
+    backend.decoder = decoders.Fuse()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<1>", pad_token="<1>", unk_token="?")
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=len(alphabet), n_positions=64, n_embd=16, n_layer=1, n_head=2, eos_token_id=9)
+    model = GPT2LMHeadModel(config).eval()
+    model.generation_config.eos_token_id = [9, 10, 11]  # more ends than the tokenizer names
+    with torch.no_grad():
+        model.lm_head.weight.zero_()
+        model.transformer.ln_f.bias.fill_(1.0)
+        model.lm_head.weight[11] = (
+            1.0  # "<3>", an end of the generation settings alone, is all that it ever writes
+        )
+    prompts = ["a b?", "c"]
+    ends = {
+        "questions": [a.complete for a in answer_questions(model, tokenizer, prompts, end_token="\n", **FEW)],
+        "scored": [
+            s.answer.complete for s in answer_with_confidence(model, tokenizer, prompts, end_token="\n", **FEW)
+        ],
+        "prompts": [c.complete for c in complete_prompts(model, tokenizer, prompts, Decoding(), **FEW)],
+    }
+    assert ends == {name: [True, True] for name in ends}
+    model.generation_config.eos_token_id = 9
+    assert not any(a.complete for a in answer_questions(model, tokenizer, prompts, end_token="\n", **FEW))
+
+
+def test_a_recurrent_model_is_never_given_padding(model, tokenizer, monkeypatch):
+    told = Abilities(caches=True, shares=False, pads_between=False, pads_before=False)
+    monkeypatch.setattr("closedbook.evaluation.answering.batches.abilities", lambda model: told)
+    questions = ["ab", "a", "ba", "b", "abc"]
+    _, batches = prompt_batches(model, tokenizer, questions, 4, 3, None)
+    assert sorted(row for batch in batches for row in batch.rows) == [0, 1, 2, 3, 4]
+    assert all(bool(batch.attention_mask.all()) for batch in batches)

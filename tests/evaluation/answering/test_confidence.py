@@ -1,6 +1,7 @@
 """Confidences follow from exact probabilities, and depend on the question and the seed alone."""
 
 import dataclasses
+import functools
 import json
 import math
 import random
@@ -16,7 +17,8 @@ from scipy.special import logsumexp
 from tokenizers import Tokenizer, decoders, models
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel, PreTrainedTokenizerFast
 
-from closedbook.evaluation.answering.closed_book import answer_questions, prompt_batches, ready_for_decoding
+from closedbook.evaluation.answering.batches import prompt_batches, ready_for_decoding
+from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.evaluation.answering.confidence import (
     CONFIDENCES,
     Candidate,
@@ -318,12 +320,30 @@ def test_numbers_below_one_are_refused(vanilla, tokenizer, options):
 def test_a_model_that_keeps_no_cache_is_refused_with_the_way_out(vanilla, tokenizer, monkeypatch):
     forward = type(vanilla).forward
 
+    @functools.wraps(forward)  # it says that it takes a cache
     def without_cache(self, *args, **kwargs):
         return dataclasses.replace(forward(self, *args, **kwargs), past_key_values=None)
 
     monkeypatch.setattr(type(vanilla), "forward", without_cache)
-    with pytest.raises(ValueError, match="use_cache=False"):
-        answer_with_confidence(vanilla, tokenizer, QUESTIONS, **OPTIONS)
+    for ask in (answer_questions, answer_with_confidence):
+        with pytest.raises(ValueError, match="use_cache=False"):
+            ask(vanilla, tokenizer, QUESTIONS, **OPTIONS)
+
+
+def test_a_model_that_takes_no_cache_reads_the_whole_text_at_every_step(vanilla, tokenizer, monkeypatch):
+    forward = type(vanilla).forward
+    expected = answer_with_confidence(vanilla, tokenizer, QUESTIONS, **OPTIONS)
+
+    def uncached(self, input_ids=None, attention_mask=None, position_ids=None, use_cache=None):
+        assert not use_cache
+        return forward(
+            self, input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
+        )
+
+    monkeypatch.setattr(type(vanilla), "forward", uncached)
+    assert_same(answer_with_confidence(vanilla, tokenizer, QUESTIONS, **OPTIONS), expected)
+    plain = answer_questions(vanilla, tokenizer, QUESTIONS, **OPTIONS)
+    assert [answer.text for answer in plain] == [scored.answer.text for scored in expected]
 
 
 def test_no_questions_give_no_answers(vanilla, tokenizer):

@@ -26,11 +26,12 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from closedbook.evaluation.answering.abilities import Abilities, abilities
 from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.evaluation.answering.decoding import Hypothesis
 from closedbook.evaluation.answering.decoding_ways import METHODS, Decoding, plan_passes
 from closedbook.evaluation.answering.prompts import complete_in_ways, complete_prompts, elect
-from closedbook.evaluation.answering.shared_prefix import Abilities, abilities, group_by_prefix
+from closedbook.evaluation.answering.shared_prefix import group_by_prefix
 from closedbook.evaluation.answering.text_end import TextEnd
 from closedbook.evaluation.metrics.answer_match.answer_match import normalize
 from closedbook.modeling.configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig

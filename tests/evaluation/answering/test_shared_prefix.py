@@ -13,9 +13,9 @@ from transformers import (
     MambaForCausalLM,
 )
 
+from closedbook.evaluation.answering.abilities import abilities
 from closedbook.evaluation.answering.shared_prefix import (
     TOKENS_PER_PASS,
-    abilities,
     common_prefix_length,
     group_by_prefix,
     prefix_batches,
