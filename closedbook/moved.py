@@ -121,6 +121,6 @@ class MovedModules(MetaPathFinder):
         """
         package, _, name = fullname.partition(".")
         if package == "closedbook" and name in MOVED:
-            message = f"{fullname} is now closedbook.{MOVED[name]} (since closedbook 0.2.0)"
-            raise ModuleNotFoundError(message, name=fullname)
+            # Without the `name=` of the error: `from room import name` would drop an error that has it.
+            raise ModuleNotFoundError(f"{fullname} is now closedbook.{MOVED[name]} (since closedbook 0.2.0)")
         return None

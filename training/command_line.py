@@ -21,16 +21,20 @@ Settings = TypeVar("Settings")
 class _NearestFlags(ArgumentParser):
     """An argument parser that names the nearest flag it knows for one that it does not, in one line."""
 
-    def refuse_unknown(self, argv: Sequence[str]) -> None:
+    def refuse_unknown(self, argv: Sequence[str], others: Sequence[str] = ()) -> None:
         """Leave with status 2 where a flag is unknown, before anything else is looked at.
 
         A beginning that fits one flag only is as good as the flag, as argparse has it.
+
+        Args:
+            argv: the words.
+            others: flags that are read elsewhere: not among the words, but perhaps what was meant.
         """
         known = [name for name in self._option_string_actions if name.startswith("--")]
         for word in argv:
             name = word.partition("=")[0]
             if re.fullmatch(r"--[A-Za-z]\w.*", name) and not any(flag.startswith(name) for flag in known):
-                nearest = get_close_matches(name, known, n=1, cutoff=0.6)
+                nearest = get_close_matches(name, [*known, *others], n=1, cutoff=0.6)
                 guess = f"; did you mean {nearest[0]}?" if nearest else "; --help lists the flags"
                 self.error(f"there is no flag {name}{guess}")
 
@@ -51,15 +55,25 @@ class _DataclassParser(HfArgumentParser, _NearestFlags):
     """transformers' parser, which makes flags of the fields of dataclasses, likewise."""
 
 
-def parse_flags(dataclass_types: type | Sequence[type], argv: Sequence[str]) -> tuple:
+def parse_flags(
+    dataclass_types: type | Sequence[type], argv: Sequence[str], others: Sequence[str] = ()
+) -> tuple[Any, ...]:
     """One object a dataclass, each field a flag.
 
-    An unknown flag, a missing one, or a value of the wrong kind ends the program with status 2 and one
-    line that says which.
+    An unknown flag, a missing one, a value of the wrong kind, or a word that belongs to no flag ends the program
+    with status 2 and one line that says which.
+
+    Args:
+        dataclass_types: what to make.
+        argv: the words.
+        others: flags that the caller reads itself, for those who misspell them.
     """
     parser = _DataclassParser(cast(Any, dataclass_types))
-    parser.refuse_unknown(argv)
-    return parser.parse_args_into_dataclasses(list(argv))
+    parser.refuse_unknown(argv, others)
+    *parsed, left_over = parser.parse_args_into_dataclasses(list(argv), return_remaining_strings=True)
+    if left_over:
+        parser.error(f"no flag takes {' '.join(left_over)}")
+    return tuple(parsed)
 
 
 def parse_arguments(dataclass_types: Sequence[type], argv: Sequence[str]):
@@ -78,7 +92,7 @@ def parse_arguments(dataclass_types: Sequence[type], argv: Sequence[str]):
             raise ValueError("--recipe needs a file")
         recipe = Path(argv[place + 1])
         argv = _recipe_flags(recipe, dataclass_types) + argv[:place] + argv[place + 2 :]
-    return (*parse_flags(dataclass_types, argv), recipe)
+    return (*parse_flags(dataclass_types, argv, ["--recipe"]), recipe)
 
 
 def recipe_name(recipe: Path | None) -> str | None:

@@ -35,6 +35,7 @@ from closedbook.scripts.benchmarks.architecture_table import summarise
 from closedbook.scripts.benchmarks.architecture_variants import VARIANTS, check_variants
 from closedbook.scripts.benchmarks.measure import check_flags, device, in_fresh_process
 from closedbook.training.command_line import parse_flags
+from closedbook.training.finished_runs import read_record, refuse_another
 from closedbook.training.hardware import has_bf16
 
 # Flags that change no number, so that a file may be filled by runs that differ in them.
@@ -68,16 +69,11 @@ def read_results(path: Path, environment: dict, settings: dict) -> dict:
     Raises:
         ValueError: if they were measured otherwise, so that new ones would not compare with them.
     """
-    if not path.exists():
+    known = read_record(path)
+    if known is None:
         return {}
-    known = json.loads(path.read_text(encoding="utf-8"))
-    now_so = {**environment, "settings": settings}
-    for what in ("hardware", "versions", "settings"):
-        if known[what] != now_so[what]:
-            raise ValueError(
-                f"{path} was measured with other {what}: {known[what]}, now {now_so[what]}; give another "
-                "--output, or remove the file"
-            )
+    wanted = {**environment, "settings": settings}
+    refuse_another(path, "entries", known, {what: wanted[what] for what in ("hardware", "versions", "settings")})
     return known["entries"]
 
 

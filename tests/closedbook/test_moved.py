@@ -17,6 +17,12 @@ def test_an_old_name_says_the_new_one_which_exists(old):
     assert importlib.util.find_spec(f"closedbook.{MOVED[old]}") is not None
 
 
+@pytest.mark.parametrize(("room", "name"), [old.rsplit(".", 1) for old in sorted(MOVED)])
+def test_an_old_name_asked_of_its_room_says_so_too(room, name):
+    with pytest.raises(ModuleNotFoundError, match=f"^closedbook.{room}.{name} is now closedbook."):
+        exec(f"from closedbook.{room} import {name}")
+
+
 @pytest.mark.parametrize(
     ("room", "name"),
     [

@@ -130,3 +130,10 @@ def test_an_installed_package_records_anywhere(project, monkeypatch):
     (project / "code.py").write_text("second = 2\n")
     monkeypatch.setattr(module, "__file__", str(project / "untracked.py"))
     check_recordable(project / "results")
+
+
+def test_access_tokens_never_stand_in_a_recorded_command(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["x.py", "--hub_token", "hf_1", "--model_token=hf_2", "--seed", "1"])
+    assert run_environment()["command"].endswith(" --hub_token ... --model_token=... --seed 1")
+    monkeypatch.setattr(sys, "argv", ["closedbook pretrain", "--hub_token", "hf_1"])
+    assert run_environment()["command"] == "closedbook pretrain --hub_token ..."

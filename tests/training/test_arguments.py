@@ -90,13 +90,32 @@ def test_a_key_without_a_value_is_refused_by_name(parse, recipe, value):
 
 
 def test_unknown_keys_are_all_named_with_the_file(parse, recipe):
-    with pytest.raises(ValueError, match=r"recipe\.yaml: no such argument: hiden_size, zebra"):
+    with pytest.raises(ValueError, match=r"hiden_size \(did you mean hidden_size\?\), zebra$"):
         parse((ModelArguments,), ["--recipe", recipe("hiden_size: 32\nblock_size: 8\nzebra: 1\n")])
 
 
-def test_unknown_flags_are_named(parse):
-    with pytest.raises(ValueError, match="--hiden_size"):
-        parse((ModelArguments,), ["--hiden_size", "32"])
+@pytest.mark.parametrize(
+    "flags, told",
+    [
+        (["--hiden_size", "32"], "there is no flag --hiden_size; did you mean --hidden_size?"),
+        (["--hiden_size=32"], "there is no flag --hiden_size; did you mean --hidden_size?"),
+        (["--recpie", "demo.yaml"], "there is no flag --recpie; did you mean --recipe?"),
+        (["--zebra"], "there is no flag --zebra; --help lists the flags"),
+        (["--hidden_size", "32", "64"], "no flag takes 64"),
+        (["-hidden_size", "32"], "no flag takes -hidden_size 32"),
+        (["--hidden", "32", "--num", "1"], "ambiguous option: --num could match"),
+    ],
+)
+def test_what_no_flag_takes_ends_the_program_with_status_2_and_one_line(parse, flags, told, capsys):
+    with pytest.raises(SystemExit) as left:
+        parse((ModelArguments,), flags)
+    assert left.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+
+
+def test_the_beginning_of_a_flag_is_as_good_as_the_flag(parse):
+    assert parse((ModelArguments,), ["--hidden", "32"])[0].hidden_size == 32
 
 
 def test_a_recipe_has_to_exist_and_to_be_named(parse, tmp_path):

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 import pytest
 
 from closedbook.evaluation.run_record import Run, Stage, write_run
-from closedbook.training.finished_runs import again, begin, find_result, finished, run_stage
+from closedbook.training.finished_runs import (
+    again,
+    begin,
+    find_result,
+    finished,
+    read_record,
+    refuse_another,
+    run_stage,
+)
 
 
 @dataclass
@@ -51,11 +59,27 @@ def test_a_result_is_found_only_under_its_own_budget(tmp_path):
     assert find_result(path, folder, budget) is None
     path.write_text(json.dumps({"accuracy": 1, "budget": budget}), encoding="utf-8")
     assert find_result(path, folder, budget) == {"accuracy": 1, "budget": budget}
-    with pytest.raises(ValueError, match="result.json is of a run with another budget"):
+    with pytest.raises(ValueError, match=r"result.json is of a run with another steps, .*: 3 there, 4 now"):
         find_result(path, folder, {"steps": 4})
 
 
 def test_a_run_that_was_begun_with_another_budget_is_refused(tmp_path):
     begin(tmp_path / "run", {"steps": 3})
-    with pytest.raises(ValueError, match="budget.json is of a run with another budget.* use another --results"):
+    with pytest.raises(ValueError, match="budget.json is of a run with another steps.* use another folder"):
         find_result(tmp_path / "result.json", tmp_path / "run", {"steps": 4})
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", ""])
+def test_a_damaged_record_is_named_and_never_taken_for_one_that_is_missing(tmp_path, text):
+    assert read_record(tmp_path / "result.json") is None
+    (tmp_path / "result.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"result\.json is .*move it away to make it again"):
+        read_record(tmp_path / "result.json")
+    with pytest.raises(ValueError, match=r"result\.json is "):
+        find_result(tmp_path / "result.json", tmp_path / "run", {"steps": 3})
+
+
+def test_everything_that_differs_is_named_and_more_that_is_known_does_not_matter(tmp_path):
+    refuse_another(tmp_path, "a sweep", {"a": 1, "b": 2, "more": 3}, {"a": 1, "b": 2})
+    with pytest.raises(ValueError, match=r"of a sweep with another b, c.*b: 2 there, 5 now; c: None there, 0 now"):
+        refuse_another(tmp_path, "a sweep", {"a": 1, "b": 2}, {"a": 1, "b": 5, "c": 0})

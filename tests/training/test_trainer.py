@@ -159,3 +159,18 @@ def test_a_stock_model_keeps_the_dropout_of_its_configuration_and_says_so(caplog
     assert [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)] == rates
     assert set(rates) == {0.1, 0.2, 0.3} and not hasattr(model.config, "embedding_dropout")
     assert "GPT2LMHeadModel keeps the dropout of its own configuration" in caplog.text
+
+
+def test_what_is_evaluated_is_another_draw_than_what_is_learned(tiny, tmp_path, monkeypatch):
+    made, mixture = [], trainer.Mixture
+
+    def record(components, seed, *rest):
+        made.append((seed, *rest))
+        return mixture(components, seed, *rest)
+
+    monkeypatch.setattr(trainer, "Mixture", record)
+    flags = ["--max_steps", "3", "--eval_examples", "5", "--shift_positions", "True", "--save_strategy", "no"]
+    tiny.pretrain(tmp_path / "run", *flags)
+    (learned, *learned_rest), (evaluated, *evaluated_rest) = made
+    assert learned == 3 and evaluated not in range(1000)  # no seed that a person would give another run
+    assert learned_rest == [64, 3 * 8, True] and evaluated_rest == [64, 5, True]

@@ -1,11 +1,11 @@
 """The folder of a sweep over arms on one model: what all arms have in common, and that it stays so."""
 
 import hashlib
-import json
 from pathlib import Path
 
 from closedbook.evaluation.answering.stock_models import resolve_dtype
 from closedbook.evaluation.files import write_json_atomic
+from closedbook.training.finished_runs import read_record, refuse_another
 
 # What transformers reads of a model's folder.
 _READ = ("*.safetensors", "pytorch_model*.bin", "*.json", "*.jinja", "*.txt", "*.model", "*.py")
@@ -44,11 +44,5 @@ def begin_sweep(path: Path, sweep: dict) -> None:
                 f"{path.parent} has arms, but no {path.name} that says of which sweep; use another --output_dir, "
                 "or move the folder away"
             )
-        known = json.loads(path.read_text(encoding="utf-8"))
-        other = [name for name in sweep if known.get(name) != sweep[name]]
-        if other:
-            raise ValueError(
-                f"{path} is of a sweep with another {', '.join(other)}, whose arms do not compare with these; use "
-                "another --output_dir, or move the folder away"
-            )
+        refuse_another(path, "a sweep", read_record(path) or {}, sweep)
     write_json_atomic(path, sweep)

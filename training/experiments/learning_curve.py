@@ -1,6 +1,5 @@
 """Accuracy against characters of pretraining: every checkpoint taught and asked alike."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from closedbook.evaluation.results import where_it_is
 from closedbook.evaluation.run_record import read_run
 from closedbook.training.command_line import RECIPES, parse_flags
 from closedbook.training.finetuning import FinetuningSettings, finetune
+from closedbook.training.finished_runs import read_record, refuse_another
 
 RECIPE = RECIPES / "cs224n_places_finetune.yaml"
 
@@ -56,10 +56,9 @@ def main(argv: list[str]) -> dict:
         "validation_share": args.validation_share,
     }
     path = Path(args.results) / "curves" / f"{curve['name']}.json"
-    known_path = where_it_is(path)
-    known = json.loads(known_path.read_text(encoding="utf-8")) if known_path.exists() else {}
-    if known and known.get("taught") != curve["taught"]:
-        raise ValueError(f"{path} holds a curve of checkpoints that were taught otherwise: give another --name")
+    known = read_record(where_it_is(path)) or {}
+    if known:
+        refuse_another(where_it_is(path), "a curve", known["taught"], curve["taught"])
     points = {point[0]: point for point in known.get("accuracy", [])}
     checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda checkpoint: int(checkpoint.name.split("-")[1]))
     if not checkpoints:

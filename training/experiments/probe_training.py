@@ -1,6 +1,5 @@
 """Small models trained from scratch on generated sequences; `probe.py` and `laboratory_incontext.py` share it."""
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from closedbook.evaluation.laboratory.recall import as_batch
 from closedbook.evaluation.results import where_it_is
 from closedbook.training.arguments import ModelArguments, RegularisationArguments
 from closedbook.training.experiments.variants import VARIANTS
+from closedbook.training.finished_runs import read_record, refuse_another
 from closedbook.training.models import build_model
 from closedbook.training.optimizer import MuonWithAdamW
 
@@ -86,13 +86,8 @@ def read_runs(path: Path, budget: Any) -> list[dict]:
         ValueError: if they had another budget.
     """
     path = where_it_is(path)
-    if not path.exists():
+    known = read_record(path)
+    if known is None:
         return []
-    known = json.loads(path.read_text(encoding="utf-8"))
-    other = [name for name, value in asdict(budget).items() if known["budget"].get(name) != value]
-    if other:
-        raise ValueError(
-            f"{path} holds runs with another {', '.join(other)}, which do not compare with this budget; use "
-            "another --results folder, or move the file away"
-        )
+    refuse_another(path, "runs", known["budget"], asdict(budget))
     return known["runs"]

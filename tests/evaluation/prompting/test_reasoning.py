@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from datasets import Dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
+from closedbook.evaluation.prompting import reasoning as module
 from closedbook.evaluation.prompting.reasoning import (
     ANSWER_TRIGGER,
     ReasoningArm,
@@ -20,6 +22,7 @@ from closedbook.evaluation.prompting.reasoning import (
 from closedbook.evaluation.prompting.reasoning_summary import draw_reasoning, reasoning_table, summarise_reasoning
 from closedbook.evaluation.statistics.intervals import wilson_interval
 from closedbook.evaluation.statistics.paired import compare_paired
+from closedbook.modeling.tokenization_char import build_char_tokenizer
 
 DEMONSTRATIONS = Dataset.from_list(
     [
@@ -338,3 +341,20 @@ def test_the_table_and_the_picture_show_every_arm(tmp_path):
     assert "6 of 6" in lines[3] and "+66.7" in lines[3] and "33, 33" in lines[2]
     draw_reasoning(summaries, "title", tmp_path / "bars.png")
     assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_samples_vote_for_numbers_and_not_for_the_way_they_are_written(monkeypatch):
+    handed = {}
+
+    def complete(model, tokenizer, prompts, decoding, **options):
+        handed.update(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "complete_prompts", complete)
+    arm, tokenizer = ARMS["self_consistency"], build_char_tokenizer(["".join(map(chr, range(32, 127))) + "\n"])
+    model = SimpleNamespace(config=GPT2Config())
+    with pytest.raises(KeyboardInterrupt):
+        answer_by_reasoning(model, tokenizer, ASKED, DEMONSTRATIONS, arm)
+    vote = handed["vote_on"]
+    assert vote("2 + 3 = 5. The answer is 5.") == vote("So it is 5.0 in all. The answer is 5.0.") is not None
+    assert vote("The answer is 5.") != vote("The answer is 6.")

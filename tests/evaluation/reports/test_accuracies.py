@@ -112,7 +112,7 @@ def test_every_stage_of_the_picture_shows_its_own_losses_under_its_own_name(tmp_
     monkeypatch.setattr(module, "save_figure", lambda figure, path: drawn.append(figure))
     later = [{"step": 5, "loss": 0.7}, {"step": 9, "loss": 0.4}]
     plot_stages({"pretraining": LOG_HISTORY, "fine-tuning": later}, [result(), result("always-London")], "x.png")
-    panels = {axes.get_title(): axes for axes in drawn[0].axes}
+    panels = {axes.get_title(loc="left"): axes for axes in drawn[0].axes}
     losses = {
         title: [line.get_xydata().tolist() for line in axes.lines if len(line.get_xdata()) == 2]
         for title, axes in panels.items()

@@ -81,11 +81,11 @@ def test_a_result_of_another_budget_is_refused_before_anything_runs(finished, da
     folder, _ = finished
     monkeypatch.setattr(ablation, "run", lambda *_: pytest.fail("ran"))
     for flags in (["--characters", "9000"], ["--num_people", "22"], ["--finetuning_epochs", "2"]):
-        with pytest.raises(ValueError, match="another budget, which does not compare"):
+        with pytest.raises(ValueError, match="is of a run with another .*, which does not compare"):
             ablation.main(command(data, folder, "--arms", "title windows", "recipe", *flags))
     arms = ablation.ARMS | {"recipe": (["left_to_right"], [])}  # the same name for something else
     monkeypatch.setattr(ablation, "ARMS", arms)
-    with pytest.raises(ValueError, match="another budget"):
+    with pytest.raises(ValueError, match="is of a run with another"):
         ablation.main(command(data, folder, "--arms", "recipe"))
 
 

@@ -139,7 +139,7 @@ def test_a_run_that_was_killed_while_training_begins_again(comparing):
 def test_another_budget_is_refused_before_anything_runs(comparing, monkeypatch):
     comparing("--variants", "vanilla", "--seeds", 0)
     monkeypatch.setattr(comparison, "run", lambda *args: pytest.fail("ran"))
-    with pytest.raises(ValueError, match="another budget, which does not compare"):
+    with pytest.raises(ValueError, match="is of a run with another .*, which does not compare"):
         comparing("--variants", "vanilla-rotary", "vanilla", "--seeds", 0, "--pretraining_steps", 5)
 
 
