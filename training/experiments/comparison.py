@@ -1,19 +1,20 @@
 """Every architecture on the reference task at one identical, short budget."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
 from closedbook.evaluation.environment import check_recordable, run_environment
-from closedbook.evaluation.files import read_json_object, write_json_atomic, write_text_atomic
+from closedbook.evaluation.files import write_json_atomic, write_text_atomic
 from closedbook.evaluation.reports.comparison import comparison_table, summarise_runs
 from closedbook.evaluation.results import result_path
 from closedbook.training.asking.questions import EvaluationArguments, evaluate
 from closedbook.training.command_line import RECIPES, parse_flags
 from closedbook.training.experiments.variants import VARIANTS, check_choices
 from closedbook.training.finetuning import FinetuningSettings, finetune
-from closedbook.training.finished_runs import RunFolder
+from closedbook.training.finished_runs import begin, find_result, finished, run_stage
 from closedbook.training.pretraining import PretrainingSettings, pretrain
 
 FILES = {
@@ -88,28 +89,43 @@ def main(argv: list[str]) -> list[dict]:
     return summarise(args, budget)
 
 
-def run_folder(args: CompareArguments, budget: Budget, seed: int, variant: str) -> RunFolder:
-    """Where a variant's stages and its result are kept."""
-    record = result_path(args.results, args.task, variant, "two_stage", seed)
-    return RunFolder(Path(args.output_dir) / f"{variant}-seed{seed}", budget.describe(), record)
+def folder_of(args: CompareArguments, seed: int, variant: str) -> Path:
+    return Path(args.output_dir) / f"{variant}-seed{seed}"
 
 
-def run(
-    args: CompareArguments, budget: Budget, files: dict[str, Path], variant: str, seed: int, store: RunFolder
-) -> None:
+def result_of(args: CompareArguments, seed: int, variant: str) -> Path:
+    return result_path(args.results, args.task, variant, "two_stage", seed)
+
+
+def run(args: CompareArguments, budget: Budget, files: dict[str, Path], variant: str, seed: int) -> None:
     """Both stages and the questions; a stage that has been finished before is not repeated."""
+    folder = folder_of(args, seed, variant)
+    begin(folder, budget.describe())
     common = {"seed": seed, "num_threads": args.num_threads, "disable_tqdm": True}
     steps = {"max_steps": budget.pretraining_steps} if budget.pretraining_steps else {}
     epochs = {"num_train_epochs": budget.finetuning_epochs} if budget.finetuning_epochs else {}
-    told = common | VARIANTS[variant] | steps
-    told |= {"recipe": budget.pretraining_recipe, "corpus_path": files["corpus"]}
-    taught = common | epochs | {"recipe": budget.finetuning_recipe, "model": store.folder / "pretrained"}
-    taught |= {"train_questions": files["train"], "exclude_people_of": [files["dev"], files["inputs"]]}
-    first = store.stage("pretrained", lambda where: pretrain(PretrainingSettings.parse(**told, **where)))
-    store.stage("finetuned", lambda where: finetune(FinetuningSettings.parse(**taught, **where)))
-    result = evaluate(
+    first, second = folder / "pretrained", folder / "finetuned"
+    run_stage(
+        pretrain,
+        PretrainingSettings,
+        first,
+        **(common | VARIANTS[variant] | steps),
+        recipe=budget.pretraining_recipe,
+        corpus_path=files["corpus"],
+    )
+    run_stage(
+        finetune,
+        FinetuningSettings,
+        second,
+        **(common | epochs),
+        recipe=budget.finetuning_recipe,
+        model=first,
+        train_questions=files["train"],
+        exclude_people_of=[files["dev"], files["inputs"]],
+    )
+    evaluate(
         EvaluationArguments(
-            model=str(store.folder / "finetuned"),
+            model=str(second),
             questions="cs224n",
             question_file=str(files["dev"]),
             train_questions=str(files["train"]),
@@ -118,7 +134,9 @@ def run(
             results=args.results,
         )
     )
-    store.finish({**(result or {}), "pretraining_loss": first.last.eval_loss})
+    path = result_of(args, seed, variant)
+    more = {"pretraining_loss": finished(first).last.eval_loss, "budget": budget.describe()}
+    write_json_atomic(path, json.loads(path.read_text(encoding="utf-8")) | more)
 
 
 def summarise(args: CompareArguments, budget: Budget) -> list[dict]:
@@ -126,7 +144,7 @@ def summarise(args: CompareArguments, budget: Budget) -> list[dict]:
     rows = []
     for variant in VARIANTS:
         paths = sorted(Path(args.results, args.task).glob(f"{variant}-two_stage-seed*.json"))
-        results = [read_json_object(path) for path in paths]
+        results = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
         results = [result for result in results if result.get("budget") == budget.describe()]
         if results:
             rows.append(summarise_runs(variant, sorted(results, key=lambda result: result["seed"])))
