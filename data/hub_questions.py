@@ -16,6 +16,7 @@ import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset, Features, Value
 
@@ -207,7 +208,7 @@ def _accepted(row: dict, number: int, source: str | Path) -> list[str]:
     return [row["obj"], *_texts(possible, "possible_answers", number, source)]
 
 
-def _texts(value, column: str, number: int, source: str | Path) -> list[str]:
+def _texts(value: Any, column: str, number: int, source: str | Path) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise ValueError(f"{source}: row {number}: {column} has to be a list of texts, got {value!r:.60}")
     return value

@@ -15,6 +15,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl
 
 from datasets import Dataset, load_dataset
@@ -33,7 +34,7 @@ def with_options(load: Callable[..., Dataset]) -> Callable[..., Dataset]:
     known = [name for name, item in inspect.signature(load).parameters.items() if item.kind is item.KEYWORD_ONLY]
 
     @wraps(load)
-    def load_source(source: str | Path, **options) -> Dataset:
+    def load_source(source: str | Path, **options: Any) -> Dataset:
         name, _, query = str(source).partition("?")
         if not query or Path(source).exists():
             return load(source, **options)
@@ -122,7 +123,7 @@ def _read_file(path: Path) -> list[dict]:
     return rows
 
 
-def _parse(text: str, where: str):
+def _parse(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

@@ -12,13 +12,15 @@ from typing import Any
 import psutil
 
 _PACKAGES = ("torch", "transformers", "datasets", "accelerate", "evaluate", "tokenizers", "closedbook")
+_RESULTS = "results"  # the project's own, in the folder of the package
 
 
 def run_environment() -> dict[str, Any]:
     """What the run happened on and with: `versions`, `hardware`, `commit` and `command`.
 
-    `commit` is the checkout's commit hash, with "-dirty" appended if tracked files were changed, or None
-    where the package does not run from a git checkout. `command` is the command line as it was typed.
+    `commit` is the checkout's commit hash, with "-dirty" appended if tracked files, results aside, were
+    changed, or None where the package does not run from a git checkout. `command` is the command line as it was
+    typed.
     """
     versions = {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
     return {"versions": versions, "hardware": _hardware(), "commit": _commit(), "command": _command()}
@@ -52,45 +54,59 @@ def check_recordable(*folders: str | Path | None) -> None:
     """Refuse to write into the project's own results from a checkout whose files are not those of a commit.
 
     What README and docs show must be made again by checking a commit out. Results anywhere else, and those of an
-    installed package, are the user's. Changes of results themselves do not count, so that one commit may be
-    measured in several ways; files that git does not track do not either. To be called before anything slow.
+    installed package, are the user's. To be called before anything slow; git is asked only if it matters.
+
+    Args:
+        folders: Where results are to be written, None for a result that is not kept.
 
     Raises:
-        ValueError: naming the folder and a file that was changed.
+        ValueError: Naming the folder and files that were changed.
     """
-    inside = [Path(folder).resolve() for folder in folders if folder is not None]
-    if _commit() is None:
+    kept = _package() / _RESULTS
+    inside = [folder for folder in folders if folder is not None and Path(folder).resolve().is_relative_to(kept)]
+    try:
+        changed = _changed_files(_RESULTS) if inside else []
+    except (OSError, subprocess.CalledProcessError):  # there is no commit that a result could name
         return
-    checkout = Path(_git("rev-parse", "--show-toplevel")).resolve()
-    for folder in inside:
-        if not folder.is_relative_to(checkout) or not _git("ls-files", "--", str(folder)):
-            continue
-        results = folder.relative_to(checkout).parts[0]
-        status = _git("status", "--porcelain", "--untracked-files=no", "--", ".", f":(exclude){results}")
-        if status:
-            changed = status.splitlines()
-            raise ValueError(
-                f"{folder} holds this project's results, which are recorded from a clean commit, and "
-                f"{len(changed)} files are changed ({changed[0].split()[-1]} ...): commit them first, or give "
-                "another folder for the results"
-            )
+    if changed:
+        named = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+        raise ValueError(
+            f"{inside[0]} belongs to this project's own results, which are recorded from a clean commit, but "
+            f"{named} changed since the last one: commit first, or give another folder for the results"
+        )
 
 
 def _commit() -> str | None:
     try:
-        # An installed copy may lie in some other project's checkout, which does not track it.
-        _git("ls-files", "--error-unmatch", Path(__file__).name, folder=Path(__file__).resolve().parent)
-        return _git("describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
+        return _git("rev-parse", "HEAD") + ("-dirty" if _changed_files() else "")
     except (OSError, subprocess.CalledProcessError):  # no git, no checkout, or no commit yet
         return None
 
 
-def _git(*words: str, folder: Path | None = None) -> str:
-    """What git says at the root of the checkout that this file lies in, or in a folder of it."""
-    if folder is None:
-        folder = Path(_git("rev-parse", "--show-toplevel", folder=Path(__file__).resolve().parent))
-    done = subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True)
+def _changed_files(*tracked: str) -> list[str]:
+    """Files of the package that are not as the commit has them.
+
+    Results do not count, because measuring one commit twice replaces some, nor do files that git does not track.
+
+    Raises:
+        OSError: If there is no git.
+        subprocess.CalledProcessError: If there is no commit, or git does not track this file, as in an installed
+            copy that lies in some other project's checkout, or nothing in one of the folders `tracked`.
+    """
+    this = Path(__file__).resolve().relative_to(_package()).as_posix()
+    _git("ls-files", "--error-unmatch", "--", this, *tracked)
+    changed = _git("diff", "--relative", "--name-only", "HEAD", "--", ".", f":(exclude){_RESULTS}")
+    return changed.splitlines()
+
+
+def _git(*words: str) -> str:
+    """What git says in the folder of the package."""
+    done = subprocess.run(["git", *words], cwd=_package(), check=True, capture_output=True, text=True)
     return done.stdout.strip()
+
+
+def _package() -> Path:
+    return Path(__file__).resolve().parents[1]
 
 
 def _command() -> str:
@@ -99,7 +115,7 @@ def _command() -> str:
     spec = sys.modules["__main__"].__spec__
     # With `python -m name` the first argument is not what was typed, but the full path of the module's file.
     typed = sys.argv if spec is None else ["-m", spec.name, *sys.argv[1:]]
-    script, package = Path(typed[0]).resolve(), Path(__file__).resolve().parents[1]
+    script, package = Path(typed[0]).resolve(), _package()
     if spec is None and script.is_relative_to(package):  # wherever the package lies, as the README names it
         typed = [script.relative_to(package).as_posix(), *typed[1:]]
     return shlex.join(["python", *_without_tokens(typed)])

@@ -5,7 +5,7 @@ matplotlib is imported where something is drawn and not before, because tables a
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from closedbook.evaluation.files import open_atomic
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _DOTS_PER_INCH = 150
@@ -40,7 +41,7 @@ def styled(draw: _Drawing) -> _Drawing:
     """A function that draws, in the project's style."""
 
     @wraps(draw)
-    def drawing(*args, **kwargs):
+    def drawing(*args: Any, **kwargs: Any) -> Any:
         from matplotlib import rc_context
 
         with rc_context(STYLE):
@@ -77,6 +78,16 @@ def data_uri(figure: "Figure") -> str:
 def set_title(figure: "Figure", title: str) -> None:
     """A title from the figure's left edge on, which long names beside the axes do not push out of it."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+
+
+def log_axis(axes: "Axes", ticks: Sequence[float]) -> None:
+    """A horizontal axis of orders of magnitude, with plain numbers where something was measured and only there."""
+    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def _render(figure: "Figure", kind: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all.
+"""Files that appear whole or not at all, and that are named where they are damaged.
 
 Every file is written beside its final place first and then moved there in one step, so that a crash leaves
 the old file as it was, never half of a new one. Nothing of this package is imported here, and nothing heavy.
@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+_REMEDY = "restore it, or move it away to have it made again"
 
 
 @contextmanager
@@ -61,3 +63,41 @@ def write_jsonl_atomic(path: str | Path, rows: Iterable[Any]) -> None:
     with open_atomic(path) as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json_object(path: str | Path) -> dict[str, Any]:
+    """Read a file that holds one JSON object.
+
+    Raises:
+        ValueError: If it is damaged; the message names file and line, and what to do.
+    """
+    return _parse_object(Path(path).read_bytes(), path, 1)
+
+
+def read_json_objects(path: str | Path) -> list[dict[str, Any]]:
+    """Read a file that holds one JSON object a line; row i stands in line i + 1.
+
+    Raises:
+        ValueError: If it is empty or damaged; the message names file and line, and what to do.
+    """
+    # bytes: text would also be cut where a string holds one of Unicode's own ends of a line
+    lines = Path(path).read_bytes().splitlines()
+    if not lines:
+        raise ValueError(f"{path} is empty; {_REMEDY}.")
+    return [_parse_object(line, path, number) for number, line in enumerate(lines, start=1)]
+
+
+def _parse_object(content: bytes, path: str | Path, first_line: int) -> dict[str, Any]:
+    """The object that stands in a file from its line `first_line` on."""
+    try:
+        parsed = json.loads(content)
+    except json.JSONDecodeError as error:
+        where = f"{path}, line {first_line + error.lineno - 1}"
+        raise ValueError(f"{where} is not JSON ({error}); {_REMEDY}.") from error
+    except UnicodeDecodeError as error:
+        before = content[: error.start].count(b"\n")
+        where = f"{path}, line {first_line + before}"
+        raise ValueError(f"{where} is not text ({error}); {_REMEDY}.") from error
+    if not isinstance(parsed, dict):
+        raise ValueError(f"{path}, line {first_line} has to be a JSON object, but is {parsed!r:.60}; {_REMEDY}.")
+    return parsed

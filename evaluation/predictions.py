@@ -5,16 +5,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from datasets import Dataset
 
-from closedbook.data.questions import entity_key
-from closedbook.evaluation.answering.closed_book import Answer
-from closedbook.evaluation.answering.confidence import ScoredAnswer
+from closedbook.evaluation.answering.answers import Answer, ScoredAnswer
 from closedbook.evaluation.files import write_jsonl_atomic, write_text_atomic
 from closedbook.evaluation.metrics.exact_match.matching import is_match
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 _REQUIRED = ("question", "entity", "answers", "prediction", "correct", "confidence", "complete")
 
@@ -24,7 +24,7 @@ _LINE_BREAK = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
 def write_predictions(
-    path: str | Path, questions: Dataset, answers: Sequence[Answer] | Sequence[ScoredAnswer]
+    path: str | Path, questions: "Dataset", answers: Sequence[Answer] | Sequence[ScoredAnswer]
 ) -> None:
     """Write one JSON line a question: the rows of `prediction_rows`.
 
@@ -39,7 +39,7 @@ def write_predictions(
 
 
 def prediction_rows(
-    questions: Dataset, answers: Sequence[Answer] | Sequence[ScoredAnswer]
+    questions: "Dataset", answers: Sequence[Answer] | Sequence[ScoredAnswer]
 ) -> list[dict[str, Any]]:
     """What was asked, accepted and answered, and how sure the model was; here, and only here, an answer is judged.
 
@@ -168,6 +168,8 @@ def check_disjoint(held_out: Sequence[Mapping[str, Any]], predictions: Sequence[
     Raises:
         ValueError: Naming the first entity that is in both.
     """
+    from closedbook.data.questions import entity_key  # brings the library datasets, which no reader needs
+
     fitted = {entity_key(row["entity"]) for row in held_out}
     for number, row in enumerate(predictions, start=1):
         if entity_key(row["entity"]) in fitted:

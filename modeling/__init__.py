@@ -16,6 +16,16 @@ from .modeling_gpt import (
 )
 from .tokenization_char import CharTokenizer
 
+__all__ = [
+    "CharTokenizer",
+    "PerceiverGPTConfig",
+    "PerceiverGPTForCausalLM",
+    "PerceiverGPTModel",
+    "VanillaGPTConfig",
+    "VanillaGPTForCausalLM",
+    "VanillaGPTModel",
+]
+
 for _config, _model, _causal in (
     (VanillaGPTConfig, VanillaGPTModel, VanillaGPTForCausalLM),
     (PerceiverGPTConfig, PerceiverGPTModel, PerceiverGPTForCausalLM),

@@ -11,7 +11,7 @@ is asked once.
 Writes into `--output_dir`: `sweep.json`, what all arms have in common; `arms/<hash>.jsonl`, each prompt, output,
 number and checked step of one arm, a line a question; and `<results>.json`, `.md` and `.png`, what they say
 together (by default `reasoning` in the same folder). Arms that are there are not asked again, so a stopped sweep
-goes on where it was.
+goes on where it was. With `accelerate launch` the processes share the work.
 """
 
 import sys

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import socket
+import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -122,6 +124,33 @@ def pretrained(tiny, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("shared") / "pretrained"
     tiny.pretrain(folder)
     return folder
+
+
+@pytest.fixture
+def launch(tiny):
+    """Run a script with `accelerate launch` in two processes on the CPU, as `scripts/launch/cpu2.yaml` says."""
+
+    def run(script, *flags) -> str:
+        folder = tiny.checkout / "scripts"
+        launcher = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", _free_port()]
+        command = [*launcher, "--config_file", folder / "launch" / "cpu2.yaml", folder / f"{script}.py", *flags]
+        process = subprocess.run(
+            list(map(str, command)),
+            env=tiny.environment(ACCELERATE_USE_CPU="true"),
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert process.returncode == 0, process.stderr
+        return process.stdout + process.stderr
+
+    return run
+
+
+def _free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
 
 
 @pytest.fixture

@@ -100,11 +100,29 @@ def test_no_file_is_named_for_nothing():
     assert names.isdisjoint({"utils.py", "helpers.py", "common.py", "misc.py"})
 
 
+NO_ROOMS = {"closedbook", "docs", "examples", "golden", "surface", "upstream"}  # tests of what is in no one room
+# Tests of several modules together; those of modeling/ are named for laws, each over every variant.
+WHOLES = {
+    "data/test_reassembly.py",  # every corruption can be undone
+    "evaluation/metrics/test_modules.py",  # each loaded by the library evaluate, from a copy
+    "scripts/test_bad_input.py",
+    "scripts/test_distributed.py",
+    "scripts/test_pipeline.py",
+    "training/test_every_flag_counts.py",
+}
+
+
 def test_test_files_mirror_the_rooms():
-    rooms = {
-        path.name for path in (CHECKOUT / "tests").iterdir() if path.is_dir() and not path.name.startswith("__")
-    }
-    assert rooms <= {*ROOMS, "closedbook", "docs", "examples", "golden", "surface", "upstream"}
+    tests = CHECKOUT / "tests"
+    lost = {path.name for path in tests.iterdir() if path.is_dir()} - {*ROOMS, *NO_ROOMS, "__pycache__"}
+    files = [path.relative_to(tests) for room in ROOMS for path in (tests / room).rglob("test_*.py")]
+    wholes = {str(path) for path in files if path.parts[0] == "modeling"} | WHOLES
+    for path in files:
+        module = CHECKOUT / path.parent / path.stem.removeprefix("test_")
+        if not (module.with_suffix(".py").exists() or module.is_dir()):
+            lost.add(str(path))
+    assert lost - wholes == set()
+    assert wholes <= set(map(str, files))
 
 
 def tree_paths(readme: str) -> list[str]:

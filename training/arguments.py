@@ -147,7 +147,7 @@ class ClosedbookTrainingArguments(TrainingArguments):
     save_total_limit: int | None = field(default=2)
     include_num_input_tokens_seen: str = field(default="no")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.precision not in ("auto", "bf16", "fp32"):
             raise ValueError(f"precision must be auto, bf16 or fp32, got {self.precision!r}")
         if self.optimizer not in ("muon", "adamw"):

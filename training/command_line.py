@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
@@ -46,7 +46,7 @@ class _NearestFlags(ArgumentParser):
 class FlagParser(_NearestFlags):
     """argparse's parser, which names the nearest flag."""
 
-    def parse_args(self, args=None, namespace=None):
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Namespace:
         self.refuse_unknown(sys.argv[1:] if args is None else args)
         return super().parse_args(args, namespace)
 
@@ -76,7 +76,7 @@ def parse_flags(
     return tuple(parsed)
 
 
-def parse_arguments(dataclass_types: Sequence[type], argv: Sequence[str]):
+def parse_arguments(dataclass_types: Sequence[type], argv: Sequence[str]) -> tuple[Any, ...]:
     """Read `--recipe file.yaml` first, then the flags, which win.
 
     Raises:

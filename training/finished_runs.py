@@ -1,113 +1,242 @@
-"""Runs that are finished are not repeated: one law for stages, arms of sweeps, entries of figures and benchmarks.
+"""Finished runs are not repeated: one law, and the places where commands keep their runs.
 
-A run is finished if and only if its record was written, which is done in one step and last of all, beside a
-description of everything that shapes it. A record of another description is refused before anything is run, with
-what differs; a run that was broken off has no record and is begun again; a damaged record is named and never taken
-for one that is missing.
+A run is finished if and only if its record was written, in one step and last of all, together with the description
+of all that shapes it. Hence:
 
-Where records stand is a matter of each command: a folder a run (`run_stage`, `find_result`), many in one file, or
-a file an arm.
+* A record of another description is refused before anything is run. The message names the file, everything that
+  differs, and what to do: use another folder, or move the file away.
+* A run that was broken off left no record, or one without its description. It is begun again, and counts nowhere.
+* A damaged record is named with its line. It is not taken for a run that was broken off, nor made again unasked.
+
+A description is JSON-ready, and compared whole: what only one of the two names differs, too. Of the three kinds of
+places a `RunFolder` holds one run, a `RunsFile` many of them, and each file of `ArmFiles` one arm of a sweep.
 """
 
+import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from closedbook.evaluation.files import write_json_atomic
+from closedbook.evaluation.files import read_json_object, write_json_atomic, write_jsonl_atomic
+from closedbook.evaluation.results import where_it_is
 from closedbook.evaluation.run_record import RUN_FILE, Run, read_run
-from closedbook.training.finetuning import FinetuningSettings
-from closedbook.training.pretraining import PretrainingSettings
 
-BUDGET_FILE = "budget.json"
-
-
-def finished(output: str | Path) -> Run:
-    """The record of a finished stage; a run without stages for one that was broken off or never begun."""
-    known = read_run(output)
-    return known if known.last.is_finished else Run()
+DESCRIPTION_FILE = "budget.json"  # in a run's folder, before its first stage
+SWEEP_FILE = "sweep.json"  # in a sweep's folder, before its first arm
+_ABSENT = object()  # the value of what a description does not name
 
 
-def again(output: str | Path) -> dict[str, bool]:
-    """The setting that replaces a stage that was broken off."""
-    return {"overwrite": True} if (Path(output) / RUN_FILE).exists() else {}
-
-
-def run_stage(
-    stage: Callable[[Any], Run],
-    settings: type[PretrainingSettings] | type[FinetuningSettings],
-    output: str | Path,
-    argv: Sequence[str] = (),
-    **values: Any,
-) -> Run:
-    """Run a stage unless `output` holds it finished; returns its record.
-
-    Args:
-        stage: `pretrain` or `finetune`.
-        settings: their class of settings.
-        output: the stage's folder.
-        argv, values: what the settings are parsed from.
-    """
-    return finished(output) or stage(settings.parse(argv, **values, **again(output), output_dir=str(output)))
+def digest(described: Any, digits: int = 8) -> str:
+    """The first digits of a hash of something JSON-ready: for the names of folders, and instead of long lists."""
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:digits]
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
-    """A record, or None where there is none.
+    """The content of a record, or of a description; None where there is none.
 
     Raises:
-        ValueError: if the file is damaged, naming it.
+        ValueError: if the file is damaged; the message names file and line.
     """
-    if not path.exists():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}): move it away to make it again") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} is no record of a run: move it away to make it again")
-    return content
+    return read_json_object(path) if path.exists() else None
 
 
-def refuse_another(source: Path, what: str, known: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def refuse_another(source: Path, what: str, known: Any, wanted: Mapping[str, Any]) -> None:
     """Refuse a record whose description is not the wanted one.
 
     Args:
         source: the file that it stands in.
         what: "a run", "a sweep" and so on, for the message.
-        known: its description; more than is wanted may stand there.
+        known: its description, as it was read.
         wanted: that of the runs which are to be made.
 
     Raises:
-        ValueError: naming everything that differs, as it is and as it was wanted.
+        ValueError: naming the file, everything that differs, as it is there and as it was wanted, and what to do.
     """
-    other = [name for name, value in wanted.items() if known.get(name) != value]
+    other = _differences(known, json.loads(json.dumps(wanted)))
     if other:
-        told = "; ".join(f"{name}: {known.get(name)!r:.80} there, {wanted[name]!r:.80} now" for name in other)
+        told = "; ".join(f"{name}: {there} there, {now} now" for name, (there, now) in other.items())
         raise ValueError(
             f"{source} is of {what} with another {', '.join(other)}, which does not compare ({told}); use another "
             "folder for what this command writes, or move that file away"
         )
 
 
-def begin(folder: Path, budget: dict[str, Any]) -> None:
-    """Write into a run's folder which budget it has, before its first stage."""
-    write_json_atomic(folder / BUDGET_FILE, budget)
+def _differences(known: Any, wanted: Any, name: str = "") -> dict[str, tuple[str, str]]:
+    """What differs between two descriptions: dotted name -> how it is in either."""
+    if isinstance(known, dict) and isinstance(wanted, dict):
+        names: Iterable[Any] = dict.fromkeys([*wanted, *known])
+        pairs = {part: (known.get(part, _ABSENT), wanted.get(part, _ABSENT)) for part in names}
+    elif isinstance(known, list) and isinstance(wanted, list) and len(known) == len(wanted):
+        pairs = dict(enumerate(zip(known, wanted, strict=True)))
+    else:
+        return {} if known == wanted else {name or "description": (_told(known), _told(wanted))}
+    found = {}
+    for part, pair in pairs.items():
+        found |= _differences(*pair, f"{name}.{part}" if name else str(part))
+    return found
 
 
-def find_result(path: Path, folder: Path, budget: dict[str, Any]) -> dict[str, Any] | None:
-    """The result of a finished run, or None.
+def _told(value: Any) -> str:
+    return "nothing" if value is _ABSENT else f"{value!r:.200}"
 
-    Args:
-        path: where its result file would be.
-        folder: where its stages are.
-        budget: what makes two runs comparable, as a result holds it under "budget".
 
-    Raises:
-        ValueError: if the run, finished or not, had another budget.
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder a run: its stages, and the record that is written when all of them are done.
+
+    A stage is a run of its own that the folder's description describes: its run file is its record, and it is
+    finished when that has the loss which is measured last. One command at a time may write to the folder.
+
+    Attributes:
+        folder: of the stages. Before the first of them it is written there by which description they are made.
+        description: of the run.
+        record: the file of its record.
+        key: under which the record holds the description; None where the name of the folder is a digest of it.
     """
-    result = read_record(path) or {}
-    begun = read_record(folder / BUDGET_FILE)
-    for source, known in ((path, result.get("budget")), (folder / BUDGET_FILE, begun)):
-        if known is not None:
-            refuse_another(source, "a run", known, budget)
-    return result if "budget" in result else None
+
+    folder: Path
+    description: Mapping[str, Any]
+    record: Path
+    key: str | None = "budget"
+
+    def finished(self) -> dict[str, Any] | None:
+        """The record of the run; None if it was broken off or never begun.
+
+        Raises:
+            ValueError: if the run, finished or not, is of another description, or a file is damaged.
+        """
+        record = read_record(self.record)
+        if record is not None and self.key in record:
+            refuse_another(self.record, "a run", record[self.key], self.description)
+        self._check_begun()
+        return record if record is not None and (self.key is None or self.key in record) else None
+
+    def stage(self, name: str, train: Callable[[dict[str, Any]], Run]) -> Run:
+        """Run a stage unless it is finished; returns its record.
+
+        Args:
+            name: of the stage's folder in this one.
+            train: runs it, given the settings of its folder: `output_dir`, and `overwrite` if it was broken off.
+
+        Raises:
+            ValueError: if the folder was begun by another description, or a file is damaged.
+        """
+        self._check_begun()
+        write_json_atomic(self.folder / DESCRIPTION_FILE, self.description)
+        output = self.folder / name
+        known = read_run(output)
+        if known.last.is_finished:
+            return known
+        again = {"overwrite": True} if (output / RUN_FILE).exists() else {}
+        return train({"output_dir": str(output)} | again)
+
+    def finish(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the record of the run, with its description; returns what was written."""
+        described = dict(record) if self.key is None else {**record, self.key: self.description}
+        write_json_atomic(self.record, described)
+        return described
+
+    def _check_begun(self) -> None:
+        begun = read_record(self.folder / DESCRIPTION_FILE)
+        if begun is not None:
+            refuse_another(self.folder / DESCRIPTION_FILE, "a run", begun, self.description)
+
+
+@dataclass(frozen=True)
+class RunsFile:
+    """Many runs in one JSON file, all of one description; one command at a time may write to it.
+
+    Attributes:
+        path: of the file.
+        description: fields of the file, by name.
+        holds: the field with the runs.
+    """
+
+    path: Path
+    description: Mapping[str, Any]
+    holds: str = "runs"
+
+    def finished(self) -> Any:
+        """The runs in the file, or in the one where version 0.1 kept them; None where there is none yet.
+
+        Raises:
+            ValueError: if they are of another description, or the file is damaged.
+        """
+        path = where_it_is(self.path)
+        content = read_record(path)
+        if content is None:
+            return None
+        known = {name: content[name] for name in self.description if name in content}
+        refuse_another(path, "runs", known, self.description)
+        if not isinstance(content.get(self.holds), list | dict):
+            raise ValueError(f"{path} holds no {self.holds}; restore it, or move it away to have it made again.")
+        return content[self.holds]
+
+    def write(self, content: Mapping[str, Any]) -> None:
+        """Write the runs, what they say together, and their description."""
+        write_json_atomic(self.path, {**content, **self.description})
+
+
+@dataclass(frozen=True)
+class ArmFiles:
+    """A JSON-lines file an arm, `arms/<digest>.jsonl`, beside `sweep.json`, what all arms have in common.
+
+    Several processes may write arms, as long as none is written before all have called `missing`.
+
+    Attributes:
+        folder: of the sweep.
+        description: of what all arms have in common; `asked`, how many questions an arm answers, is part of it.
+        read_arm: reads the file of an arm, a dictionary a line, with `arm` and `row`; its errors name the line.
+    """
+
+    folder: Path
+    description: Mapping[str, Any]
+    read_arm: Callable[[Path], Sequence[Mapping[str, Any]]]
+
+    def path(self, arm: Any) -> Path:
+        """The file of an arm, a dataclass with `digest(description)`."""
+        return self.folder / "arms" / f"{arm.digest(self.description)}.jsonl"
+
+    def missing(self, arms: Iterable[Any]) -> list[Any]:
+        """Those of the arms that are not finished; changes nothing.
+
+        Raises:
+            ValueError: if the folder has arms of another sweep, or of one that is not known, or a file is damaged:
+                all arms that are there are read.
+        """
+        files = sorted(self.folder.glob("arms/*.jsonl"))
+        if files:
+            self._check_sweep()
+        named = {self.path(arm): arm for arm in arms}
+        for file in files:
+            rows, asked = self.read_arm(file), self.description["asked"]
+            if sorted(row["row"] for row in rows) != list(range(asked)):
+                raise ValueError(
+                    f"{file} answers {len(rows)} questions, not those {asked} that are asked; restore it, or move "
+                    "it away to have it made again."
+                )
+            if file in named:
+                refuse_another(file, "an arm", rows[0]["arm"], asdict(named[file]))
+        return [arm for file, arm in named.items() if file not in files]
+
+    def begin(self) -> None:
+        """Write what the arms have in common; what a sweep that stopped before its first arm wrote is replaced."""
+        write_json_atomic(self.folder / SWEEP_FILE, self.description)
+
+    def write(self, arm: Any, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write the answers of an arm, all at once."""
+        file = self.path(arm)
+        named = {"arm": asdict(arm), "arm_hash": file.stem}
+        write_jsonl_atomic(file, (named | dict(row) for row in rows))
+
+    def _check_sweep(self) -> None:
+        source = self.folder / SWEEP_FILE
+        known = read_record(source)
+        if known is None:
+            raise ValueError(
+                f"{self.folder} has arms, but no {SWEEP_FILE} that says of which sweep; use another --output_dir, "
+                "or move the folder away"
+            )
+        refuse_another(source, "a sweep", known, self.description)

@@ -3,6 +3,8 @@
 from dataclasses import asdict, fields
 from typing import Any
 
+from transformers import PretrainedConfig, PreTrainedModel
+
 from closedbook.modeling.configuration_gpt import PerceiverGPTConfig
 from closedbook.modeling.modeling_gpt import PerceiverGPTForCausalLM, VanillaGPTForCausalLM
 from closedbook.training.arguments import ModelArguments, RegularisationArguments
@@ -10,14 +12,14 @@ from closedbook.training.arguments import ModelArguments, RegularisationArgument
 ARCHITECTURES: dict[str, Any] = {"vanilla": VanillaGPTForCausalLM, "perceiver": PerceiverGPTForCausalLM}
 
 
-def model_name(config) -> str:
+def model_name(config: PretrainedConfig) -> str:
     """Short name for results: the architecture, and along each axis what is not the default."""
     name = f"perceiver-{config.latent_layout}" if isinstance(config, PerceiverGPTConfig) else "vanilla"
     choices = (config.attention, "softmax"), (config.position, "learned")
     return "-".join([name, *(choice for choice, default in choices if choice != default)])
 
 
-def build_model(args: ModelArguments, regularisation: RegularisationArguments, vocab_size: int):
+def build_model(args: ModelArguments, regularisation: RegularisationArguments, vocab_size: int) -> PreTrainedModel:
     """A new model with random weights.
 
     Raises:

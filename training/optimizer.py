@@ -4,6 +4,9 @@ Muon (Jordan et al. 2024) orthogonalises the momentum of a weight matrix. It is 
 between hidden states; embeddings, the head, norms and biases stay with AdamW.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
@@ -67,7 +70,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         self._muon.state = self._adamw.state = self.state
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         self._share()
         loss = None
         if closure is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from transformers import TrainerCallback
+from transformers import PreTrainedTokenizerBase, TrainerCallback
 
 from closedbook.data.people.biographies import biography_questions
 from closedbook.data.people.population import Population
@@ -101,7 +101,7 @@ def learnable_questions(args: QuestionArguments, people: PopulationArguments, se
     return Learnable(parts["train"], parts["validation"], excluded)
 
 
-def read_names(kind: str, path: str):
+def read_names(kind: str, path: str) -> Dataset:
     """Names of held-out people. A file without answers is as good: only the questions are looked at."""
     try:
         questions = read_questions(kind, path, with_answers=False)
@@ -113,11 +113,11 @@ def read_names(kind: str, path: str):
 class Answering(TrainerCallback):
     """Answer held-out training people's questions at every evaluation, and log the exact match."""
 
-    def __init__(self, questions, tokenizer):
+    def __init__(self, questions: Dataset, tokenizer: PreTrainedTokenizerBase) -> None:
         self.questions = questions
         self.tokenizer = tokenizer
 
-    def on_evaluate(self, args, state, control, model=None, **kwargs):
+    def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         answers = answer_questions(model, self.tokenizer, self.questions["question"][:], progress=False)
         scores = exact_match_scores([answer.text for answer in answers], self.questions["answers"][:])
         share = sum(scores) / len(scores)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from closedbook.evaluation.run_record import RUN_FILE, Run, read_run
 from closedbook.modeling.tokenization_char import CharTokenizer
@@ -85,7 +85,9 @@ def checkpoint_problem(checkpoint: Path) -> str | None:
     return None
 
 
-def save_model_folder(model, tokenizer, folder: str | Path, state_dict: dict | None = None) -> None:
+def save_model_folder(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path, state_dict: dict | None = None
+) -> None:
     """Save model, code and tokenizer; each file appears in one step, the weights last.
 
     Written to a folder beside the final one first, so that a kill or a full disk leaves what was there.
@@ -105,7 +107,7 @@ def save_model_folder(model, tokenizer, folder: str | Path, state_dict: dict | N
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def load_model_folder(folder: str | Path):
+def load_model_folder(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a checkpoint of this package with its tokenizer: `(model, tokenizer)`.
 
     Raises:

@@ -7,15 +7,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import Trainer, TrainerCallback, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, set_seed
 
 from closedbook.data.mixture import Component, Mixture
 from closedbook.data.packing import PackingCollator
 from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.run_record import Run, Stage, read_run, write_run
-from closedbook.training.arguments import ClosedbookTrainingArguments
+from closedbook.training.arguments import ClosedbookTrainingArguments, RegularisationArguments
 from closedbook.training.model_card import record_run
 from closedbook.training.optimizer import MuonWithAdamW
 from closedbook.training.run_folder import check_output_folder, claim_output_folder, save_model_folder
@@ -53,7 +54,7 @@ def count_steps(args: ClosedbookTrainingArguments, num_records: int) -> int:
     return math.ceil(args.num_train_epochs * num_records / args.global_batch_size)
 
 
-def apply_dropout(model, regularisation) -> None:
+def apply_dropout(model: PreTrainedModel, regularisation: RegularisationArguments) -> None:
     """Set the dropout rates of a model already made; one of another package keeps those of its configuration.
 
     There the flags would have no one meaning: GPT-2 alone has three rates, and names none of them as we do.
@@ -88,11 +89,11 @@ class RunFileWriter(TrainerCallback):
     def seconds(self) -> float:
         return round(self.seconds_before + time.perf_counter() - self.start, 1)
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:
             write_run(self.folder, self.run.with_last(train_seconds=self.seconds(), **run_environment()))
 
-    def on_save(self, args, state, control, **kwargs):
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:
             write_run(self.folder, read_run(self.folder).with_last(train_seconds=self.seconds()))
 
@@ -113,8 +114,8 @@ def refuse_another_run(known: Stage, stage: Stage) -> None:
 
 
 def train(
-    model,
-    tokenizer,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     components: Sequence[Component],
     num_steps: int,
     args: ClosedbookTrainingArguments,

@@ -5,8 +5,9 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "closed_book": ["Answer", "answer_questions"],
-        "confidence": ["CONFIDENCES", "Candidate", "ScoredAnswer", "answer_with_confidence"],
+        "answers": ["Answer", "Candidate", "ScoredAnswer"],
+        "closed_book": ["answer_questions"],
+        "confidence": ["CONFIDENCES", "answer_with_confidence"],
         "continuations": ["Continuation", "score_continuations"],
         "decoding_ways": ["Decoding"],
         "prompts": ["Completion", "complete_in_ways", "complete_prompts"],

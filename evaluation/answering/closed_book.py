@@ -9,37 +9,14 @@ Design choices:
   three have the same batches, the same idea of an end, and the same decoder (`decoding.py`).
 """
 
-import math
-from dataclasses import dataclass
-
 import torch
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from closedbook.evaluation.answering.abilities import abilities
+from closedbook.evaluation.answering.answers import Answer
 from closedbook.evaluation.answering.batches import answer_text, prompt_batches, ready_for_decoding
 from closedbook.evaluation.answering.decoding import decode
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One generated answer.
-
-    Attributes:
-        text: What the model wrote after the question, without the end mark.
-        log_probability: Natural logarithm of the model's probability of the whole answer given the question:
-            the sum over its tokens, end mark included. For an incomplete answer: of the tokens so far.
-        complete: Whether the model wrote the end mark within the number of tokens allowed.
-    """
-
-    text: str
-    log_probability: float
-    complete: bool
-
-    @property
-    def confidence(self) -> float:
-        """The model's probability of the whole answer, in [0, 1]."""
-        return math.exp(self.log_probability)
 
 
 def answer_questions(

@@ -21,7 +21,6 @@ of the process, and the same question asked twice gets the same samples.
 import hashlib
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -29,42 +28,12 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from closedbook.evaluation.answering.abilities import abilities
+from closedbook.evaluation.answering.answers import Answer, Candidate, ScoredAnswer
 from closedbook.evaluation.answering.batches import answer_text, prompt_batches, ready_for_decoding
-from closedbook.evaluation.answering.closed_book import Answer
 from closedbook.evaluation.answering.decoding import Decoded, Hypothesis, decode
 from closedbook.evaluation.metrics.answer_match.normalisation import normalize
 
 CONFIDENCES = ("sequence_probability", "length_normalised", "agreement", "margin")
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A possible answer, in its most probable wording.
-
-    Attributes:
-        text: That wording.
-        log_probability: Natural logarithm of the probability of all its wordings that were found.
-    """
-
-    text: str
-    log_probability: float
-
-
-@dataclass(frozen=True)
-class ScoredAnswer:
-    """A greedy answer and how sure the model is of it.
-
-    Attributes:
-        answer: The greedy answer, as `answer_questions` gives it.
-        confidences: One number in [0, 1] for each of `CONFIDENCES`.
-        candidates: What beam search found, and the greedy answer: distinct answers, the most probable first.
-        samples: The sampled answers.
-    """
-
-    answer: Answer
-    confidences: dict[str, float]
-    candidates: tuple[Candidate, ...]
-    samples: tuple[str, ...]
 
 
 def answer_with_confidence(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,11 @@ class Continuation:
 
 @torch.inference_mode()
 def score_continuations(
-    model, tokenizer, prompts: Sequence[str], continuations: Sequence[str], batch_size: int = 128
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    continuations: Sequence[str],
+    batch_size: int = 128,
 ) -> list[Continuation]:
     """Score the continuation of every prompt; one forward pass a text, nothing is generated.
 
@@ -60,7 +65,9 @@ def score_continuations(
     return [scores[row] for row in range(len(pairs))]
 
 
-def _score(model, tokenizer, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Continuation]:
+def _score(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[list[int], list[int]]]
+) -> list[Continuation]:
     """One batch, padded on the right, where causal attention never looks."""
     width = max(len(before) + len(after) for before, after in pairs)
     ids = torch.full((len(pairs), width), tokenizer.pad_token_id)

@@ -336,7 +336,15 @@ class _Beams:
         scores, place = (self._scores.unsqueeze(-1) + best[beam_rows]).flatten(1).topk(self._num_beams)
         return scores, (beam_rows.unsqueeze(-1) * vocabulary + tokens[beam_rows]).flatten(1).gather(1, place)
 
-    def _note(self, over, ends, scores, keys, vocabulary: int, prefixes: torch.Tensor) -> torch.Tensor:
+    def _note(
+        self,
+        over: torch.Tensor,
+        ends: torch.Tensor,
+        scores: torch.Tensor,
+        keys: torch.Tensor,
+        vocabulary: int,
+        prefixes: torch.Tensor,
+    ) -> torch.Tensor:
         """Keep the best finished answers; the score that another one has to be above, `(questions,)`."""
         numbers = self._questions.tolist()
         ended = keys[over]

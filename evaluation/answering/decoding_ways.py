@@ -43,7 +43,7 @@ class Decoding:
     temperature: float = 1.0
     top_p: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, but is {self.method!r}.")
         if self.num_sequences < 1:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 import closedbook.modeling  # noqa: F401  models of this package need no code from elsewhere
 
@@ -11,7 +11,9 @@ PLACE = "{question}"
 ANSWER_END = "\n"
 
 
-def load_stock_model(name: str | Path, dtype: str = "auto", trust_remote_code: bool = False):
+def load_stock_model(
+    name: str | Path, dtype: str = "auto", trust_remote_code: bool = False
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Any causal language model with its own tokenizer: `(model, tokenizer)`.
 
     Args:

@@ -30,7 +30,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy  # whose parts are imported when they are used
 
 from closedbook.evaluation.metrics.selective_accuracy.selection import (
     COVERAGES,
@@ -56,7 +56,7 @@ def clopper_pearson_upper(errors: int, n: int, delta: float) -> float:
         raise ValueError(f"errors must be between 0 and n, but is {errors} of {n}.")
     if not 0 < delta < 1:
         raise ValueError(f"delta has to be between 0 and 1, but is {delta}.")
-    return 1.0 if errors == n else float(stats.beta.ppf(1 - delta, errors + 1, n - errors))
+    return 1.0 if errors == n else float(scipy.stats.beta.ppf(1 - delta, errors + 1, n - errors))
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,9 @@ def check_threshold(
     }
 
 
-def _columns(confidences, correct, refused) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _columns(
+    confidences: Sequence[float], correct: Sequence[bool], refused: Sequence[bool] | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     risk_coverage_curve(confidences, correct, refused)  # complains about lists that do not fit together
     values = np.asarray(confidences, dtype=np.float64)
     outside = (values < 0) | (values > 1)

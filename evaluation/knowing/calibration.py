@@ -17,8 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit, logit
+import scipy  # whose parts are imported when they are used
 
 from closedbook.evaluation.metrics.calibration_error.calibration import (
     NUM_BINS,
@@ -56,11 +55,11 @@ class Scaling:
         """
         values = np.asarray(confidences, dtype=np.float64)
         check_confidences(values, np.zeros(values.shape, dtype=bool))
-        return expit(_logits(values, self.extreme) / self.temperature + self.bias)
+        return scipy.special.expit(_logits(values, self.extreme) / self.temperature + self.bias)
 
 
 def _logits(confidences: np.ndarray, extreme: float) -> np.ndarray:
-    return logit(np.clip(confidences, extreme, 1 - extreme))
+    return scipy.special.logit(np.clip(confidences, extreme, 1 - extreme))
 
 
 def fit_scaling(
@@ -96,7 +95,7 @@ def fit_scaling(
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         scaled = parameters[0] * logits + (parameters[1] if with_bias else 0.0)
-        residual = (expit(scaled) - targets) / len(targets)
+        residual = (scipy.special.expit(scaled) - targets) / len(targets)
         gradient = [residual @ logits, residual.sum()] if with_bias else [residual @ logits]
         return float(np.mean(np.logaddexp(0, scaled) - targets * scaled)), np.array(gradient)
 
@@ -104,7 +103,7 @@ def fit_scaling(
     bounds = [(1e-3, None), (None, None)] if with_bias else [(1e-3, None)]
     start = np.array([1.0, 0.0][: len(bounds)])
     options = {"ftol": 1e-14, "gtol": 1e-10, "maxiter": 1000}
-    fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    fitted = scipy.optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
     return Scaling(1 / float(fitted[0]), float(fitted[1]) if with_bias else 0.0, extreme)
 
 
@@ -183,7 +182,7 @@ def calibrate_predictions(
     }
 
 
-def _not_refused(rows, confidence: str, which: str) -> tuple[np.ndarray, np.ndarray]:
+def _not_refused(rows: Sequence[Mapping[str, Any]], confidence: str, which: str) -> tuple[np.ndarray, np.ndarray]:
     values, correct, refused = confidence_and_verdict(rows, confidence)
     if refused.all():
         raise ValueError(

@@ -20,7 +20,8 @@ from typing import Any
 from datasets import Dataset
 
 from closedbook.data.people.invented import UNKNOWN_ANSWER
-from closedbook.evaluation.answering.confidence import CONFIDENCES, ScoredAnswer
+from closedbook.evaluation.answering.answers import ScoredAnswer
+from closedbook.evaluation.answering.confidence import CONFIDENCES
 from closedbook.evaluation.knowing.abstention import (
     abstain_on_predictions,
     check_threshold,
@@ -38,6 +39,7 @@ from closedbook.evaluation.metrics.answer_match.normalisation import normalize
 from closedbook.evaluation.metrics.exact_match.matching import is_match
 from closedbook.evaluation.predictions import confidence_and_verdict
 
+_Rows = Sequence[Mapping[str, Any]]
 GROUPS = ("asked", "held_out", "trained", "invented")
 NUM_SAMPLES = 8  # a question, for the agreement
 PROMISES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # error rates to show what could be promised
@@ -165,7 +167,7 @@ def summarise_knowing(rows: Sequence[Mapping[str, Any]], max_error_rate: float) 
     }
 
 
-def _calibrate(held_out, asked, confidence: str, with_bias: bool) -> dict[str, Any] | None:
+def _calibrate(held_out: _Rows, asked: _Rows, confidence: str, with_bias: bool) -> dict[str, Any] | None:
     if any(all(row["refused"] for row in group) for group in (held_out, asked)):
         return None
     # a share of samples: 0 and 1 stand for "rarer than can be seen" (see `fit_scaling`)
@@ -181,7 +183,7 @@ def _thin(curve: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
     return {name: [column[place] for place in places] for name, column in curve.items()}
 
 
-def _promises(held_out, asked, invented, confidence: str) -> list[dict[str, Any]]:
+def _promises(held_out: _Rows, asked: _Rows, invented: _Rows, confidence: str) -> list[dict[str, Any]]:
     rows = []
     for rate in PROMISES:
         columns = confidence_and_verdict(held_out, confidence)
@@ -194,7 +196,7 @@ def _promises(held_out, asked, invented, confidence: str) -> list[dict[str, Any]
     return rows
 
 
-def _explain(chosen, check, promises, num_people: int) -> str:
+def _explain(chosen: Mapping[str, Any], check: Mapping[str, Any], promises: _Rows, num_people: int) -> str:
     rate = f"at most {chosen['max_error_rate']:.0%} wrong among the answers given"
     people = f"{chosen['n']} questions about {num_people} held-out people"
     if num_people < chosen["n"]:

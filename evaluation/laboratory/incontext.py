@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from closedbook.data.generated.mappings import FAMILIES, SPLITS, MappingExample, MappingExamples, split_mappings
-from closedbook.evaluation.figures import new_figure, save_figure, styled
+from closedbook.evaluation.figures import log_axis, new_figure, save_figure, styled
 from closedbook.evaluation.laboratory.recall import as_batch, with_interval
 
 if TYPE_CHECKING:
@@ -255,7 +254,7 @@ def _draw_shots(axes: Axes, rows: Rows, reference: dict[str, Any]) -> None:
             axes.plot(asked, heights, style, markersize=3, linewidth=width, color=colour, label=label)
             axes.fill_between(asked, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.set_xlabel("shots (dashed: mappings trained on)")
-    axes.grid(axis="y", alpha=0.3)
+    axes.grid(visible=False, axis="x")
     axes.legend(fontsize="x-small")
 
 
@@ -268,12 +267,9 @@ def _draw_mappings(axes: Axes, rows: Rows) -> None:
             label = f"{variant}, {'held out' if split == 'held_out' else 'trained on'}"
             axes.plot(counts, heights, style, markersize=3, color=f"C{number}", label=label)
             axes.fill_between(counts, low, high, color=f"C{number}", alpha=0.15, linewidth=0)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(sorted({row["num_mappings"] for row in rows})))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    log_axis(axes, sorted({row["num_mappings"] for row in rows}))
     axes.set_xlabel("mappings trained on; after the most shots")
-    axes.grid(axis="y", alpha=0.3)
+    axes.grid(visible=False, axis="x")
     if rows:
         axes.legend(fontsize="x-small", handlelength=4)
 

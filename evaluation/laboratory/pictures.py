@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-from closedbook.evaluation.figures import new_figure, save_figure, styled
+from closedbook.evaluation.figures import log_axis, new_figure, save_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,8 +29,7 @@ def draw(figure: str, rows: Rows, path: str | Path) -> None:
     _PICTURES[figure](axes, rows)
     handles, labels = axes.get_legend_handles_labels()
     picture.legend(handles, labels, fontsize="small", loc="outside lower center", ncols=2)
-    axes.grid(axis="y", alpha=0.3)
-    axes.set_axisbelow(True)
+    axes.grid(visible=False, axis="x")
     save_figure(picture, path)
 
 
@@ -59,7 +56,7 @@ def _wordings(axes: Axes, rows: Rows) -> None:
         own = sorted((row for row in rows if row["order"] == order), key=lambda row: row["wordings"])
         for name, colour in (("memorised", _MEMORISED), ("answered", _ANSWERED)):
             _share_line(axes, own, "wordings", name, style, colour, f"{name}, {order} order")
-    _log_axis(axes, sorted({row["wordings"] for row in rows}))
+    log_axis(axes, sorted({row["wordings"] for row in rows}))
     axes.set_xlabel("wordings of each fact (every fact is read equally often)")
     _percent_axis(axes, "facts of people not fine-tuned on, %")
     axes.set_title("Memorised and extractable, against wordings and orders")
@@ -81,7 +78,7 @@ def _reversal(axes: Axes, rows: Rows) -> None:
 def _frequency(axes: Axes, rows: Rows) -> None:
     for name, style, colour in (("memorised", "o--", _MEMORISED), ("answered", "s-", _ANSWERED)):
         _share_line(axes, rows, "mentions", name, style, colour, name)
-    _log_axis(axes, [row["mentions"] for row in rows])
+    log_axis(axes, [row["mentions"] for row in rows])
     axes.set_xlabel("documents of the corpus that state the fact")
     _percent_axis(axes, "facts of people not fine-tuned on, %")
     axes.set_title("How often a fact is mentioned, and whether it is known")
@@ -95,7 +92,7 @@ def _bits(axes: Axes, rows: Rows) -> None:
         axes.plot(exposures, [row["bits_per_parameter"] for row in own], "o-", color=colour, label=label)
         most = [row["most_bits_per_parameter"] for row in own]
         axes.plot(exposures, most, "--", color=colour, alpha=0.7, label=f"all there is to learn ({most[0]:.2f})")
-    _log_axis(axes, sorted({row["exposures"] for row in rows}))
+    log_axis(axes, sorted({row["exposures"] for row in rows}))
     axes.set_ylim(bottom=0)
     axes.set_xlabel("exposures: how often each fact is read")
     axes.set_ylabel("knowledge learned (lower bound), bits per parameter")
@@ -139,7 +136,7 @@ def _share_line(axes: Axes, rows: Rows, key: str, name: str, style: str, colour:
 
 def _heights(shares: Sequence[dict]) -> tuple[list[float], list[list[float]]]:
     """Percentages, and the reach of their intervals below and above."""
-    heights = [100 * (item["accuracy"] or 0) for item in shares]
+    heights: list[float] = [100 * (item["accuracy"] or 0) for item in shares]
     ends = [item["interval"] or [0, 1] for item in shares]
     below = [max(0.0, height - 100 * low) for height, (low, _) in zip(heights, ends, strict=True)]
     above = [max(0.0, 100 * high - height) for height, (_, high) in zip(heights, ends, strict=True)]
@@ -149,13 +146,6 @@ def _heights(shares: Sequence[dict]) -> tuple[list[float], list[list[float]]]:
 def _percent_axis(axes: Axes, label: str) -> None:
     axes.set_ylim(-2, 102)
     axes.set_ylabel(label)
-
-
-def _log_axis(axes: Axes, ticks: Sequence[float]) -> None:
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _count(number: int, noun: str) -> str:

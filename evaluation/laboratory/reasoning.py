@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from closedbook.data.generated.word_problems import WordProblem, apply_step
-from closedbook.evaluation.answering.closed_book import Answer
+from closedbook.evaluation.answering.answers import Answer
 from closedbook.evaluation.figures import new_figure, save_figure, styled
 from closedbook.evaluation.prompting.number_answers import extract_number
 from closedbook.evaluation.statistics.intervals import wilson_interval
@@ -309,7 +309,6 @@ def draw_reasoning(summary: dict[str, Any], path: str | Path) -> None:
     axes.set_xlabel("steps of the problem")
     axes.set_ylabel("new problems answered rightly, %")
     axes.set_title("Worked steps at equal training characters\n(95% intervals; small marks: each seed)")
-    axes.grid(axis="y", alpha=0.3)
-    axes.set_axisbelow(True)
+    axes.grid(visible=False, axis="x")
     picture.legend(*axes.get_legend_handles_labels(), fontsize="small", loc="outside lower center", ncols=2)
     save_figure(picture, path)

@@ -10,8 +10,8 @@ import unicodedata
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy  # whose parts are imported when they are used
 from datasets import Dataset
-from scipy.sparse import issparse
 
 from closedbook.evaluation.metrics.answer_match.normalisation import normalize
 from closedbook.evaluation.prompting.embedders import Embedder, TfidfEmbedder
@@ -216,7 +216,7 @@ def _similarity(texts: list[str], embedder: Embedder | None):
         return cosines(vectors[place : place + 1])
 
     def cosines(vector) -> np.ndarray:
-        return np.round(vectors @ (vector.toarray() if issparse(vector) else vector)[0], _DECIMALS)
+        return np.round(vectors @ (vector.toarray() if scipy.sparse.issparse(vector) else vector)[0], _DECIMALS)
 
     return similarities, between
 

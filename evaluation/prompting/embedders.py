@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import scipy  # whose parts are imported when they are used
 import torch
-from scipy.sparse import csr_matrix
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 BATCH_SIZE = 64  # texts read at once; it changes speed and memory only
@@ -19,7 +19,7 @@ BATCH_SIZE = 64  # texts read at once; it changes speed and memory only
 class Embedder(Protocol):
     """Whatever turns texts into vectors; see `TfidfEmbedder` and `EncoderEmbedder`."""
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray | csr_matrix:
+    def embed(self, texts: Sequence[str]) -> "np.ndarray | scipy.sparse.csr_matrix":
         """`(num_texts, size)`, dense or sparse; rows of length 1, or all zero for a text without content."""
         ...
 
@@ -49,9 +49,9 @@ class TfidfEmbedder:
         except ValueError as error:
             raise ValueError(f"none of the {len(corpus)} texts of the corpus holds a word: {error}") from error
 
-    def embed(self, texts: Sequence[str]) -> csr_matrix:
+    def embed(self, texts: Sequence[str]) -> "scipy.sparse.csr_matrix":
         """`(num_texts, num_words)`, sparse; a text of unknown words is all zero."""
-        return csr_matrix(self._vectorizer.transform(texts))
+        return scipy.sparse.csr_matrix(self._vectorizer.transform(texts))
 
 
 class EncoderEmbedder:

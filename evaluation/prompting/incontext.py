@@ -26,8 +26,8 @@ from closedbook.evaluation.metrics.answer_match.matching import answer_matches
 from closedbook.evaluation.metrics.contains_answer.containment import contains_verdicts
 from closedbook.evaluation.prompting.demonstrations import ORDERS, SELECTIONS, select_demonstrations
 from closedbook.evaluation.prompting.embedders import Embedder
+from closedbook.evaluation.prompting.incontext_arms import NO_SELECTION
 
-NO_SELECTION = "none"  # what an arm without demonstrations says of their selection and their order
 SAMPLED = ("sample", "self_consistency")  # decodings that depend on the seed
 
 

@@ -1,15 +1,14 @@
 """Reads the arms of an in-context sweep: what every run answered, and what its answers are worth."""
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from closedbook.evaluation.prompting.incontext import NO_SELECTION
+from closedbook.evaluation.prompting.arm_files import ArmFormat, arm_paths, read_arm_file
 
+NO_SELECTION = "none"  # what an arm without demonstrations says of their selection and their order
 DRAWS = ("seed", "order_seed")
 SETTINGS = ("num_shots", "selection", "order", "decoding", "num_sequences", "temperature")
 
@@ -52,43 +51,32 @@ def read_arms(folder: str | Path) -> list[ArmRun]:
         ValueError: If a line is no record of an answer, or the lines of a file are not of one arm; the message
             names file and line.
     """
-    paths = sorted(Path(folder).glob("arms/*.jsonl"))
-    if not paths:
-        raise FileNotFoundError(f"there is no arms/*.jsonl in {folder}; name the output folder of a sweep.")
-    return [_read_arm(path) for path in paths]
+    return [_as_run(path, read_incontext_arm(path)) for path in arm_paths(folder)]
 
 
-def _read_arm(path: Path) -> ArmRun:
-    records: dict[int, dict[str, Any]] = {}
-    first: dict[str, Any] = {}
-    with open(path, encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            where = f"{path}, line {number}"
-            try:
-                record = json.loads(line)
-            except ValueError as error:
-                raise ValueError(
-                    f"{where} is not JSON ({error}); delete the file and run its arm again."
-                ) from error
-            _check_record(record, where)
-            record["scores"] = _as_named_now(record["scores"])
-            first = first or record
-            if record["arm"] != first["arm"]:
-                raise ValueError(f"{where} is of another arm than line 1; a file holds the answers of one arm.")
-            if record["scores"].keys() != first["scores"].keys():
-                raise ValueError(f"{where} has the scores {', '.join(record['scores'])}, line 1 has others.")
-            if record["row"] in records:
-                raise ValueError(
-                    f"{where} answers question {record['row']} again; delete the file, run its arm again."
-                )
-            records[record["row"]] = record
-    if not records:
-        raise ValueError(f"{path} is empty; delete it and run its arm again.")
-    ordered = [records[row] for row in sorted(records)]
+def read_incontext_arm(path: str | Path) -> list[dict[str, Any]]:
+    """The lines of one arm, as `answer_in_context` gives them, with the arm.
+
+    Raises:
+        ValueError: As `read_arms` does.
+    """
+    records = read_arm_file(path, _FORMAT)
+    names = _as_named_now(records[0]["scores"]).keys()
+    for number, record in enumerate(records, start=1):
+        record["scores"] = _as_named_now(record["scores"])
+        if record["scores"].keys() != names:
+            others = ", ".join(record["scores"])
+            raise ValueError(f"{path}, line {number} has the scores {others}, line 1 has others.")
+    return records
+
+
+def _as_run(path: Path, records: list[dict[str, Any]]) -> ArmRun:
+    ordered = sorted(records, key=lambda record: record["row"])
+    first = ordered[0]
     return ArmRun(
         arm=first["arm"],
         source=str(path),
-        rows=tuple(sorted(records)),
+        rows=tuple(record["row"] for record in ordered),
         questions=tuple(record["question"] for record in ordered),
         scores={name: np.array([float(record["scores"][name]) for record in ordered]) for name in first["scores"]},
         new_tokens=np.array([record["new_tokens"] for record in ordered]),
@@ -104,43 +92,20 @@ def _as_named_now(scores: dict[str, Any]) -> dict[str, Any]:
     return {"answer_match" if name == "exact_match" else name: value for name, value in scores.items()}
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
 def _is_score(value: Any) -> bool:
     return isinstance(value, (bool, int, float)) and 0 <= value <= 1
 
 
-_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "arm": (lambda value: isinstance(value, dict), "an object"),
-    "row": (_is_count, "a number of a question, from 0 on"),
-    "question": (lambda value: isinstance(value, str), "a string"),
-    "scores": (
-        lambda value: isinstance(value, dict) and bool(value) and all(map(_is_score, value.values())),
-        "an object of scores between 0 and 1",
-    ),
-    "new_tokens": (_is_count, "a number of tokens"),
-    "complete": (lambda value: isinstance(value, bool), "true or false"),
-    "dropped": (_is_count, "a number of demonstrations"),
-}
-
-
-def _check_record(record: Any, where: str) -> None:
-    if not isinstance(record, dict):
-        raise ValueError(f"{where} has to be a JSON object, but is {record!r:.60}.")
-    for field, (fits, words) in _FIELDS.items():
-        if field not in record or not fits(record[field]):
-            found = f"is {record[field]!r:.60}" if field in record else "is missing"
-            raise ValueError(f"{where}: {field} has to be {words}, but {found}.")
-    missing = [name for name in (*SETTINGS, *DRAWS) if name not in record["arm"]]
-    if missing:
-        raise ValueError(f"{where}: the arm lacks {', '.join(missing)}.")
-    for name in ("num_shots", *DRAWS):
-        if not _is_count(record["arm"][name]):
-            raise ValueError(
-                f"{where}: the arm's {name} has to be a whole number, but is {record['arm'][name]!r}."
-            )
+_FORMAT = ArmFormat(
+    fields={
+        "scores": (
+            lambda value: isinstance(value, dict) and bool(value) and all(map(_is_score, value.values())),
+            "an object of scores between 0 and 1",
+        )
+    },
+    settings=(*SETTINGS, *DRAWS),
+    counts=("num_shots", *DRAWS),
+)
 
 
 def arm_label(arm: dict[str, Any]) -> str:

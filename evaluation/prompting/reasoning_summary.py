@@ -1,14 +1,15 @@
 """What the arms of `reasoning.py` come to: accuracy, rationales, cost, and comparisons with asking directly."""
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from closedbook.evaluation.figures import new_figure, save_figure, styled
-from closedbook.evaluation.prompting.reasoning import ARMS, REASONED
+from closedbook.evaluation.prompting.arm_files import TRUTH, ArmFormat, arm_paths, read_arm_file
+from closedbook.evaluation.prompting.reasoning import ARMS, REASONED, ReasoningArm
 from closedbook.evaluation.statistics.intervals import wilson_interval
 from closedbook.evaluation.statistics.paired import compare_paired, p_value_text
 from closedbook.evaluation.statistics.prompt_luck import arm_difference, mean_interval
@@ -19,9 +20,40 @@ VERDICTS = ("right", "wrong", "not checkable")
 Rows = Sequence[dict[str, Any]]
 
 
-def read_reasoning_arms(paths: Iterable[str | Path]) -> list[Rows]:
-    """The rows of each arm, of one JSON lines file an arm."""
-    return [[json.loads(line) for line in Path(path).read_text("utf-8").splitlines()] for path in paths]
+def _is_steps(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(step, dict) and "holds" in step for step in value)
+
+
+_FORMAT = ArmFormat(
+    fields={
+        "right": TRUTH,
+        "extracted": (lambda value: value is None or isinstance(value, str), "the number given, or null"),
+        "verdict": (lambda value: value is None or value in VERDICTS, f"{', '.join(VERDICTS)}, or null"),
+        "steps": (_is_steps, "a list of objects with holds"),
+    },
+    settings=tuple(field.name for field in fields(ReasoningArm)),
+    counts=("num_shots", "num_samples", "seed"),
+)
+
+
+def read_reasoning_arm(path: str | Path) -> list[dict[str, Any]]:
+    """The lines of one arm, as `answer_by_reasoning` gives them, with the arm.
+
+    Raises:
+        ValueError: If a line is no record of an answer, or the lines are not of one arm; the message names
+            file and line.
+    """
+    return read_arm_file(path, _FORMAT)
+
+
+def read_reasoning_arms(folder: str | Path) -> list[Rows]:
+    """The rows of every arm of a sweep's folder.
+
+    Raises:
+        FileNotFoundError: If it holds none.
+        ValueError: As `read_reasoning_arm` does.
+    """
+    return [read_reasoning_arm(path) for path in arm_paths(folder)]
 
 
 def summarise_reasoning(runs: Sequence[Rows]) -> list[dict[str, Any]]:
@@ -46,8 +78,8 @@ def summarise_reasoning(runs: Sequence[Rows]) -> list[dict[str, Any]]:
     """
     grouped: dict[tuple, list[Rows]] = {}
     for rows in sorted(runs, key=lambda rows: (ARMS.index(rows[0]["arm"]["name"]), rows[0]["arm"]["seed"])):
-        fields = {name: value for name, value in rows[0]["arm"].items() if name != "seed"}
-        grouped.setdefault(tuple(fields.items()), []).append(rows)
+        settings = {name: value for name, value in rows[0]["arm"].items() if name != "seed"}
+        grouped.setdefault(tuple(settings.items()), []).append(rows)
     asked = {tuple(row["question"] for row in rows) for rows in runs}
     if len(asked) > 1:
         raise ValueError("these arms were asked different questions, which do not compare")
@@ -174,8 +206,7 @@ def draw_reasoning(summaries: Sequence[dict[str, Any]], title: str, path: str | 
     top = max((100 * row["interval"][1] for row in summaries), default=100.0)
     axes.set_ylim(0, min(105.0, 1.1 * top + 1))
     axes.set_ylabel("right, %; 95% intervals, dots: seeds")
-    axes.grid(axis="y", alpha=0.3)
-    axes.set_axisbelow(True)
+    axes.grid(visible=False, axis="x")
     axes.set_title(title, fontsize="medium")
     save_figure(figure, path)
 

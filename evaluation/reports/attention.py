@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.patches import Rectangle
 
 from closedbook.evaluation.attention import constructions_spread as spread
 from closedbook.evaluation.attention.maps import SCORES, AskedText, AttentionMap
@@ -291,6 +290,8 @@ def _scores_line(row: dict | None) -> str:
 
 def _frame(axes: Axes, asked: AskedText) -> None:
     """Where the positions that produce the answer read the name."""
+    from matplotlib.patches import Rectangle
+
     first, stop = asked.name
     height = len(asked.text) - asked.answer
     axes.add_patch(
@@ -303,6 +304,7 @@ def _heat_map(axes: Axes, weights, rows: Sequence[str], columns: Sequence[str], 
     axes.set_xticks(range(len(columns)), [_shown(label) for label in columns], fontsize=fontsize)
     axes.set_yticks(range(len(rows)), [_shown(label) for label in rows], fontsize=fontsize)
     axes.tick_params(length=0, pad=1)
+    axes.grid(visible=False)  # would cross the cells
     return image
 
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from closedbook.evaluation.figures import COLORS, GRAY, MARKERS, new_figure, save_figure, set_title, styled
-from closedbook.evaluation.prompting.incontext import NO_SELECTION
-from closedbook.evaluation.prompting.incontext_arms import decoding_label
+from closedbook.evaluation.prompting.incontext_arms import NO_SELECTION, decoding_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from closedbook.evaluation.reports.accuracies import learning_figure, read_curve
 from closedbook.evaluation.reports.confidence import PROVENANCE_WORDS
 from closedbook.evaluation.reports.knowing import (
@@ -59,6 +57,8 @@ def build_page(
     Raises:
         ValueError: If the predictions do not match those of `compare`, or the questions.
     """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     if questions is not None:
         _need_predictions(files)
         check_same_questions(files.predictions, files.predictions_path, *questions)

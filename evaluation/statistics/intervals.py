@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+import scipy  # whose parts are imported when they are used
 
 _RESAMPLES = 9999  # scipy's default: the interval's ends then move by little from seed to seed
 _VALUES_AT_ONCE = 10_000_000  # resampled values held in memory at a time, 80 MB
@@ -30,7 +30,7 @@ def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[flo
         raise ValueError(f"an interval needs at least one question, but n is {n}.")
     if not 0 <= correct <= n:
         raise ValueError(f"correct must be between 0 and n, but is {correct} of {n}.")
-    interval = stats.binomtest(int(correct), int(n)).proportion_ci(confidence, method="wilson")
+    interval = scipy.stats.binomtest(int(correct), int(n)).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -56,7 +56,7 @@ def bootstrap_interval(values: Sequence[float], seed: int, confidence: float = 0
         raise ValueError(f"a bootstrap needs a flat list of two or more values, but got shape {sample.shape}.")
     if not np.isfinite(sample).all():
         raise ValueError(f"value {int(np.argmin(np.isfinite(sample)))} is not finite; leave such values out.")
-    interval = stats.bootstrap(
+    interval = scipy.stats.bootstrap(
         (sample,),
         np.mean,
         n_resamples=_RESAMPLES,

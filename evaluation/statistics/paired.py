@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scipy import stats
+import scipy  # whose parts are imported when they are used
 
 from closedbook.evaluation.predictions import match_questions
 
@@ -66,10 +66,10 @@ def compare_paired(first: Sequence[bool], second: Sequence[bool], confidence: fl
     n, only_first, only_second = len(pairs), pairs.count((True, False)), pairs.count((False, True))
     discordant = only_first + only_second
     # with no disagreement there is nothing to test, and nothing speaks for a difference
-    p_value = stats.binomtest(only_second, discordant, 0.5).pvalue if discordant else 1.0
+    p_value = scipy.stats.binomtest(only_second, discordant, 0.5).pvalue if discordant else 1.0
     gained, lost = (only_second + 1) / (n + 2), (only_first + 1) / (n + 2)
     center = gained - lost
-    reach = stats.norm.ppf((1 + confidence) / 2) * ((gained + lost - center**2) / (n + 2)) ** 0.5
+    reach = scipy.stats.norm.ppf((1 + confidence) / 2) * ((gained + lost - center**2) / (n + 2)) ** 0.5
     return PairedComparison(
         n=n,
         both=pairs.count((True, True)),

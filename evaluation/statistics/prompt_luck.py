@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy  # whose parts are imported when they are used
 
 from closedbook.evaluation.statistics.paired import compare_paired
 
@@ -99,7 +99,7 @@ def mean_interval(scores: np.ndarray, confidence: float = 0.95) -> tuple[float, 
     variance, freedom = _variance_of_mean(table)
     # without any variance there are still only so many questions
     trials = mean * (1 - mean) / variance if variance > 0 else table.shape[1]
-    quantile = stats.t.ppf((1 + confidence) / 2, freedom)
+    quantile = scipy.stats.t.ppf((1 + confidence) / 2, freedom)
     shrink = 1 + quantile**2 / trials
     center = (mean + quantile**2 / (2 * trials)) / shrink
     reach = quantile / shrink * np.sqrt(mean * (1 - mean) / trials + (quantile / (2 * trials)) ** 2)
@@ -126,7 +126,9 @@ def prompt_luck(tables: Sequence[np.ndarray], confidence: float = 0.95) -> Promp
     weights = [(len(table) - 1) / freedom for table in tables]
     between = sum(weight * runs for weight, (runs, _, _) in zip(weights, squares, strict=True))
     rest = sum(weight * rest for weight, (_, _, rest) in zip(weights, squares, strict=True))
-    ends = [between / stats.f.ppf(end, freedom, freedom * (questions - 1)) - rest for end in _tails(confidence)]
+    ends = [
+        between / scipy.stats.f.ppf(end, freedom, freedom * (questions - 1)) - rest for end in _tails(confidence)
+    ]
     mean = float(np.mean([table.mean() for table in tables]))
     lowest, highest = (float(np.sqrt(max(0.0, end) / questions)) for end in ends)
     return PromptLuck(
@@ -135,7 +137,7 @@ def prompt_luck(tables: Sequence[np.ndarray], confidence: float = 0.95) -> Promp
         luck_deviation=float(np.sqrt(max(0.0, between - rest) / questions)),
         luck_interval=(lowest, highest),
         luck_share=float(max(0.0, 1 - rest / between)) if between > 0 else 0.0,
-        p_value=float(stats.chi2.sf(sum(map(_cochran, tables)), freedom)),
+        p_value=float(scipy.stats.chi2.sf(sum(map(_cochran, tables)), freedom)),
         binomial_deviation=float(np.sqrt(mean * (1 - mean) / questions)),
         turnover=float(np.average([_turnover(table) for table in tables], weights=weights)),
     )
@@ -168,11 +170,11 @@ def arm_difference(
     if len(table) > 1:
         variance, freedom = _variance_of_mean(table)
         distance = abs(table.mean()) / np.sqrt(variance) if variance > 0 else 0.0
-        p_value = max(p_questions, float(2 * stats.t.sf(distance, freedom)))
+        p_value = max(p_questions, float(2 * scipy.stats.t.sf(distance, freedom)))
     ends = np.broadcast_to([1.0, -1.0], (len(table), 2))
     adjusted = np.concatenate([table, ends], axis=1)
     variance, freedom = _variance_of_mean(adjusted)
-    reach = stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(variance)
+    reach = scipy.stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(variance)
     center = adjusted.mean()
     return ArmDifference(
         difference=float(table.mean()),

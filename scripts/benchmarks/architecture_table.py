@@ -155,7 +155,6 @@ def draw(result: dict, path: str) -> None:
                 panel.plot(ratios.keys(), ratios.values(), marker=MARKERS[name], label=name, **peer)
         panel.axhline(1, color="black", linewidth=0.8)
         panel.set(xscale="log", yscale="log", xlabel="length in tokens", title=part)
-        panel.grid(alpha=0.3)
     for panel in panels:
         panel.set_xticks(sorted(lengths), [f"{length:,}" for length in sorted(lengths)])
         panel.set_yticks(TIMES, [f"{times:g}" for times in TIMES])

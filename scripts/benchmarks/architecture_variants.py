@@ -26,7 +26,7 @@ class Variant:
         sparse: whether flex attention skips blocks of it.
     """
 
-    model_class: type = VanillaGPTForCausalLM
+    model_class: type[PreTrainedModel] = VanillaGPTForCausalLM
     fields: dict = field(default_factory=dict)
     learns_end_only: bool = False
     same_kernels: bool = False

@@ -29,13 +29,12 @@ from pathlib import Path
 import torch
 
 from closedbook.evaluation.environment import check_recordable, run_environment
-from closedbook.evaluation.files import write_json_atomic
 from closedbook.scripts.benchmarks.architecture_entry import limit_memory, measure_entry
 from closedbook.scripts.benchmarks.architecture_table import summarise
 from closedbook.scripts.benchmarks.architecture_variants import VARIANTS, check_variants
 from closedbook.scripts.benchmarks.measure import check_flags, device, in_fresh_process
 from closedbook.training.command_line import parse_flags
-from closedbook.training.finished_runs import read_record, refuse_another
+from closedbook.training.finished_runs import RunsFile
 from closedbook.training.hardware import has_bf16
 
 # Flags that change no number, so that a file may be filled by runs that differ in them.
@@ -63,20 +62,6 @@ class ArchitectureBenchmarkArguments:
     only: bool = field(default=False, metadata={"help": "measure one entry in this process and print it"})
 
 
-def read_results(path: Path, environment: dict, settings: dict) -> dict:
-    """The entries of the file so far, `{architecture: {length: entry}}`.
-
-    Raises:
-        ValueError: if they were measured otherwise, so that new ones would not compare with them.
-    """
-    known = read_record(path)
-    if known is None:
-        return {}
-    wanted = {**environment, "settings": settings}
-    refuse_another(path, "entries", known, {what: wanted[what] for what in ("hardware", "versions", "settings")})
-    return known["entries"]
-
-
 def main(argv: list[str]) -> dict:
     (args,) = parse_flags(ArchitectureBenchmarkArguments, argv)
     check_recordable(args.output and Path(args.output).parent)
@@ -99,7 +84,9 @@ def main(argv: list[str]) -> dict:
     }
     path = Path(args.output or f"outputs/benchmark-architectures-{device().type}.json")
     environment = run_environment()
-    entries = read_results(path, environment, settings)
+    measured = {name: environment[name] for name in ("hardware", "versions")} | {"settings": settings}
+    store = RunsFile(path, measured, "entries")
+    entries = store.finished() or {}
     for length in args.lengths:
         for name in args.variants:
             known = entries.setdefault(name, {})
@@ -112,7 +99,7 @@ def main(argv: list[str]) -> dict:
             except RuntimeError as error:  # such as a process that the system ended; the others can still be done
                 entry = {"failed": str(error)}
             known[str(length)] = entry | {"commit": environment["commit"]}
-            write_json_atomic(path, _result(entries, settings, environment))
+            store.write(_result(entries, settings, environment))
     result = _result(entries, settings, environment)
     print(json.dumps(result), flush=True)
     return result

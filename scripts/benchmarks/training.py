@@ -115,7 +115,7 @@ def read_recipe(args: TrainingBenchmarkArguments, output_dir: str):
 
 def time_ours(
     args: TrainingBenchmarkArguments, components: Sequence[Component], alphabet: Sequence[str]
-) -> tuple[float, int]:
+) -> tuple[float, int | None]:
     """Characters a second of `train`, and the model's number of parameters."""
     last = args.warmup_steps + args.steps
     with tempfile.TemporaryDirectory() as folder:

@@ -61,7 +61,8 @@ def checkout(tmp_path, monkeypatch):
         )
         return run.stdout.strip()
 
-    source = tmp_path / "environment.py"
+    source = tmp_path / "evaluation" / "environment.py"
+    source.parent.mkdir()
     source.write_text("first = 1\n")
     git("init", "-q")
     monkeypatch.setattr(module, "__file__", str(source))
@@ -70,22 +71,22 @@ def checkout(tmp_path, monkeypatch):
 
 def test_the_commit_is_that_of_the_checkout_and_marked_when_files_were_changed(tmp_path, checkout):
     assert run_environment()["commit"] is None  # nothing committed yet
-    checkout("add", "environment.py")
+    checkout("add", "evaluation/environment.py")
     checkout("commit", "-q", "-m", "first")
     checkout("tag", "-a", "v1", "-m", "a tag does not replace the hash")
     head = checkout("rev-parse", "HEAD")
     assert run_environment()["commit"] == head
     (tmp_path / "output.json").write_text("{}")  # untracked
     assert run_environment()["commit"] == head
-    (tmp_path / "environment.py").write_text("second = 2\n")
+    (tmp_path / "evaluation" / "environment.py").write_text("second = 2\n")
     assert run_environment()["commit"] == f"{head}-dirty"
 
 
 def test_an_installed_copy_inside_another_projects_checkout_has_no_commit(tmp_path, checkout, monkeypatch):
-    checkout("add", "environment.py")
+    checkout("add", "evaluation/environment.py")
     checkout("commit", "-q", "-m", "another project")
-    installed = tmp_path / "site-packages" / "environment.py"
-    installed.parent.mkdir()
+    installed = tmp_path / "site-packages" / "closedbook" / "evaluation" / "environment.py"
+    installed.parent.mkdir(parents=True)
     installed.write_text("")
     monkeypatch.setattr(module, "__file__", str(installed))
     assert run_environment()["commit"] is None
@@ -107,29 +108,73 @@ def project(tmp_path, checkout):
     return tmp_path
 
 
-def test_a_result_is_recorded_from_a_clean_commit_only(project):
-    check_recordable(project / "results")
+@pytest.mark.parametrize("folder", ["results", "results/task", "results/new_subject", "outputs/../results"])
+def test_a_result_of_the_project_is_recorded_from_a_clean_commit_only(project, folder):
+    check_recordable(project / folder)
     (project / "code.py").write_text("second = 2\n")
-    with pytest.raises(ValueError, match=r"results/task holds .* 1 files are changed \(code.py"):
-        check_recordable(None, project / "results" / "task")
+    with pytest.raises(
+        ValueError, match=rf"^\S*{folder} belongs to .* but code.py changed .*: commit first, or give"
+    ):
+        check_recordable(None, project / "outputs", project / folder)
+
+
+@pytest.mark.parametrize("staged", [False, True])
+def test_the_first_changed_files_are_named_and_the_others_counted(project, checkout, staged):
+    for name in ("one", "two", "three", "four", "five"):
+        (project / f"{name} file.py").touch()
+    checkout("add", "-A")
+    if not staged:
+        checkout("commit", "-q", "-m", "second")
+        for path in project.glob("* file.py"):
+            path.unlink()
+    with pytest.raises(ValueError, match=r"five file.py, four file.py, one file.py and 2 more changed"):
+        check_recordable(project / "results")
 
 
 def test_what_was_measured_before_and_what_git_does_not_know_are_no_changes(project):
+    head = run_environment()["commit"]
     (project / "results" / "task" / "one.json").write_text("[]\n")
     (project / "results" / "task" / "two.json").write_text("{}\n")
     (project / "notes.txt").write_text("mine\n")
     check_recordable(project / "results")
+    assert run_environment()["commit"] == head and not head.endswith("-dirty")
 
 
-def test_results_elsewhere_are_the_users_own(project, tmp_path_factory):
+@pytest.mark.parametrize("folder", ["outputs", "results-of-mine", ".", ".."])
+def test_results_elsewhere_are_the_users_own(project, folder):
     (project / "code.py").write_text("second = 2\n")
-    check_recordable(project / "outputs", tmp_path_factory.mktemp("elsewhere"), None)
+    check_recordable(project / folder, None)
+
+
+def test_a_relative_folder_is_that_of_the_working_directory(project, tmp_path_factory, monkeypatch):
+    (project / "code.py").write_text("second = 2\n")
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    check_recordable("results")
+    monkeypatch.chdir(project)
+    with pytest.raises(ValueError, match="^results belongs to"):
+        check_recordable("results")
+
+
+def test_results_that_git_does_not_track_are_the_users_own(project, checkout):
+    checkout("rm", "-q", "-r", "--cached", "results")
+    (project / "code.py").write_text("second = 2\n")
+    check_recordable(project / "results")
 
 
 def test_an_installed_package_records_anywhere(project, monkeypatch):
     (project / "code.py").write_text("second = 2\n")
-    monkeypatch.setattr(module, "__file__", str(project / "untracked.py"))
+    monkeypatch.setattr(module, "__file__", str(project / "evaluation" / "untracked.py"))
     check_recordable(project / "results")
+
+
+def test_without_git_or_without_a_commit_results_are_recorded_anywhere(tmp_path, checkout, monkeypatch):
+    check_recordable(tmp_path / "results")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "one.json").touch()
+    checkout("add", "-A")
+    check_recordable(tmp_path / "results")
+    monkeypatch.setenv("PATH", "")
+    check_recordable(tmp_path / "results")
 
 
 def test_access_tokens_never_stand_in_a_recorded_command(monkeypatch):

@@ -8,7 +8,14 @@ import sys
 import pytest
 
 from closedbook.evaluation import files as module
-from closedbook.evaluation.files import open_atomic, write_json_atomic, write_jsonl_atomic, write_text_atomic
+from closedbook.evaluation.files import (
+    open_atomic,
+    read_json_object,
+    read_json_objects,
+    write_json_atomic,
+    write_jsonl_atomic,
+    write_text_atomic,
+)
 
 
 def test_text_json_and_json_lines_come_back_as_written(tmp_path):
@@ -82,3 +89,41 @@ def test_numbers_that_json_cannot_hold_are_refused(tmp_path, value):
     with pytest.raises(ValueError, match="JSON"):
         write_jsonl_atomic(tmp_path / "a.jsonl", [{"loss": value}])
     assert os.listdir(tmp_path) == []
+
+
+def test_what_was_written_is_read_whatever_the_strings_hold(tmp_path):
+    rows = [{"text": "one\u2028line\x85, \n, \r and \x0b"}, {"n": 1}]
+    write_jsonl_atomic(tmp_path / "a.jsonl", rows)
+    assert read_json_objects(tmp_path / "a.jsonl") == rows
+    write_json_atomic(tmp_path / "a.json", rows[0])
+    assert read_json_object(tmp_path / "a.json") == rows[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b'{"a": 1}\n{"b":', "line 2 is not JSON"),
+        (b'{"a": 1}\n\n{"b": 2}', "line 2 is not JSON"),
+        (b'{"a": 1}\n{"b": "\xff"}', "line 2 is not text"),
+        (b'{"a": 1}\n"b"\n', "line 2 has to be a JSON object, but is 'b'"),
+        (b"", "is empty"),
+    ],
+)
+def test_a_damaged_line_is_named_with_what_to_do(content, complaint, tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(content)
+    with pytest.raises(ValueError, match=f"a.jsonl.*{complaint}.*; restore it, or move it away"):
+        read_json_objects(tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b'{"a": 1,\n"b": \n', "line 3 is not JSON"),
+        (b'{"a": 1,\n"b": "\xff"}', "line 2 is not text"),
+        (b"[1]", r"line 1 has to be a JSON object, but is \[1\]"),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_line(content, complaint, tmp_path):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ValueError, match=f"a.json, {complaint}.*; restore it, or move it away"):
+        read_json_object(tmp_path / "a.json")

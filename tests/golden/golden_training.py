@@ -72,8 +72,6 @@ def runs() -> dict[str, tuple[str, str | None, list[str]]]:
             "unusual/pretrained",
             [*FINETUNING, *UNUSUAL, "--num_unknown_people", "4", "--validation_share", "0.2"],
         ),
-        # Muon's own weight decay is our default: only another one shows that it is passed on
-        "muon-unusual/pretrained": ("pretrain", None, [*PRETRAINING, *UNUSUAL, "--optimizer", "muon"]),
         "perceiver-unusual/pretrained": (
             "pretrain",
             None,

@@ -8,17 +8,7 @@ into rooms within rooms; `test_golden.py` takes them again and compares. Take th
 meant to change, and say so in LOG.md. (`--only make_checkpoints` wrote `old_checkpoints/`, with the old code;
 with newer code they would prove nothing.)
 
-What was verified of the environment that records are taken in (`golden_environment.py`), with three pretraining
-runs and the answers of the stored model with their four confidences:
-
-- taken again in the same environment, on cores that others were using, every record is the same to the last bit;
-- so are they on an emulated Intel Nehalem (no AVX) and an emulated Intel Haswell (AVX2, FMA), though they were
-  recorded on an AMD EPYC: `qemu-x86_64 -cpu Nehalem`;
-- each of ATEN_CPU_CAPABILITY (set to avx2), ONEDNN_MAX_CPU_ISA (set to AVX2) and MKL_CBWR (left out) moves them,
-  losses by about 2e-6 within six steps; the first moves initial weights, too. So their names are right and all
-  three are needed. GLIBC_TUNABLES and OPENBLAS_CORETYPE made no difference on that EPYC and are a precaution.
-
-Not verified: processors with AVX-512 or AMX, and other architectures than x86-64.
+@@VERIFIED@@
 """
 
 import argparse

@@ -9,12 +9,13 @@ def test_logits_to_keep_are_the_last_ones_or_those_asked_for(variant):
     model, tokens = variant.model(), variant.tokens(2, 11)
     logits = model(tokens).logits
     assert logits.shape == (2, 11, variant.vocabulary)
+    # by processor, a product of fewer rows is summed in another order: 1.3e-6 seen for logits of the order of 1
     for count in (1, 3, 11):
         kept = model(tokens, logits_to_keep=count).logits
-        torch.testing.assert_close(kept, logits[:, -count:], atol=1e-6, rtol=0)
+        torch.testing.assert_close(kept, logits[:, -count:], atol=1e-5, rtol=0)
     places = torch.tensor([0, 4, 7])
     kept = model(tokens, logits_to_keep=places).logits
-    torch.testing.assert_close(kept, logits[:, places], atol=1e-6, rtol=0)
+    torch.testing.assert_close(kept, logits[:, places], atol=1e-5, rtol=0)
 
 
 @torch.no_grad()

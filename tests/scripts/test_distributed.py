@@ -1,40 +1,10 @@
 """Two processes do what one does: in training at equal global batch, and in answering."""
 
 import json
-import socket
-import subprocess
-import sys
 
 import pytest
 
 from closedbook.evaluation.run_record import read_run
-
-
-@pytest.fixture
-def launch(tiny):
-    """Run a script with `accelerate launch` in two processes on the CPU, as `scripts/launch/cpu2.yaml` says."""
-
-    def run(script, *flags) -> str:
-        folder = tiny.checkout / "scripts"
-        launcher = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", free_port()]
-        command = [*launcher, "--config_file", folder / "launch" / "cpu2.yaml", folder / f"{script}.py", *flags]
-        process = subprocess.run(
-            list(map(str, command)),
-            env=tiny.environment(ACCELERATE_USE_CPU="true"),
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-        assert process.returncode == 0, process.stderr
-        return process.stdout + process.stderr
-
-    return run
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
 
 
 def test_two_processes_train_as_one(tiny, launch, tmp_path):

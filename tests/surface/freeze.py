@@ -19,6 +19,7 @@ HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
 ROOMS = (
     "closedbook",
+    "closedbook.modeling",
     *(f"closedbook.{room}" for room in ("data", "data.objectives", "data.people", "data.generated", "evaluation")),
     *(
         f"closedbook.evaluation.{room}"
@@ -52,13 +53,24 @@ def _signature(found) -> str:
             return _plain(str(inspect.signature(found)))
         except ValueError:  # a class of C has none
             return ""
+    if isinstance(found, dict):  # what a recipe may name
+        return f": {', '.join(map(str, found))}"
     return f": {type(found).__name__}"
+
+
+def entry_points() -> dict[str, str]:
+    """Name -> module of all that is started with flags: the commands, and the benchmarks, which are none."""
+    found = {command: module for command, (module, _) in commands().items()}
+    for path in (CHECKOUT / "scripts" / "benchmarks").glob("[!_]*.py"):
+        if "__main__" in path.read_text(encoding="utf-8"):
+            found[f"benchmarks/{path.stem}"] = f"closedbook.scripts.benchmarks.{path.stem}"
+    return found
 
 
 def flags() -> list[str]:
     """One line a flag of a command: its kind, its choices and its default."""
     lines = []
-    for command, (module, _) in sorted(commands().items()):
+    for command, module in sorted(entry_points().items()):
         main = importlib.import_module(module).main
         for before in SUBCOMMANDS.get(command, [[]]):
             for action in _parser_of(main, before)._actions:

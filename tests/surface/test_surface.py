@@ -27,4 +27,4 @@ def test_every_room_that_says_what_may_be_imported_is_written_down():
         for path in (freeze.CHECKOUT / room).rglob("__init__.py")
         if "lazy_loader" in path.read_text(encoding="utf-8")
     }
-    assert rooms == set(freeze.ROOMS) - {"closedbook"}
+    assert rooms == set(freeze.ROOMS) - {"closedbook", "closedbook.modeling"}

@@ -1,85 +1,304 @@
-"""Stages of a command of many runs: done once, begun again where broken off, of one budget."""
+"""The law of finished runs, over every kind of place where a command keeps them."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from closedbook.evaluation.prompting.arm_files import ArmFormat, read_arm_file
 from closedbook.evaluation.run_record import Run, Stage, write_run
-from closedbook.training.finished_runs import (
-    again,
-    begin,
-    find_result,
-    finished,
-    read_record,
-    refuse_another,
-    run_stage,
+from closedbook.training.finished_runs import ArmFiles, RunFolder, RunsFile, digest, refuse_another
+
+BUDGET = {"steps": 3, "recipe": {"rates": [0.1, 0.2]}, "asked": 2, "shares": ("a", "b")}  # a tuple becomes a list
+OTHER = BUDGET | {"recipe": {"rates": [0.1, 0.5]}}
+
+
+@dataclass(frozen=True)
+class OneArm:
+    """Stands for an arm of a sweep."""
+
+    name: str = "one"
+    seed: int = 0
+
+    def digest(self, sweep: dict[str, Any]) -> str:
+        return digest([asdict(self), sweep])
+
+
+def read_one_arm(path: Path) -> list[dict[str, Any]]:
+    return read_arm_file(path, ArmFormat({}, settings=("name", "seed"), counts=("seed",)))
+
+
+def answers(number: int = 2) -> list[dict[str, Any]]:
+    whole = {"question": "Who?", "new_tokens": 1, "complete": True, "dropped": 0}
+    return [{"row": row} | whole for row in range(number)]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of place in a folder of its own, for runs of one description.
+
+    Attributes:
+        look: whether the run is finished.
+        record: the file of its record.
+        finish: writes that.
+        break_off: leaves what a killed run leaves.
+        described: the file that names the description.
+    """
+
+    look: Callable[[], bool]
+    record: Path
+    finish: Callable[[], Any]
+    break_off: Callable[[], Any]
+    described: Path
+
+
+def killed_stage(store: RunFolder) -> None:
+    """As a run that was killed in its first stage leaves it."""
+
+    def train(where: dict[str, Any]) -> Run:
+        write_run(where["output_dir"], Run((Stage(stage="pretrain"),)))
+        return Run()
+
+    store.stage("pretrained", train)
+
+
+def folder_beside_its_result(folder: Path, budget: dict[str, Any]) -> Kind:
+    store = RunFolder(folder / "run", budget, folder / "results" / "run.json")
+
+    def break_off() -> None:  # the evaluation has written its part, too
+        killed_stage(store)
+        store.record.parent.mkdir(exist_ok=True)
+        store.record.write_text('{"accuracy": 0.5}', encoding="utf-8")
+
+    return Kind(
+        lambda: store.finished() is not None,
+        store.record,
+        lambda: store.finish({"accuracy": 0.5}),
+        break_off,
+        store.record,
+    )
+
+
+def folder_named_by_a_digest(folder: Path, budget: dict[str, Any]) -> Kind:
+    # one folder for both descriptions: as two would have that agree in all digits
+    store = RunFolder(folder / "run", budget, folder / "run" / "result.json", key=None)
+
+    def finish() -> None:
+        killed_stage(store)
+        store.finish({"accuracy": 0.5})
+
+    described = folder / "run" / "budget.json"
+    return Kind(lambda: store.finished() is not None, store.record, finish, lambda: killed_stage(store), described)
+
+
+def runs_in_one_file(folder: Path, budget: dict[str, Any]) -> Kind:
+    store = RunsFile(folder / "results" / "probe.json", {"budget": budget, "versions": "1"})
+    return Kind(
+        lambda: bool(store.finished()),
+        store.path,
+        lambda: store.write({"runs": [{"seed": 0}]}),
+        lambda: store.write({"runs": []}),
+        store.path,
+    )
+
+
+def arms_of_a_sweep(folder: Path, budget: dict[str, Any]) -> Kind:
+    store = ArmFiles(folder, budget, read_one_arm)
+    # the file of an arm is named by the sweep, too; as two would be that agree in all digits
+    named = ArmFiles(folder, BUDGET, read_one_arm).path(OneArm())
+
+    def finish() -> None:
+        store.begin()
+        store.write(OneArm(), answers())
+
+    return Kind(
+        lambda: store.missing([OneArm()]) == [], named, finish, lambda: store.begin(), folder / "sweep.json"
+    )
+
+
+KINDS = [folder_beside_its_result, folder_named_by_a_digest, runs_in_one_file, arms_of_a_sweep]
+
+
+def content(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_is_finished_once_its_record_was_written_and_not_before(kind, tmp_path):
+    place = kind(tmp_path, BUDGET)
+    assert not place.look()
+    place.finish()
+    assert place.look() and place.record.exists()
+    assert kind(tmp_path, json.loads(json.dumps(BUDGET))).look()  # by another process
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_that_was_broken_off_is_begun_again(kind, tmp_path):
+    place = kind(tmp_path, BUDGET)
+    place.break_off()
+    assert not place.look()
+    place.finish()
+    assert place.look()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_description_is_refused_with_the_file_and_all_that_differs(kind, tmp_path):
+    place = kind(tmp_path, BUDGET)
+    place.finish()
+    before = content(tmp_path)
+    with pytest.raises(ValueError) as refused:
+        kind(tmp_path, OTHER).look()
+    message = str(refused.value)
+    assert message.startswith(f"{place.described} is of ")
+    assert "recipe.rates.1: 0.2 there, 0.5 now" in message
+    assert not any(name in message for name in ("steps", "rates.0", "shares", "versions"))
+    assert message.endswith("use another folder for what this command writes, or move that file away")
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", KINDS[:2])
+def test_a_folder_that_was_begun_by_another_description_is_refused_before_its_end_and_left_alone(kind, tmp_path):
+    kind(tmp_path, BUDGET).break_off()
+    before = content(tmp_path)
+    for act in ("look", "break_off"):
+        with pytest.raises(ValueError, match=r"budget\.json is of a run with another recipe\.rates\.1"):
+            getattr(kind(tmp_path, OTHER), act)()
+        assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        pytest.param(lambda text: text[: len(text) * 2 // 3], r"line \d+ is not JSON", id="half"),
+        pytest.param(lambda text: b"", "is empty|line 1 is not JSON", id="empty"),
+        pytest.param(lambda text: b"[1]\n", r"line 1 has to be a JSON object, but is \[1\]", id="another thing"),
+        pytest.param(lambda text: text + b"\xff", r"line \d+ is not text", id="not text"),
+    ],
 )
+def test_a_damaged_record_is_named_with_its_line_and_left_as_it_is(kind, damage, complaint, tmp_path):
+    place = kind(tmp_path, BUDGET)
+    place.finish()
+    place.record.write_bytes(damage(place.record.read_bytes()))
+    before = content(tmp_path)
+    with pytest.raises(ValueError, match=rf"{place.record}.*({complaint}).*restore it, or move it away"):
+        place.look()
+    assert content(tmp_path) == before
 
 
-@dataclass
-class Told:
-    """Stands for the settings of a stage: what it was parsed from."""
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_a_damaged_description_is_named_with_its_line(kind, tmp_path):
+    place = kind(tmp_path, BUDGET)
+    place.finish()
+    place.described.write_text('{\n"budget": \n', encoding="utf-8")
+    with pytest.raises(ValueError, match=f"{place.described}, line 3 is not JSON"):
+        place.look()
 
-    argv: tuple
-    values: dict
 
-    @classmethod
-    def parse(cls, argv, **values):
-        return cls(tuple(argv), values)
+# ---- descriptions
+
+
+def test_what_only_one_description_names_differs_too():
+    with pytest.raises(
+        ValueError, match=r"another b, c, .*\(b: nothing there, 0 now; c: None there, nothing now\)"
+    ):
+        refuse_another(Path("f"), "a run", {"a": 1, "c": None}, {"a": 1, "b": 0})
+
+
+def test_lists_of_other_lengths_are_told_whole_and_what_is_no_description_is_refused():
+    with pytest.raises(ValueError, match=r"another a, .*\(a: \[1\] there, \[1, 2\] now\)"):
+        refuse_another(Path("f"), "a run", {"a": [1]}, {"a": [1, 2]})
+    with pytest.raises(ValueError, match=r"another description, .*'text' there, \{'a': 1\} now"):
+        refuse_another(Path("f"), "a run", "text", {"a": 1})
+
+
+def test_names_by_digest_are_those_of_the_first_version():
+    assert digest([{"seed": 0, "attributes": ("birth_place",)}, ["--fp16"]]) == "a75a7549"
+    assert digest({"b": 1, "a": "ä"}, 16) == digest({"a": "ä", "b": 1}, 16) == "a313805d22cf7d7b"
+
+
+# ---- a folder a run
 
 
 def test_a_stage_runs_until_it_is_finished_and_not_again(tmp_path):
-    output, calls = tmp_path / "stage", []
+    store, told = RunFolder(tmp_path, BUDGET, tmp_path / "result.json"), []
 
-    def stage(settings):
-        calls.append(settings)
-        run = Run((Stage(stage="pretrain", seed=len(calls), eval_loss=1.0 if len(calls) == 2 else None),))
-        write_run(output, run)
+    def train(where):
+        told.append(where)
+        assert (tmp_path / "budget.json").exists()
+        run = Run((Stage(stage="pretrain", seed=len(told), eval_loss=1.0 if len(told) == 2 else None),))
+        write_run(where["output_dir"], run)
         return run
 
-    assert not finished(output) and again(output) == {}
-    assert run_stage(stage, Told, output, ["--fp16"], seed=1).last.seed == 1
-    assert not finished(output)  # as a killed run leaves it
-    run_stage(stage, Told, output, ["--fp16"], seed=1)
-    assert run_stage(stage, Told, output, ["--fp16"], seed=1) == finished(output)
-    assert finished(output).last.eval_loss == 1.0
-    values = {"seed": 1, "output_dir": str(output)}
-    assert calls == [Told(("--fp16",), values), Told(("--fp16",), values | {"overwrite": True})]
+    assert [store.stage("pretrained", train).last.seed for _ in range(4)] == [1, 2, 2, 2]
+    output = {"output_dir": str(tmp_path / "pretrained")}
+    assert told == [output, output | {"overwrite": True}]
+    assert store.finished() is None  # its stages are, and it is not
 
 
-def test_a_result_is_found_only_under_its_own_budget(tmp_path):
-    path, folder, budget = tmp_path / "result.json", tmp_path / "run", {"steps": 3}
-    assert find_result(path, folder, budget) is None
-    path.write_text(
-        json.dumps({"accuracy": 1}), encoding="utf-8"
-    )  # written by the evaluation; not all is in it yet
-    assert find_result(path, folder, budget) is None
-    begin(folder, budget)
-    assert find_result(path, folder, budget) is None
-    path.write_text(json.dumps({"accuracy": 1, "budget": budget}), encoding="utf-8")
-    assert find_result(path, folder, budget) == {"accuracy": 1, "budget": budget}
-    with pytest.raises(ValueError, match=r"result.json is of a run with another steps, .*: 3 there, 4 now"):
-        find_result(path, folder, {"steps": 4})
+def test_a_record_holds_its_description_under_its_key_in_its_place(tmp_path):
+    store = RunFolder(tmp_path, BUDGET, tmp_path / "result.json", key="settings")
+    store.finish({"a": 1, "settings": BUDGET, "z": 2})
+    assert list(store.finished()) == ["a", "settings", "z"]
+    nameless = RunFolder(tmp_path, BUDGET, tmp_path / "other.json", key=None)
+    nameless.finish({"a": 1})
+    assert nameless.finished() == {"a": 1}
 
 
-def test_a_run_that_was_begun_with_another_budget_is_refused(tmp_path):
-    begin(tmp_path / "run", {"steps": 3})
-    with pytest.raises(ValueError, match="budget.json is of a run with another steps.* use another folder"):
-        find_result(tmp_path / "result.json", tmp_path / "run", {"steps": 4})
+def test_a_result_alone_is_enough_where_its_folder_is_gone(tmp_path):
+    RunFolder(tmp_path / "gone", BUDGET, tmp_path / "result.json").finish({"a": 1})
+    assert RunFolder(tmp_path / "new", BUDGET, tmp_path / "result.json").finished()["a"] == 1
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", ""])
-def test_a_damaged_record_is_named_and_never_taken_for_one_that_is_missing(tmp_path, text):
-    assert read_record(tmp_path / "result.json") is None
-    (tmp_path / "result.json").write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"result\.json is .*move it away to make it again"):
-        read_record(tmp_path / "result.json")
-    with pytest.raises(ValueError, match=r"result\.json is "):
-        find_result(tmp_path / "result.json", tmp_path / "run", {"steps": 3})
+# ---- many runs in one file
 
 
-def test_everything_that_differs_is_named_and_more_that_is_known_does_not_matter(tmp_path):
-    refuse_another(tmp_path, "a sweep", {"a": 1, "b": 2, "more": 3}, {"a": 1, "b": 2})
-    with pytest.raises(ValueError, match=r"of a sweep with another b, c.*b: 2 there, 5 now; c: None there, 0 now"):
-        refuse_another(tmp_path, "a sweep", {"a": 1, "b": 2}, {"a": 1, "b": 5, "c": 0})
+def test_a_file_without_its_runs_or_without_its_description_is_not_one_without_runs(tmp_path):
+    store = RunsFile(tmp_path / "curve.json", {"budget": BUDGET}, "accuracy")
+    (tmp_path / "curve.json").write_text(json.dumps({"budget": BUDGET}), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"curve\.json holds no accuracy; restore it"):
+        store.finished()
+    (tmp_path / "curve.json").write_text('{"accuracy": [[1, 0.5]]}', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"another budget, .*budget: nothing there"):
+        store.finished()
+
+
+def test_runs_are_also_found_where_version_0_1_kept_them(tmp_path, capsys):
+    new = RunsFile(tmp_path / "probes" / "copy.json", {"budget": BUDGET})
+    RunsFile(tmp_path / "probe-copy.json", {"budget": BUDGET}).write({"runs": [{"seed": 7}]})
+    assert new.finished() == [{"seed": 7}]
+    assert "going on from" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"probe-copy\.json is of runs with another budget\.steps"):
+        RunsFile(new.path, {"budget": BUDGET | {"steps": 4}}).finished()
+
+
+# ---- an arm a file
+
+
+def test_an_arm_that_answers_part_of_the_questions_or_is_another_one_is_named(tmp_path):
+    store = ArmFiles(tmp_path, BUDGET, read_one_arm)
+    store.begin()
+    store.write(OneArm(), answers(1))
+    with pytest.raises(
+        ValueError, match=rf"{store.path(OneArm())} answers 1 questions, not those 2 that are asked"
+    ):
+        store.missing([])
+    store.write(OneArm(), answers())
+    store.path(OneArm()).rename(store.path(OneArm(seed=5)))
+    with pytest.raises(ValueError, match=r"is of an arm with another seed, .*\(seed: 0 there, 5 now\)"):
+        store.missing([OneArm(seed=5)])
+
+
+def test_arms_without_a_word_of_their_sweep_are_refused_and_a_folder_without_arms_takes_any(tmp_path):
+    for steps in (4, 3):
+        store = ArmFiles(tmp_path, BUDGET | {"steps": steps}, read_one_arm)
+        assert store.missing([OneArm()]) == [OneArm()]
+        store.begin()
+    store.write(OneArm(), answers())
+    assert store.missing([OneArm(), OneArm("two")]) == [OneArm("two")]
+    (tmp_path / "sweep.json").unlink()
+    with pytest.raises(ValueError, match=r"has arms, but no sweep\.json.*another --output_dir"):
+        store.missing([OneArm()])

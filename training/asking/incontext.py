@@ -1,31 +1,31 @@
 """The sweep of in-context question answering: arms that go on where they stopped, and what they say together."""
 
-import hashlib
-import json
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from datasets import Dataset
-from tqdm.auto import tqdm
 
 from closedbook.evaluation.answering.stock_models import load_stock_model
 from closedbook.evaluation.environment import check_recordable, run_environment
-from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic, write_text_atomic
+from closedbook.evaluation.files import write_json_atomic, write_text_atomic
 from closedbook.evaluation.prompting.demonstrations import select_demonstrations
 from closedbook.evaluation.prompting.incontext import (
     NO_SELECTION,
+    Arm,
     answer_in_context,
     arms_by_prompt,
     check_asked_and_pool,
     check_room,
 )
-from closedbook.evaluation.prompting.incontext_summary import incontext_table, read_arms, summarise_arms
+from closedbook.evaluation.prompting.incontext_arms import read_arms, read_incontext_arm
+from closedbook.evaluation.prompting.incontext_summary import incontext_table, summarise_arms
 from closedbook.evaluation.reports.incontext import draw_accuracy, draw_prompt_luck
 from closedbook.training.asking.incontext_arguments import InContextArguments, SweepArguments, read_asked_and_pool
-from closedbook.training.asking.sweep_folder import begin_sweep, describe_model, fingerprint
+from closedbook.training.asking.sweep_folder import ask_missing, describe_model, fingerprint
 from closedbook.training.command_line import parse_arguments
-from closedbook.training.hardware import process_state
+from closedbook.training.finished_runs import ArmFiles, digest
 
 
 def main(argv: list[str]) -> dict | None:
@@ -41,36 +41,27 @@ def main(argv: list[str]) -> dict | None:
     for selection in {arm.selection for arm in arms} - {NO_SELECTION}:
         if selection == "bm25" or not args.encoder:  # a library that is missing is missed now
             select_demonstrations(pool, asked["question"][:1], 1, selection=selection)
-    state, folder = process_state(), Path(args.output_dir)
-    sweep = describe_sweep(args, asked, pool)
-    if state.is_main_process:
-        begin_sweep(folder / "sweep.json", sweep)
-    files = {arm: folder / "arms" / f"{arm.digest(sweep)}.jsonl" for arm in arms}
-    missing = arms_by_prompt(arm for arm in arms if not files[arm].exists())
-    mine = missing[state.process_index :: state.num_processes]
-    state.wait_for_everyone()  # the shares are of one list: no arm is written before all have looked
-    if mine:
+    folder, sweep = Path(args.output_dir), describe_sweep(args, asked, pool)
+    store = ArmFiles(folder, sweep, read_incontext_arm)
+
+    def begin(state: PartialState) -> Callable[[Sequence[Arm]], list[list[dict]]]:
         model, tokenizer = load_stock_model(args.model, args.dtype, args.trust_remote_code)
         model, embedder = model.to(state.device), args.embedder()
         check_room(model, tokenizer, prompt_format, asked["question"][:], args.max_new_tokens)
-        for group in tqdm(mine, unit="prompt set", desc="sweep", disable=not state.is_main_process):
-            answered = answer_in_context(
-                model,
-                tokenizer,
-                pool,
-                asked,
-                group,
-                prompt_format=prompt_format,
-                embedder=embedder,
-                max_new_tokens=args.max_new_tokens,
-                tokens_per_batch=args.tokens_per_batch,
-                progress=False,
-            )
-            for arm, rows in zip(group, answered, strict=True):
-                named = {"arm": asdict(arm), "arm_hash": files[arm].stem}
-                write_jsonl_atomic(files[arm], [named | row for row in rows])
-    state.wait_for_everyone()
-    return summarise(args, folder, sweep) if state.is_main_process else None
+        return lambda group: answer_in_context(
+            model,
+            tokenizer,
+            pool,
+            asked,
+            group,
+            prompt_format=prompt_format,
+            embedder=embedder,
+            max_new_tokens=args.max_new_tokens,
+            tokens_per_batch=args.tokens_per_batch,
+            progress=False,
+        )
+
+    return summarise(args, folder, sweep) if ask_missing(store, arms, begin, arms_by_prompt) else None
 
 
 def describe_sweep(args: InContextArguments, asked: Dataset, pool: Dataset) -> dict:
@@ -79,7 +70,7 @@ def describe_sweep(args: InContextArguments, asked: Dataset, pool: Dataset) -> d
         **describe_model(args.model, args.dtype),
         "asked": len(asked),
         "pool": len(pool),
-        "questions": hashlib.sha256(json.dumps([asked[:], pool[:]], sort_keys=True).encode()).hexdigest()[:16],
+        "questions": digest([asked[:], pool[:]], 16),
         "encoder": args.encoder and (fingerprint(args.encoder) or args.encoder),
         **{name: getattr(args, name) for name in ("template", "separator", "end", "max_new_tokens")},
     }

@@ -1,18 +1,18 @@
 """The sweep of chains of thought against direct answers: arms that go on where they stopped, and their summary."""
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from datasets import Dataset
-from tqdm.auto import tqdm
 
 from closedbook.data.reasoning_questions import load_reasoning_questions
 from closedbook.evaluation.answering.stock_models import load_stock_model
 from closedbook.evaluation.environment import check_recordable, run_environment
-from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic, write_text_atomic
+from closedbook.evaluation.files import write_json_atomic, write_text_atomic
 from closedbook.evaluation.prompting.reasoning import (
     SHOWN,
     ReasoningArm,
@@ -23,12 +23,14 @@ from closedbook.evaluation.prompting.reasoning import (
 )
 from closedbook.evaluation.prompting.reasoning_summary import (
     draw_reasoning,
+    read_reasoning_arm,
     read_reasoning_arms,
     reasoning_table,
     summarise_reasoning,
 )
-from closedbook.training.asking.sweep_folder import begin_sweep, describe_model
+from closedbook.training.asking.sweep_folder import ask_missing, describe_model
 from closedbook.training.command_line import parse_arguments
+from closedbook.training.finished_runs import ArmFiles, digest
 
 
 @dataclass
@@ -89,8 +91,8 @@ class ReasoningArguments:
         return list(planned)
 
 
-def main(argv: list[str]) -> dict:
-    """Returns the content of the results file."""
+def main(argv: list[str]) -> dict | None:
+    """Returns the content of the results file; None in all processes but the first."""
     args, _ = parse_arguments((ReasoningArguments,), argv)
     check_recordable(args.results and Path(args.results).parent)
     if args.num_threads:
@@ -101,29 +103,18 @@ def main(argv: list[str]) -> dict:
         check_demonstrations(arm, shown, args.demonstration_file or "--demonstration_file, which is not given,")
         choose_demonstrations(asked["question"][:], shown, arm)  # for its errors, before the model is loaded
     folder, sweep = Path(args.output_dir), describe_sweep(args, asked, shown)
-    begin_sweep(folder / "sweep.json", sweep)
-    files = {arm: folder / "arms" / f"{arm.digest(sweep)}.jsonl" for arm in planned}
-    missing = [arm for arm in planned if not files[arm].exists()]
-    if missing:
+    store = ArmFiles(folder, sweep, read_reasoning_arm)
+
+    def begin(state: PartialState) -> Callable[[Sequence[ReasoningArm]], Iterator[list[dict]]]:
         model, tokenizer = load_stock_model(args.model, args.dtype, args.trust_remote_code)
         if args.chat:
             check_chat_template(tokenizer)
-        if torch.accelerator.is_available():
-            model = model.to(torch.accelerator.current_accelerator())
-        for arm in tqdm(missing, unit="arm", desc="sweep"):
-            rows = answer_by_reasoning(
-                model,
-                tokenizer,
-                asked,
-                shown,
-                arm,
-                max_new_tokens=args.max_new_tokens,
-                chat=args.chat,
-                tokens_per_batch=args.tokens_per_batch,
-            )
-            named = {"arm": asdict(arm), "arm_hash": files[arm].stem}
-            write_jsonl_atomic(files[arm], [named | row for row in rows])
-    return summarise(args, folder, sweep)
+        model = model.to(state.device)
+        how = {name: getattr(args, name) for name in ("max_new_tokens", "chat", "tokens_per_batch")}
+        ask = partial(answer_by_reasoning, model, tokenizer, asked, shown, **how, progress=state.is_main_process)
+        return lambda group: map(ask, group)
+
+    return summarise(args, folder, sweep) if ask_missing(store, planned, begin) else None
 
 
 def read_asked_and_shown(args: ReasoningArguments) -> tuple[Dataset, Dataset | None]:
@@ -147,7 +138,7 @@ def describe_sweep(args: ReasoningArguments, asked: Dataset, shown: Dataset | No
         **describe_model(args.model, args.dtype),
         "asked": len(asked),
         "demonstrations": 0 if shown is None else len(shown),
-        "data": hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16],
+        "data": digest(data, 16),
         **{name: getattr(args, name) for name in ("max_new_tokens", "chat")},
     }
 
@@ -155,7 +146,7 @@ def describe_sweep(args: ReasoningArguments, asked: Dataset, shown: Dataset | No
 def summarise(args: ReasoningArguments, folder: Path, sweep: dict) -> dict:
     """All arms of the folder in one summary: JSON, table and picture."""
     results = Path(args.results or folder / "reasoning")
-    summaries = summarise_reasoning(read_reasoning_arms(sorted((folder / "arms").glob("*.jsonl"))))
+    summaries = summarise_reasoning(read_reasoning_arms(folder))
     dropped = sum(row["dropped"] for row in summaries)
     if dropped:
         print(f"{dropped} demonstrations had no room and were dropped, the farthest from each question first")

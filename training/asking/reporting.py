@@ -19,7 +19,6 @@ from closedbook.evaluation.reports.tables import read_published, results_table
 from closedbook.evaluation.results import load_results
 from closedbook.evaluation.run_record import read_run
 from closedbook.training.command_line import parse_flags
-from closedbook.training.question_sets import read_questions
 
 
 @dataclass
@@ -159,6 +158,8 @@ def write_page(args: ReportArguments) -> None:
     compare = read_run_files(args.compare, files.split or None) if args.compare else None
     questions = None
     if args.question_file:
+        from closedbook.training.question_sets import read_questions  # torch and datasets, for these flags only
+
         questions = (read_questions(args.questions, args.question_file).to_list(), args.question_file)
     page = build_page(files, compare, questions)
     write_text_atomic(args.html, page)

@@ -1,11 +1,16 @@
-"""The folder of a sweep over arms on one model: what all arms have in common, and that it stays so."""
+"""A sweep over arms on one model: what all of them owe to it, and how processes share the asking."""
 
 import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from tqdm.auto import tqdm
 
 from closedbook.evaluation.answering.stock_models import resolve_dtype
-from closedbook.evaluation.files import write_json_atomic
-from closedbook.training.finished_runs import read_record, refuse_another
+from closedbook.training.finished_runs import ArmFiles
+from closedbook.training.hardware import process_state
 
 # What transformers reads of a model's folder.
 _READ = ("*.safetensors", "pytorch_model*.bin", "*.json", "*.jinja", "*.txt", "*.model", "*.py")
@@ -32,17 +37,41 @@ def describe_model(model: str, dtype: str) -> dict[str, str | None]:
     return {"model": model, "weights": fingerprint(model), "dtype": resolve_dtype(dtype)}
 
 
-def begin_sweep(path: Path, sweep: dict) -> None:
-    """Write what the arms have in common; what a sweep that stopped before its first arm wrote is replaced.
+def _each_alone(arms: Iterable[Any]) -> list[list[Any]]:
+    return [[arm] for arm in arms]
+
+
+def ask_missing(
+    store: ArmFiles,
+    arms: Iterable[Any],
+    begin: Callable[[PartialState], Callable[[Sequence[Any]], Iterable[Sequence[dict]]]],
+    together: Callable[[Iterable[Any]], Sequence[Sequence[Any]]] = _each_alone,
+) -> bool:
+    """Ask the arms that are not finished, each in one of the processes of a launch.
+
+    Args:
+        store: where arms are kept.
+        arms: all that are wanted.
+        begin: called once, given which process this is, and only where there is something to ask: loads what that
+            takes, and returns what asks a group of arms, the rows of each in their order.
+        together: groups the missing arms into those that are asked together; by default each is asked alone.
+
+    Returns:
+        Whether this process is the one that sums up; all arms are written by then.
 
     Raises:
-        ValueError: if the folder has arms that have something else in common, or arms of which that is not known.
+        ValueError: as `ArmFiles.missing` does, in every process.
     """
-    if any(path.parent.glob("arms/*.jsonl")):
-        if not path.exists():
-            raise ValueError(
-                f"{path.parent} has arms, but no {path.name} that says of which sweep; use another --output_dir, "
-                "or move the folder away"
-            )
-        refuse_another(path, "a sweep", read_record(path) or {}, sweep)
-    write_json_atomic(path, sweep)
+    state = process_state()
+    groups = together(store.missing(arms))
+    if state.is_main_process:
+        store.begin()
+    mine = groups[state.process_index :: state.num_processes]
+    state.wait_for_everyone()  # the shares are of one list: no arm is written before all have looked
+    if mine:
+        ask = begin(state)
+        for group in tqdm(mine, unit="prompt set", desc="sweep", disable=not state.is_main_process):
+            for arm, rows in zip(group, ask(group), strict=True):
+                store.write(arm, rows)
+    state.wait_for_everyone()
+    return state.is_main_process

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -9,14 +10,13 @@ from closedbook.data.corpora import load_wiki
 from closedbook.data.mixture import Component, Mixture
 from closedbook.data.questions import load_cs224n
 from closedbook.evaluation.environment import check_recordable
-from closedbook.evaluation.files import write_json_atomic
 from closedbook.evaluation.results import result_path
 from closedbook.training.asking.questions import EvaluationArguments, evaluate
 from closedbook.training.command_line import RECIPES, parse_flags
 from closedbook.training.experiments.ablation_people import exposures, write_people
 from closedbook.training.experiments.variants import check_choices
 from closedbook.training.finetuning import FinetuningSettings, finetune
-from closedbook.training.finished_runs import begin, find_result, run_stage
+from closedbook.training.finished_runs import RunFolder
 from closedbook.training.objective_shares import parse_objectives
 from closedbook.training.pretraining import QUESTIONS, PretrainingSettings, pretrain
 
@@ -72,17 +72,14 @@ def main(argv: list[str]) -> list[dict]:
     check_choices("arms", args.arms, list(ARMS))
     check_choices("seeds", args.seeds)
     runs = [(seed, arm) for seed in args.seeds for arm in args.arms]
-    paths = [result_of(args, *pair) for pair in runs]
-    results = [  # refuses another budget's runs before anything is run
-        find_result(path, folder_of(args, *pair), budget(args, pair[1]))
-        for path, pair in zip(paths, runs, strict=True)
-    ]
+    stores = [run_folder(args, *pair) for pair in runs]
+    # refuses another budget's runs before anything is run
+    results: list[Any] = [store.finished() for store in stores]
     files = write_people(Path(args.data), args.num_people, Path(args.output_dir) / f"people-{args.num_people}")
     for number, (seed, arm) in enumerate(runs):
         if results[number] is None:
             print(f"=== {arm}, seed {seed}", flush=True)
-            results[number] = run(args, files, arm, seed)
-            write_json_atomic(paths[number], results[number])
+            results[number] = run(args, files, arm, seed, stores[number])
     return results
 
 
@@ -98,13 +95,11 @@ def budget(args: AblationArguments, arm: str) -> dict:
     }
 
 
-def folder_of(args: AblationArguments, seed: int, arm: str) -> Path:
-    return Path(args.output_dir) / f"{slug(arm)}-seed{seed}"
-
-
-def result_of(args: AblationArguments, seed: int, arm: str) -> Path:
+def run_folder(args: AblationArguments, seed: int, arm: str) -> RunFolder:
+    """Where an arm's stages and its result are kept."""
     protocol = "mixed" if MIXED_IN in ARMS[arm][0] else "two_stage"
-    return result_path(args.results, TASK, slug(arm), protocol, seed)
+    record = result_path(args.results, TASK, slug(arm), protocol, seed)
+    return RunFolder(Path(args.output_dir) / f"{slug(arm)}-seed{seed}", budget(args, arm), record)
 
 
 def slug(arm: str) -> str:
@@ -112,7 +107,7 @@ def slug(arm: str) -> str:
     return arm.replace(",", "").replace(" ", "_")
 
 
-def run(args: AblationArguments, files: dict[str, Path], arm: str, seed: int) -> dict:
+def run(args: AblationArguments, files: dict[str, Path], arm: str, seed: int, store: RunFolder) -> dict:
     """Both stages and the questions of the held-out people."""
     objectives, flags = ARMS[arm]
     documents = load_wiki(files["wiki"]).to_list()
@@ -127,32 +122,22 @@ def run(args: AblationArguments, files: dict[str, Path], arm: str, seed: int) ->
     common = {"seed": seed, "num_threads": args.num_threads, "disable_tqdm": True}
     taught = {"train_questions": files["train"]}
     mixed = taught | {"questions": "cs224n"} if MIXED_IN in objectives else {}
-    folder = folder_of(args, seed, arm)
-    first, second = folder / "pretrained", folder / "finetuned"
-    begin(folder, budget(args, arm))
-    run_stage(
-        pretrain,
-        PretrainingSettings,
-        first,
-        flags,
-        **(common | mixed),
-        recipe=RECIPES / PRETRAINING,
-        objectives=objectives,
-        corpus_path=files["wiki"],
-        max_steps=steps,
-        global_batch_size=batch,
-        per_device_train_batch_size=batch,
-        hidden_size=args.hidden_size,
-    )
-    run_stage(
-        finetune,
-        FinetuningSettings,
-        second,
-        **(common | taught),
-        recipe=RECIPES / FINETUNING,
-        model=first,
-        num_train_epochs=args.finetuning_epochs,
-    )
+    first, second = store.folder / "pretrained", store.folder / "finetuned"
+    told = {
+        **common,
+        **mixed,
+        "recipe": RECIPES / PRETRAINING,
+        "objectives": objectives,
+        "corpus_path": files["wiki"],
+        "max_steps": steps,
+        "global_batch_size": batch,
+        "per_device_train_batch_size": batch,
+        "hidden_size": args.hidden_size,
+    }
+    asked = common | taught | {"recipe": RECIPES / FINETUNING, "model": first}
+    asked |= {"num_train_epochs": args.finetuning_epochs}
+    store.stage(first.name, lambda where: pretrain(PretrainingSettings.parse(flags, **told, **where)))
+    store.stage(second.name, lambda where: finetune(FinetuningSettings.parse(**asked, **where)))
     result = evaluate(
         EvaluationArguments(
             model=str(second),
@@ -167,6 +152,5 @@ def run(args: AblationArguments, files: dict[str, Path], arm: str, seed: int) ->
         "ablation": arm,
         "objectives": objectives,
         "exposures": exposures(mixture, load_cs224n(files["held_out"])),
-        "budget": budget(args, arm),
     }
-    return result | more
+    return store.finish({**(result or {}), **more})

@@ -1,20 +1,19 @@
 """Every architecture on the reference task at one identical, short budget."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
 from closedbook.evaluation.environment import check_recordable, run_environment
-from closedbook.evaluation.files import write_json_atomic, write_text_atomic
+from closedbook.evaluation.files import read_json_object, write_json_atomic, write_text_atomic
 from closedbook.evaluation.reports.comparison import comparison_table, summarise_runs
 from closedbook.evaluation.results import result_path
 from closedbook.training.asking.questions import EvaluationArguments, evaluate
 from closedbook.training.command_line import RECIPES, parse_flags
 from closedbook.training.experiments.variants import VARIANTS, check_choices
 from closedbook.training.finetuning import FinetuningSettings, finetune
-from closedbook.training.finished_runs import begin, find_result, finished, run_stage
+from closedbook.training.finished_runs import RunFolder
 from closedbook.training.pretraining import PretrainingSettings, pretrain
 
 FILES = {
@@ -56,7 +55,7 @@ class Budget:
 
     def describe(self) -> dict:
         """The content of both recipes with what the flags change of it: what makes two runs comparable."""
-        changes = {"max_steps": self.pretraining_steps}, {"num_train_epochs": self.finetuning_epochs}
+        changes: list[dict] = [{"max_steps": self.pretraining_steps}, {"num_train_epochs": self.finetuning_epochs}]
         stages = {}
         for name, path, change in zip(
             ("pretraining", "finetuning"), (self.pretraining_recipe, self.finetuning_recipe), changes, strict=True
@@ -79,51 +78,37 @@ def main(argv: list[str]) -> list[dict]:
     if missing:
         raise FileNotFoundError(f"--data: there is no {', '.join(missing)}")
     pairs = [(seed, variant) for seed in args.seeds for variant in args.variants]
-    places = [(result_of(args, *pair), folder_of(args, *pair)) for pair in pairs]
-    results = [find_result(*place, budget.describe()) for place in places]  # refuses before anything is run
-    for (seed, variant), result in zip(pairs, results, strict=True):
+    stores = {pair: run_folder(args, budget, *pair) for pair in pairs}
+    results = [store.finished() for store in stores.values()]  # refuses before anything is run
+    for ((seed, variant), store), result in zip(stores.items(), results, strict=True):
         if result is None:
             print(f"=== {variant}, seed {seed}", flush=True)
-            run(args, budget, files, variant, seed)
+            run(args, budget, files, variant, seed, store)
             summarise(args, budget)
     return summarise(args, budget)
 
 
-def folder_of(args: CompareArguments, seed: int, variant: str) -> Path:
-    return Path(args.output_dir) / f"{variant}-seed{seed}"
+def run_folder(args: CompareArguments, budget: Budget, seed: int, variant: str) -> RunFolder:
+    """Where a variant's stages and its result are kept."""
+    record = result_path(args.results, args.task, variant, "two_stage", seed)
+    return RunFolder(Path(args.output_dir) / f"{variant}-seed{seed}", budget.describe(), record)
 
 
-def result_of(args: CompareArguments, seed: int, variant: str) -> Path:
-    return result_path(args.results, args.task, variant, "two_stage", seed)
-
-
-def run(args: CompareArguments, budget: Budget, files: dict[str, Path], variant: str, seed: int) -> None:
+def run(
+    args: CompareArguments, budget: Budget, files: dict[str, Path], variant: str, seed: int, store: RunFolder
+) -> None:
     """Both stages and the questions; a stage that has been finished before is not repeated."""
-    folder = folder_of(args, seed, variant)
-    begin(folder, budget.describe())
     common = {"seed": seed, "num_threads": args.num_threads, "disable_tqdm": True}
     steps = {"max_steps": budget.pretraining_steps} if budget.pretraining_steps else {}
     epochs = {"num_train_epochs": budget.finetuning_epochs} if budget.finetuning_epochs else {}
-    first, second = folder / "pretrained", folder / "finetuned"
-    run_stage(
-        pretrain,
-        PretrainingSettings,
-        first,
-        **(common | VARIANTS[variant] | steps),
-        recipe=budget.pretraining_recipe,
-        corpus_path=files["corpus"],
-    )
-    run_stage(
-        finetune,
-        FinetuningSettings,
-        second,
-        **(common | epochs),
-        recipe=budget.finetuning_recipe,
-        model=first,
-        train_questions=files["train"],
-        exclude_people_of=[files["dev"], files["inputs"]],
-    )
-    evaluate(
+    first, second = store.folder / "pretrained", store.folder / "finetuned"
+    told = common | VARIANTS[variant] | steps
+    told |= {"recipe": budget.pretraining_recipe, "corpus_path": files["corpus"]}
+    taught = common | epochs | {"recipe": budget.finetuning_recipe, "model": first}
+    taught |= {"train_questions": files["train"], "exclude_people_of": [files["dev"], files["inputs"]]}
+    pretrained = store.stage(first.name, lambda where: pretrain(PretrainingSettings.parse(**told, **where)))
+    store.stage(second.name, lambda where: finetune(FinetuningSettings.parse(**taught, **where)))
+    result = evaluate(
         EvaluationArguments(
             model=str(second),
             questions="cs224n",
@@ -134,9 +119,7 @@ def run(args: CompareArguments, budget: Budget, files: dict[str, Path], variant:
             results=args.results,
         )
     )
-    path = result_of(args, seed, variant)
-    more = {"pretraining_loss": finished(first).last.eval_loss, "budget": budget.describe()}
-    write_json_atomic(path, json.loads(path.read_text(encoding="utf-8")) | more)
+    store.finish({**(result or {}), "pretraining_loss": pretrained.last.eval_loss})
 
 
 def summarise(args: CompareArguments, budget: Budget) -> list[dict]:
@@ -144,7 +127,7 @@ def summarise(args: CompareArguments, budget: Budget) -> list[dict]:
     rows = []
     for variant in VARIANTS:
         paths = sorted(Path(args.results, args.task).glob(f"{variant}-two_stage-seed*.json"))
-        results = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        results = [read_json_object(path) for path in paths]
         results = [result for result in results if result.get("budget") == budget.describe()]
         if results:
             rows.append(summarise_runs(variant, sorted(results, key=lambda result: result["seed"])))

@@ -6,13 +6,11 @@ from pathlib import Path
 import yaml
 
 from closedbook.evaluation.environment import check_recordable, run_environment
-from closedbook.evaluation.files import write_json_atomic
 from closedbook.evaluation.reports.accuracies import read_curve, read_log_history
-from closedbook.evaluation.results import where_it_is
 from closedbook.evaluation.run_record import read_run
 from closedbook.training.command_line import RECIPES, parse_flags
 from closedbook.training.finetuning import FinetuningSettings, finetune
-from closedbook.training.finished_runs import read_record, refuse_another
+from closedbook.training.finished_runs import RunsFile
 
 RECIPE = RECIPES / "cs224n_places_finetune.yaml"
 
@@ -55,11 +53,9 @@ def main(argv: list[str]) -> dict:
         "num_train_epochs": args.num_train_epochs,
         "validation_share": args.validation_share,
     }
-    path = Path(args.results) / "curves" / f"{curve['name']}.json"
-    known = read_record(where_it_is(path)) or {}
-    if known:
-        refuse_another(where_it_is(path), "a curve", known["taught"], curve["taught"])
-    points = {point[0]: point for point in known.get("accuracy", [])}
+    shaping = {name: curve[name] for name in ("model", "protocol", "seed", "stages", "taught")}
+    store = RunsFile(Path(args.results) / "curves" / f"{curve['name']}.json", shaping, "accuracy")
+    points = {point[0]: point for point in store.finished() or []}
     checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda checkpoint: int(checkpoint.name.split("-")[1]))
     if not checkpoints:
         raise ValueError(f"{folder} keeps no checkpoints; pretrain with --save_steps and --save_total_limit")
@@ -68,7 +64,7 @@ def main(argv: list[str]) -> dict:
         if characters not in points:
             points[characters] = [characters, teach_and_ask(args, checkpoint), 0]
         curve["accuracy"] = [points[place] for place in sorted(points)]
-        write_json_atomic(path, curve | run_environment())
+        store.write(curve | run_environment())
     return curve
 
 

@@ -9,7 +9,7 @@ import torch
 
 from closedbook.data.generated.probes import PROBES, VOCABULARY_SIZE, ProbeExamples
 from closedbook.evaluation.environment import check_recordable, run_environment
-from closedbook.evaluation.files import write_json_atomic, write_text_atomic
+from closedbook.evaluation.files import write_text_atomic
 from closedbook.evaluation.laboratory.recall import (
     count_recall,
     plot_recall,
@@ -19,8 +19,9 @@ from closedbook.evaluation.laboratory.recall import (
     with_interval,
 )
 from closedbook.training.command_line import parse_flags
-from closedbook.training.experiments.probe_training import WARMUP_STEPS, read_runs, small_model, train_on_stream
+from closedbook.training.experiments.probe_training import WARMUP_STEPS, small_model, train_on_stream
 from closedbook.training.experiments.variants import VARIANTS, check_choices
+from closedbook.training.finished_runs import RunsFile
 
 TEST_SEED = 1_000_003  # added to a run's seed: what is asked is another stream than what is learned from
 
@@ -76,30 +77,31 @@ def main(argv: list[str]) -> dict[str, list[dict]]:
     check_choices("seeds", args.seeds)
     torch.set_num_threads(args.num_threads)
     files = {probe: Path(args.results) / "probes" / f"{probe}.json" for probe in args.probes}
-    runs = {probe: read_runs(path, budget) for probe, path in files.items()}
+    stores = {probe: RunsFile(path, {"budget": asdict(budget)}) for probe, path in files.items()}
+    runs = {probe: store.finished() or [] for probe, store in stores.items()}
     ProbeExamples(args.probes[0], 0, budget.block_size, 1)
     for variant in args.variants:
         new_model(variant, budget, seed=0)  # a size that does not fit fails now, not after an hour
-    for probe, path in files.items():
+    for probe, store in stores.items():
         done = {(run["variant"], run["seed"]) for run in runs[probe]}
         pairs = [(variant, seed) for seed in args.seeds for variant in args.variants]
         for variant, seed in [pair for pair in pairs if pair not in done]:
             run = run_probe(probe, variant, seed, budget)
             runs[probe].append(run)
-            write_results(path, probe, budget, runs[probe])
+            write_results(store, probe, budget, runs[probe])
             print(f"{probe}, {variant}, seed {seed}: {run['accuracy']:.1%} in {run['seconds']} s", flush=True)
-    return {probe: write_results(path, probe, budget, runs[probe]) for probe, path in files.items()}
+    return {probe: write_results(store, probe, budget, runs[probe]) for probe, store in stores.items()}
 
 
-def write_results(path: Path, probe: str, budget: Budget, runs: Sequence[dict]) -> list[dict]:
+def write_results(store: RunsFile, probe: str, budget: Budget, runs: Sequence[dict]) -> list[dict]:
     """Write all runs, what they say together, the table and the picture."""
     by_variant = {name: [run for run in runs if run["variant"] == name] for name in VARIANTS}
     pooled = [pool(sorted(own, key=lambda run: run["seed"])) for own in by_variant.values() if own]
-    content = {"probe": probe, "optimizer": "muon", "warmup_steps": WARMUP_STEPS}
+    path, content = store.path, {"probe": probe, "optimizer": "muon", "warmup_steps": WARMUP_STEPS}
     write_text_atomic(path.with_suffix(".md"), recall_table(pooled, f"{budget.block_size} a block"))
     title = f"{probe.replace('_', ' ')}, {budget.steps} steps of {budget.batch_size} examples"
     plot_recall(pooled, title, path.with_suffix(".png"))
-    write_json_atomic(path, content | {"budget": asdict(budget), "pooled": pooled, "runs": list(runs)})
+    store.write({**content, **store.description, "pooled": pooled, "runs": list(runs)})
     return pooled
 
 

@@ -2,17 +2,13 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from closedbook.evaluation.laboratory.recall import as_batch
-from closedbook.evaluation.results import where_it_is
 from closedbook.training.arguments import ModelArguments, RegularisationArguments
 from closedbook.training.experiments.variants import VARIANTS
-from closedbook.training.finished_runs import read_record, refuse_another
 from closedbook.training.models import build_model
 from closedbook.training.optimizer import MuonWithAdamW
 
@@ -74,20 +70,3 @@ def train_on_stream(
         schedule.step()
         optimizer.zero_grad()
     return loss.item()
-
-
-def read_runs(path: Path, budget: Any) -> list[dict]:
-    """The runs that a results file holds, if there is one.
-
-    Args:
-        budget: the dataclass under whose fields the file must have been written.
-
-    Raises:
-        ValueError: if they had another budget.
-    """
-    path = where_it_is(path)
-    known = read_record(path)
-    if known is None:
-        return []
-    refuse_another(path, "runs", known["budget"], asdict(budget))
-    return known["runs"]

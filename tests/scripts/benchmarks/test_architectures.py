@@ -109,7 +109,7 @@ def test_a_process_that_died_is_noted_and_tried_again(processes, monkeypatch, tm
 def test_entries_measured_otherwise_are_not_mixed(processes, tmp_path):
     flags = [*FLAGS, "--variants", "vanilla", "--output", str(tmp_path / "speed.json")]
     architectures.main(flags)
-    with pytest.raises(ValueError, match="is of entries with another settings, .*use another folder"):
+    with pytest.raises(ValueError, match="is of runs with another settings.tokens, .*use another folder"):
         architectures.main([*flags, "--tokens", "256"])
 
 

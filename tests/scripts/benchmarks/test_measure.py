@@ -134,5 +134,8 @@ def test_the_peak_of_memory_never_falls_and_the_clock_goes_on():
 
 def test_no_benchmark_hides_a_library_of_its_name():
     folder = Path(training.__file__).parent  # first on the path when one of its scripts runs
+    rooms = folder.parents[1]  # where pytest finds ours by their short names, by which nobody imports them
     for path in folder.glob("*.py"):
-        assert path.stem == "__init__" or importlib.util.find_spec(path.stem) is None, path.name
+        hidden = importlib.util.find_spec(path.stem)
+        ours = hidden is not None and hidden.origin and Path(hidden.origin).is_relative_to(rooms)
+        assert path.stem == "__init__" or hidden is None or ours, path.name

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -125,6 +124,15 @@ def test_the_folder_of_another_sweep_is_refused_and_left_as_it_was(flags, questi
     assert arm_files(tmp_path / "sweep") == before
 
 
+def test_a_damaged_arm_is_named_before_anything_is_asked(flags, tmp_path):
+    incontext.main([*flags, *SMALL, "--num_shots", "0"])
+    (arm,) = (tmp_path / "sweep" / "arms").iterdir()
+    arm.write_bytes(arm.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=f"{arm}, line 2 is not JSON"):
+        incontext.main([*flags, *SMALL, "--num_shots", "0", "1", "--num_threads", "1"])
+    assert arm_files(tmp_path / "sweep").keys() == {arm.name}
+
+
 def test_prompts_longer_than_the_context_lose_demonstrations_and_the_summary_says_so(flags):
     summary = incontext.main([*flags, *SMALL, "--num_shots", "3", "--selections", "fixed"])
     assert summary["arms"][0]["dropped_per_question"] > 0
@@ -188,21 +196,9 @@ def test_seeds_that_change_nothing_are_not_asked_again(flags, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_share_the_arms_and_one_of_them_sums_up(flags, tmp_path):
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port = server.getsockname()[1]
-    script = SCRIPT
-    launcher = ["accelerate.commands.launch", "--main_process_port", str(port), "--config_file"]
-    process = subprocess.run(
-        [sys.executable, "-m", *launcher, script.parent / "launch" / "cpu2.yaml", script, *flags, *SWEEP],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert process.returncode == 0, process.stderr
-    assert process.stdout.count("95% interval for other questions and other draws") == 1
+def test_two_processes_share_the_arms_and_one_of_them_sums_up(flags, launch, tmp_path):
+    said = launch("evaluate_incontext", *flags, *SWEEP)
+    assert said.count("95% interval for other questions and other draws") == 1
     incontext.main([*flags[:-1], str(tmp_path / "alone"), *SWEEP])
     assert arm_files(tmp_path / "sweep") == arm_files(tmp_path / "alone")
 

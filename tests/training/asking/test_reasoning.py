@@ -41,11 +41,15 @@ def write(path, rows) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def sweep(folder, output, *flags) -> dict:
+def flags_of(folder, output, *flags) -> list[str]:
     given = {"model": folder / "model", "question_file": folder / "asked.jsonl", "output_dir": output}
     given |= {"demonstration_file": folder / "shown.jsonl", "max_new_tokens": 8}
     argv = [part for name, value in given.items() for part in (f"--{name}", str(value))]
-    return reasoning.main([*argv, *map(str, flags)])
+    return [*argv, *map(str, flags)]
+
+
+def sweep(folder, output, *flags) -> dict:
+    return reasoning.main(flags_of(folder, output, *flags))
 
 
 def test_a_sweep_writes_every_prompt_and_a_summary_and_goes_on_where_it_stopped(folder, tmp_path):
@@ -85,6 +89,29 @@ def test_seeds_in_another_order_do_not_repeat_what_seeds_do_not_change(folder, t
     flags = ["--arms", "zero_shot", "direct", "--seeds"]
     assert sweep(folder, tmp_path, *flags, 1, 0)["arms"] == sweep(folder, tmp_path, *flags, 0, 1)["arms"]
     assert len(list((tmp_path / "arms").glob("*.jsonl"))) == 3
+
+
+def test_a_damaged_arm_is_named_before_anything_is_asked(folder, tmp_path):
+    sweep(folder, tmp_path, "--arms", "zero_shot")
+    (arm,) = (tmp_path / "arms").iterdir()
+    lines = arm.read_text("utf-8").splitlines(keepends=True)
+    arm.write_text(lines[0] + lines[1].replace('"right": ', '"right": "no"') + lines[2], encoding="utf-8")
+    with pytest.raises(ValueError, match=f"{arm}, line 2"):
+        sweep(folder, tmp_path, "--arms", "zero_shot", "direct")
+    assert list((tmp_path / "arms").iterdir()) == [arm]
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_arms_and_one_of_them_sums_up(folder, launch, tmp_path):
+    flags = ["--arms", "zero_shot", "direct", "worked", "self_consistency=2", "--seeds", 0, 1, "--num_threads", 1]
+    said = launch("evaluate_reasoning", *flags_of(folder, tmp_path / "two", *flags))
+    assert said.count("| arm | shots |") == 1
+    sweep(folder, tmp_path / "one", *flags)
+    two, one = (
+        {path.name: path.read_text("utf-8") for path in (tmp_path / name / "arms").iterdir()}
+        for name in ("two", "one")
+    )
+    assert len(two) == 7 and two == one
 
 
 def test_demonstrations_without_room_are_dropped_and_counted(folder, tmp_path, capsys):

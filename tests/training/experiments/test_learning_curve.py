@@ -34,8 +34,12 @@ def test_every_checkpoint_is_a_point_at_the_characters_it_had_read(command, tmp_
     assert {"command", "versions", "hardware"} <= written.keys()
     monkeypatch.setattr(learning_curve, "teach_and_ask", lambda *_: pytest.fail("asked again"))
     assert learning_curve.main(command)["accuracy"] == curve["accuracy"]
-    with pytest.raises(ValueError, match="curves/run.json is of a curve with another num_train_epochs"):
+    with pytest.raises(ValueError, match="curves/run.json is of runs with another taught.num_train_epochs"):
         learning_curve.main([*command, "--num_train_epochs", "2"])
+    record = tmp_path / "run" / "run.json"
+    record.write_text(record.read_text(encoding="utf-8").replace('"seed": 3', '"seed": 4'), encoding="utf-8")
+    with pytest.raises(ValueError, match="curves/run.json is of runs with another seed, "):
+        learning_curve.main(command)  # the folder of another run, whose checkpoints were at the same characters
 
 
 def test_a_run_that_read_the_questions_is_refused(tmp_path):

@@ -136,5 +136,5 @@ def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path, flags, m
 
 def test_runs_with_another_budget_do_not_mix(tmp_path):
     run(tmp_path, "--probes", "copy", "--variants", "vanilla", "--seeds", 0)
-    with pytest.raises(ValueError, match="probes/copy.json is of runs with another steps, which does not compare"):
+    with pytest.raises(ValueError, match="copy.json is of runs with another budget.steps, which does not compare"):
         run(tmp_path, "--probes", "copy", "--variants", "vanilla", "--seeds", 1, "--steps", 3)

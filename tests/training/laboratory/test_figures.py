@@ -90,6 +90,21 @@ def test_the_same_command_gives_the_same_figure_and_another_seed_other_models(tm
     assert both[0]["losses"] == losses[0] != both[1]["losses"]
 
 
+def test_the_folder_of_an_arm_has_the_name_that_version_0_1_gave_it(tmp_path, monkeypatch):
+    for name, recipe in {"PRETRAINING": "a: 1\nlearning_rate: 0.006\n", "FINETUNING": "b: [x, y]\n"}.items():
+        (tmp_path / name).write_text(recipe, encoding="utf-8")
+        monkeypatch.setattr(runs, name, tmp_path / name)
+    flags = runs.StageFlags(("--fp16", "true"), ("--x", "1"), ("--num_threads", "7"))
+    assert runs.arm_folder(ARM, flags, "out").name == "sentence-w6-shuffled-e12-h16-59ec5a24"
+
+
+def test_an_arm_that_version_0_1_finished_is_not_run_again(tmp_path):
+    path = runs.arm_folder(ARM, runs.StageFlags(), tmp_path) / "result.json"
+    path.parent.mkdir()
+    path.write_text('{"parameters": 1}', encoding="utf-8")
+    assert runs.run_arm(ARM, runs.StageFlags(), tmp_path) == {"parameters": 1}
+
+
 def test_a_stopped_arm_goes_on_after_its_finished_stage(tmp_path, monkeypatch):
     flags = runs.StageFlags(figures.QUICK_PRETRAINING, figures.QUICK_FINETUNING)
     monkeypatch.setattr(runs, "teach_questions", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))

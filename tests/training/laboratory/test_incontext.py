@@ -155,5 +155,5 @@ def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path, flags, m
 def test_runs_with_another_budget_do_not_mix(tmp_path):
     flags = ("--families", "lookup", "--variants", "vanilla", "--seeds", 0)
     run(tmp_path, *flags)
-    with pytest.raises(ValueError, match="laboratory/incontext.json is of runs with another num_pairs"):
+    with pytest.raises(ValueError, match="laboratory/incontext.json is of runs with another budget.num_pairs"):
         run(tmp_path, *flags, "--num_pairs", 4)
