@@ -31,7 +31,7 @@ def commands() -> dict[str, tuple[str, str]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; 0 for success, 2 for a command that there is not."""
+    """Run a command; 0 for success, 2 for a command that there is not or what is wrong with its flags."""
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv[:1] == ["--version"]:
         print(f"closedbook {__version__}")
@@ -50,8 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"closedbook: {name} is no command; {guess}", file=sys.stderr)
         return 2
     sys.argv = [f"closedbook {name}", *argv[1:]]  # what parsers and records of a run see
-    importlib.import_module(known[name][0]).main(argv[1:])
-    return 0
+    from closedbook.training.checks.commands import run_command
+
+    return run_command(importlib.import_module(known[name][0]).main, argv[1:])
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ class Stage:
             recorded (format 1), which is not the same as nobody.
         unknown_people: Names of invented people who were trained with the answer `unknown`.
         train_problems: Generated word problems that were read.
+        data_sha256: Of all records that were trained on, and their shares; two runs with the same read the same.
         checkpoint: Of a conversion: the file it was made from.
         global_batch_size, world_size, steps: Examples an optimizer step, processes, and optimizer steps.
         parameters: Of the model.
@@ -70,6 +71,7 @@ class Stage:
     held_out_people: list[str] | None = None
     unknown_people: list[str] = field(default_factory=list)
     train_problems: int | None = None
+    data_sha256: str | None = None
     checkpoint: str | None = None
     global_batch_size: int | None = None
     world_size: int | None = None

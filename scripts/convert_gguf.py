@@ -9,7 +9,8 @@ Refused is a file of which transformers would silently leave something out: tens
 
 import sys
 
+from closedbook.training.checks.commands import run_command
 from closedbook.training.conversion.gguf_file import main
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

@@ -23,7 +23,8 @@ with one lower-triangular mask cut to `mask[:queries, :keys]` in all of them: `l
 
 import sys
 
+from closedbook.training.checks.commands import run_command
 from closedbook.training.conversion.course import main
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

@@ -9,7 +9,8 @@ same model fine-tuned without having read anything. The last line printed is one
 
 import sys
 
+from closedbook.training.checks.commands import run_command
 from closedbook.training.experiments.demo import main
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

@@ -17,6 +17,7 @@ at `<results>/<task>/<model>-<protocol>-seed<seed>.json`.
 import sys
 
 from closedbook.training.asking.questions import main
+from closedbook.training.checks.commands import run_command
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

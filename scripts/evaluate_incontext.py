@@ -20,6 +20,7 @@ and a larger one adds to it. Arms with the same prompts are asked together. With
 import sys
 
 from closedbook.training.asking.incontext import main
+from closedbook.training.checks.commands import run_command
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

@@ -17,6 +17,7 @@ goes on where it was. With `accelerate launch` the processes share the work.
 import sys
 
 from closedbook.training.asking.reasoning import main
+from closedbook.training.checks.commands import run_command
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

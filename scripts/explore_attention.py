@@ -12,6 +12,7 @@ write `<output>.json` and `<output>.md`, the figures stand beside them."""
 import sys
 
 from closedbook.training.asking.attention import main
+from closedbook.training.checks.commands import run_command
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

@@ -13,6 +13,7 @@ a prompt that is too long, the harness cuts off its beginning.
 import sys
 
 from closedbook.training.asking.harness import main
+from closedbook.training.checks.commands import run_command
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

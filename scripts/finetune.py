@@ -10,7 +10,8 @@ what the questions alone teach. Files under `--exclude_people_of` are read for n
 
 import sys
 
+from closedbook.training.checks.commands import run_command
 from closedbook.training.finetuning import main
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

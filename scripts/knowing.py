@@ -14,6 +14,7 @@ records (`--questions`, `--train_questions`, `--corpus`, `--num_people` ...) can
 import sys
 
 from closedbook.training.asking.knowing import main
+from closedbook.training.checks.commands import run_command
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

@@ -8,7 +8,8 @@ Every key of a recipe is also a flag, and flags win. The output folder is a Hugg
 
 import sys
 
+from closedbook.training.checks.commands import run_command
 from closedbook.training.pretraining import main
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

@@ -14,6 +14,7 @@ measures it. `--questions cs224n --question_file birth_dev.tsv` also holds the p
 import sys
 
 from closedbook.training.asking.reporting import main
+from closedbook.training.checks.commands import run_command
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

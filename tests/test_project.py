@@ -108,7 +108,9 @@ WHOLES = {
     "scripts/test_bad_input.py",
     "scripts/test_distributed.py",
     "scripts/test_pipeline.py",
+    "scripts/test_recordable.py",
     "training/test_every_flag_counts.py",
+    "training/test_sharded.py",  # fully_shard around saving and resuming
 }
 
 

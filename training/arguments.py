@@ -1,7 +1,8 @@
 """The arguments of the scripts: one dataclass a concern, each field a flag and a key of a recipe."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any
 
 import torch
 from transformers import TrainingArguments
@@ -10,6 +11,10 @@ from closedbook.training.hardware import has_bf16
 
 # where the user wants TensorBoard files; by default each run keeps its own
 CHOSEN_LOGGING_DIR = os.environ.get("TENSORBOARD_LOGGING_DIR")
+
+
+def _default(item: Field) -> Any:
+    return item.default_factory() if item.default_factory is not MISSING else item.default
 
 
 @dataclass
@@ -127,6 +132,16 @@ class ClosedbookTrainingArguments(TrainingArguments):
     )
     resume: bool = field(default=False, metadata={"help": "go on from the last good checkpoint"})
     overwrite: bool = field(default=False, metadata={"help": "replace the run that output_dir holds"})
+    on_nonfinite: str = field(
+        default="stop",
+        metadata={
+            "help": "a loss or gradient that is not finite: stop the run, or skip the step, weights untouched"
+        },
+    )
+    nonfinite_limit: int = field(default=10, metadata={"help": "with --on_nonfinite skip: steps left out at most"})
+    time_limit: float = field(
+        default=0.0, metadata={"help": "minutes of training, after which a last checkpoint is saved; 0: none"}
+    )
     eval_examples: int = field(default=256, metadata={"help": "examples of the fixed evaluation set"})
     license: str | None = field(
         default=None, metadata={"help": "license of the weights, for the model card; by default it states none"}
@@ -148,10 +163,19 @@ class ClosedbookTrainingArguments(TrainingArguments):
     include_num_input_tokens_seen: str = field(default="no")
 
     def __post_init__(self) -> None:
+        # before the library fills in what follows from it
+        self.given = frozenset(item.name for item in fields(self) if getattr(self, item.name) != _default(item))
         if self.precision not in ("auto", "bf16", "fp32"):
             raise ValueError(f"precision must be auto, bf16 or fp32, got {self.precision!r}")
         if self.optimizer not in ("muon", "adamw"):
             raise ValueError(f"optimizer must be muon or adamw, got {self.optimizer!r}")
+        if self.on_nonfinite not in ("stop", "skip"):
+            raise ValueError(f"on_nonfinite must be stop or skip, got {self.on_nonfinite!r}")
+        if self.nonfinite_limit < 1 or self.time_limit < 0:
+            raise ValueError(
+                f"nonfinite_limit must be positive and time_limit not negative, got {self.nonfinite_limit} and "
+                f"{self.time_limit}"
+            )
         if self.max_steps != -1 and self.max_steps < 1:
             raise ValueError(f"max_steps must be positive (or -1 to count epochs), got {self.max_steps}")
         if self.max_steps == -1 and self.num_train_epochs <= 0:

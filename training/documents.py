@@ -49,14 +49,23 @@ def read_corpus(args: CorpusArguments, people: PopulationArguments) -> Corpus:
         )
         questions = biography_questions(population, attributes=attributes, wordings=4)
         return Corpus(documents, [*documents["text"], *questions["question"]], asdict(args) | asdict(people))
-    if args.corpus not in CORPORA:
-        raise ValueError(f"unknown corpus {args.corpus!r}; known: biographies, {', '.join(CORPORA)}")
-    if args.corpus_path is None:
-        raise ValueError(f"--corpus {args.corpus} needs --corpus_path")
+    check_corpus(args)
     load: Any = CORPORA[args.corpus]
-    documents = load(args.corpus_path)
+    documents = load(args.corpus_path)  # which `check_corpus` has seen
     # some objectives put the title in front of a text that does not hold it
     return Corpus(documents, [*documents["title"], *documents["text"], ". ", "\n"], asdict(args))
+
+
+def check_corpus(args: CorpusArguments) -> None:
+    """Refuse an unknown corpus, or one without its file, before anything is read.
+
+    Raises:
+        ValueError: naming what is known, or the flag that is missing.
+    """
+    if args.corpus not in ("biographies", *CORPORA):
+        raise ValueError(f"unknown corpus {args.corpus!r}; known: biographies, {', '.join(CORPORA)}")
+    if args.corpus != "biographies" and args.corpus_path is None:
+        raise ValueError(f"--corpus {args.corpus} needs --corpus_path")
 
 
 def documents_read(run: Run, corpus: str | None, corpus_path: str | None, people: PopulationArguments) -> Dataset:

@@ -1,6 +1,6 @@
 """Fine-tuning: a pretrained model learns to answer questions with no text in front of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ from closedbook.training.arguments import (
     QuestionArguments,
     RegularisationArguments,
 )
+from closedbook.training.checks.effect import check_effect_of_questions
+from closedbook.training.checks.outputs import check_inputs_outside
 from closedbook.training.command_line import parse_settings
 from closedbook.training.models import model_name
-from closedbook.training.question_sets import Answering, learnable_questions
+from closedbook.training.question_sets import Answering, learnable_questions, question_files
 from closedbook.training.run_folder import load_model_folder, read_base_run
 from closedbook.training.trainer import apply_dropout, count_steps, prepare_run, train
-from closedbook.training.unknown_people import UnknownArguments, add_unknown_people
+from closedbook.training.unknown_people import UnknownArguments, add_unknown_people, check_effect_of_unknown
 
 
 @dataclass
@@ -84,9 +86,7 @@ def finetune(settings: FinetuningSettings) -> Run:
     """
     start, asked, args = settings.start, settings.questions, settings.training
     model_folder = Path(start.model).resolve()
-    if Path(args.output_dir).resolve() in (model_folder, *model_folder.parents):
-        raise ValueError(f"output_dir {args.output_dir} holds the model to start from: use another folder")
-    checkpoint = prepare_run(args)
+    checkpoint = prepare_run(args, *checks(settings))
     model, tokenizer = load_model_folder(start.model)
     if start.from_scratch:
         model = AutoModelForCausalLM.from_config(model.config)
@@ -126,6 +126,32 @@ def finetune(settings: FinetuningSettings) -> Run:
         Run() if start.from_scratch else base,
         callbacks,
     )
+
+
+def checks(settings: FinetuningSettings) -> list[Callable[[], object]]:
+    """All that can be said of the settings before anything is read."""
+    asked, unknown, output = settings.questions, settings.unknown, settings.training.output_dir
+    inputs = [("unknown_corpus_path", unknown.unknown_corpus_path), *question_files(asked)]
+    return [
+        lambda: check_start(settings.start.model, output),
+        lambda: check_inputs_outside(output, inputs),
+        lambda: check_effect_of_questions(asked, None if unknown.num_unknown_people else settings.people),
+        lambda: check_effect_of_unknown(unknown),
+    ]
+
+
+def check_start(model: str, output: str | None) -> None:
+    """Refuse a folder without a model, and an output that would replace it.
+
+    Raises:
+        ValueError: if the model lies in the output folder.
+        FileNotFoundError: if there is no model.
+    """
+    folder = Path(model).resolve()
+    if Path(output or ".").resolve() in (folder, *folder.parents):
+        raise ValueError(f"output_dir {output} holds the model to start from: use another folder")
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"{model} holds no model (no config.json)")
 
 
 def check_same_people(before: Stage, validation: Dataset, validation_share: float, seed: int) -> None:

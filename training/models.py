@@ -23,13 +23,24 @@ def build_model(args: ModelArguments, regularisation: RegularisationArguments, v
     """A new model with random weights.
 
     Raises:
+        ValueError: as `build_config` does.
+    """
+    return ARCHITECTURES[args.architecture](build_config(args, regularisation, vocab_size))
+
+
+def build_config(
+    args: ModelArguments, regularisation: RegularisationArguments, vocab_size: int
+) -> PretrainedConfig:
+    """What flags say of a new model.
+
+    Raises:
         ValueError: for an unknown architecture; sizes that do not fit raise from the configuration.
     """
     if args.architecture not in ARCHITECTURES:
         raise ValueError(f"unknown architecture {args.architecture!r}; known: {', '.join(ARCHITECTURES)}")
     model_class = ARCHITECTURES[args.architecture]
     known = {field.name for field in fields(model_class.config_class)}
-    config = model_class.config_class(
+    return model_class.config_class(
         vocab_size=vocab_size,
         max_position_embeddings=args.block_size,
         embedding_dropout=regularisation.dropout,
@@ -37,4 +48,3 @@ def build_model(args: ModelArguments, regularisation: RegularisationArguments, v
         attention_dropout=regularisation.attention_dropout,
         **{name: value for name, value in asdict(args).items() if name in known},
     )
-    return model_class(config)

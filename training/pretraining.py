@@ -1,7 +1,7 @@
 """Pretraining: documents, and questions where the objectives name `question_answering`, into a model folder."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,19 @@ from closedbook.training.arguments import (
     QuestionArguments,
     RegularisationArguments,
 )
+from closedbook.training.checks.effect import (
+    check_effect_of_corpus,
+    check_effect_of_model,
+    check_effect_of_questions,
+    given,
+)
+from closedbook.training.checks.outputs import check_inputs_outside
 from closedbook.training.command_line import parse_settings
-from closedbook.training.documents import Corpus, read_corpus
-from closedbook.training.models import build_model, model_name
+from closedbook.training.documents import Corpus, check_corpus, read_corpus
+from closedbook.training.models import build_config, build_model, model_name
 from closedbook.training.objective_shares import parse_objectives
-from closedbook.training.question_sets import Answering, learnable_questions
-from closedbook.training.trainer import count_steps, prepare_run, train
+from closedbook.training.question_sets import Answering, learnable_questions, question_files
+from closedbook.training.trainer import check_rows, count_steps, prepare_run, train
 
 ARGUMENTS = (
     ModelArguments,
@@ -80,8 +87,7 @@ def pretrain(settings: PretrainingSettings, corpus: Corpus | None = None) -> Run
     args, asked = settings.training, settings.questions
     shares = parse_objectives(settings.corpus.objectives)
     objectives = [share.objective for share in shares]
-    check_sources(objectives, settings.corpus, asked)
-    checkpoint = prepare_run(args)
+    checkpoint = prepare_run(args, *checks(settings, objectives, corpus is not None))
     if corpus is None:
         corpus = read_corpus(settings.corpus, settings.people)
     block_size = settings.model.block_size
@@ -125,6 +131,33 @@ def pretrain(settings: PretrainingSettings, corpus: Corpus | None = None) -> Run
     )
 
 
+def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: bool) -> list[Callable[[], object]]:
+    """All that can be said of the settings before anything is read.
+
+    Args:
+        settings: of the run.
+        objectives: their names.
+        has_corpus: whether the caller brings the documents.
+    """
+    corpus, asked = settings.corpus, settings.questions
+    asks = QUESTIONS in objectives
+    inputs = [("corpus_path", corpus.corpus_path), *question_files(asked)]
+    found: list[Callable[[], object]] = [
+        lambda: check_sources(objectives, corpus, asked),
+        lambda: build_config(settings.model, settings.regularisation, vocab_size=8),
+        lambda: check_rows(settings.training.row_length, settings.model.block_size),
+        lambda: check_effect_of_model(settings.model),
+        lambda: check_inputs_outside(settings.training.output_dir, inputs),
+    ]
+    if asks:
+        found.append(lambda: check_effect_of_questions(asked, None))
+    if not has_corpus:
+        found.append(lambda: check_corpus(corpus))
+        about_people = asks and asked.questions == "biographies"
+        found.append(lambda: check_effect_of_corpus(corpus, settings.people, about_people))
+    return found
+
+
 def check_sources(objectives: list[str], corpus: CorpusArguments, questions: QuestionArguments) -> None:
     """Refuse unknown objectives, ones without anything to read, and questions that no objective would read.
 
@@ -140,8 +173,9 @@ def check_sources(objectives: list[str], corpus: CorpusArguments, questions: Que
             f"the corpus is {corpus.corpus}, but the questions of {QUESTIONS} are {questions.questions}: "
             "give --questions and --train_questions that belong to the corpus"
         )
-    if not asks and questions.train_questions:
-        raise ValueError(f"--train_questions is given, but no share of {QUESTIONS} in --objectives reads it")
+    unread = sorted(given(questions)) if not asks else []
+    if unread:
+        raise ValueError(f"--{unread[0]} is given, but no share of {QUESTIONS} in --objectives reads it")
 
 
 def count_irregular(objectives: list[str], documents: list[dict]) -> dict[str, int]:

@@ -45,6 +45,14 @@ def read_questions(kind: str, path: str | Path | None, with_answers: bool = True
     return QUESTION_SETS[kind](path, with_answers=with_answers)
 
 
+def question_files(args: QuestionArguments) -> list[tuple[str, str | None]]:
+    """Flag and file of all that a run reads of questions."""
+    return [
+        ("train_questions", args.train_questions),
+        *(("exclude_people_of", path) for path in args.exclude_people_of),
+    ]
+
+
 def training_questions(args: QuestionArguments, people: PopulationArguments) -> Dataset:
     """What a run may learn from."""
     if args.questions == "biographies":

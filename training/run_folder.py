@@ -1,26 +1,35 @@
 """The folder of a run: who may write there, from where to go on, and how the finished model gets in."""
 
-import json
-import logging
 import os
-import pickle
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from closedbook.evaluation.run_record import RUN_FILE, Run, read_run
 from closedbook.modeling.tokenization_char import CharTokenizer
+from closedbook.training.checks.outputs import check_writable
+from closedbook.training.keeping.checkpoints import last_good_checkpoint
+from closedbook.training.keeping.finite import check_weights
+from closedbook.training.keeping.lock import sole_writer
+from closedbook.training.keeping.manifest import CONFIG_FILE, MANIFEST_FILE, first_difference, write_manifest
+from closedbook.training.keeping.written import is_occupied, remove_files, remove_leftovers, written_files
 
-logger = logging.getLogger(__name__)
 
-
-def check_output_folder(folder: str | Path, resume: bool, overwrite: bool) -> Path | None:
+def check_output_folder(folder: str | Path, resume: bool, overwrite: bool, record: str = RUN_FILE) -> Path | None:
     """Check that a run may write to `folder`, and change nothing; returns the checkpoint to go on from, if any.
+
+    Args:
+        folder: to be written to.
+        resume: go on with the run there.
+        overwrite: replace the run there.
+        record: name of the file by which a run's folder is known.
 
     Raises:
         ValueError: if the folder holds a run and neither `resume` nor `overwrite` is set, or if both are.
@@ -31,80 +40,90 @@ def check_output_folder(folder: str | Path, resume: bool, overwrite: bool) -> Pa
         raise ValueError("--resume keeps a run and --overwrite replaces it: choose one")
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"output_dir {folder} is a file")
-    occupied = folder.is_dir() and any(folder.iterdir())
+    check_writable(folder)
     if resume:
         checkpoint = last_good_checkpoint(folder)
         if checkpoint is None:
             raise FileNotFoundError(f"--resume: no complete checkpoint in {folder}")
         return checkpoint
-    if occupied:
+    if is_occupied(folder):
         if not overwrite:
             raise ValueError(
                 f"output_dir {folder} already holds files. Use another folder, --resume to go on with the run "
                 "there, or --overwrite to replace it"
             )
-        if not (folder / RUN_FILE).exists():
+        if not (folder / record).exists():
             raise ValueError(f"--overwrite: {folder} was not written by a run of this package; clear it yourself")
     return None
 
 
-def claim_output_folder(folder: str | Path, resume: bool, overwrite: bool) -> Path | None:
-    """Check as `check_output_folder` does, then clear a folder that is to be overwritten.
+@contextmanager
+def replacing(folder: str | Path, overwrite: bool, record: str = RUN_FILE) -> Iterator[None]:
+    """Hold a folder while a model is written into it at one go, and remove what an older run had there after that.
 
-    To be called when nothing but the writing is left to do: a mistyped flag must not cost the old run.
+    Args:
+        folder: to be written to.
+        overwrite: replace what is there.
+        record: name of the file by which the folder is known.
+
+    Raises:
+        ValueError: as `check_output_folder` does, or if another run holds the folder.
     """
-    checkpoint = check_output_folder(folder, resume, overwrite)
-    if overwrite and Path(folder).exists():
-        shutil.rmtree(folder)
-    return checkpoint
-
-
-def last_good_checkpoint(folder: str | Path) -> Path | None:
-    """The newest checkpoint that is complete; broken ones (a kill or a full disk) are named and passed over."""
-    checkpoints = [path for path in Path(folder).glob("checkpoint-*") if path.name.split("-")[-1].isdigit()]
-    for path in sorted(checkpoints, key=lambda path: int(path.name.split("-")[-1]), reverse=True):
-        problem = checkpoint_problem(path)
-        if problem is None:
-            return path
-        logger.warning("passing over %s: %s", path, problem)
-    return None
-
-
-def checkpoint_problem(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint, or None. The state file is the last that the library writes."""
-    try:
-        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        if any(checkpoint.glob("pytorch_model_fsdp*")):
-            return None  # sharded: torch.distributed.checkpoint checks its own files when it reads them
-        with safe_open(checkpoint / "model.safetensors", framework="pt") as weights:
-            weights.keys()
-        torch.load(checkpoint / "optimizer.pt", weights_only=True, map_location="meta")
-        torch.load(checkpoint / "scheduler.pt", weights_only=True)
-    except (OSError, EOFError, ValueError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
-        return f"{type(error).__name__}: {error}"
-    return None
+    with sole_writer(folder):
+        check_output_folder(folder, False, overwrite, record)
+        remove_leftovers(folder)
+        before = {path: path.stat().st_ino for path in written_files(folder, record)}
+        yield
+        # what was written anew has another inode: nothing is written in place
+        remove_files([path for path, inode in before.items() if path.stat().st_ino == inode], folder)
 
 
 def save_model_folder(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: str | Path, state_dict: dict | None = None
 ) -> None:
-    """Save model, code and tokenizer; each file appears in one step, the weights last.
+    """Save model, code and tokenizer; each file appears in one step, the weights last, and then their manifest.
 
     Written to a folder beside the final one first, so that a kill or a full disk leaves what was there.
 
     Args:
-        state_dict: the whole weights where the model itself holds only a shard of them (FSDP).
+        model: whose weights are saved.
+        tokenizer: of the model.
+        folder: made where it is missing.
+        state_dict: the whole weights where the model itself holds only a shard of them (FSDP). Its class is then
+            one that torch made on the fly, and the folder is written as by a model of the class it was made from.
+
+    Raises:
+        NonFiniteError: if a weight is infinite or not a number.
     """
     folder = Path(folder)
+    if state_dict is not None:
+        model = _unsharded(model, state_dict)
+    check_weights(model, f"the model is not saved to {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
     try:
-        model.save_pretrained(unfinished, state_dict=state_dict)
+        model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
-        for path in sorted(unfinished.iterdir(), key=lambda path: path.suffix == ".safetensors"):
+        write_manifest(unfinished, [path.name for path in unfinished.iterdir() if _decides(path)])
+        (folder / MANIFEST_FILE).unlink(missing_ok=True)  # of the files that are replaced now
+        last = {".safetensors": 1, MANIFEST_FILE: 2}
+        for path in sorted(unfinished.iterdir(), key=lambda path: last.get(path.name, last.get(path.suffix, 0))):
             os.replace(path, folder / path.name)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _decides(path: Path) -> bool:
+    """Whether a file of a model folder decides what the model answers."""
+    return path.suffix == ".safetensors" or path.name in (CONFIG_FILE, "tokenizer.json")
+
+
+def _unsharded(model: PreTrainedModel, state_dict: dict) -> PreTrainedModel:
+    """A model on the CPU with whole weights, of the class that a sharded one had before it was sharded."""
+    whole = AutoModelForCausalLM.from_config(model.config)
+    whole.load_state_dict(state_dict)
+    whole.generation_config = model.generation_config
+    return whole
 
 
 def load_model_folder(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -112,7 +131,8 @@ def load_model_folder(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTo
 
     Raises:
         FileNotFoundError: if the folder holds no model.
-        ValueError: if its weights are damaged, or belong to another architecture, size or vocabulary.
+        ValueError: if its weights are damaged, not finite, or belong to another architecture, size or vocabulary,
+            or if weights, vocabulary or configuration are not those that the run wrote.
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file():
@@ -132,10 +152,17 @@ def load_model_folder(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTo
         raise ValueError(
             f"the weights in {folder} are not those of its config.json ({model.config.model_type}): {problems}"
         )
+    check_weights(model, f"the model in {folder} cannot be used")
     tokenizer = CharTokenizer.from_pretrained(folder)
     if len(tokenizer) != model.config.vocab_size:
         raise ValueError(
             f"{folder}: the tokenizer has {len(tokenizer)} characters, the model {model.config.vocab_size}"
+        )
+    different = first_difference(folder)
+    if different is not None:
+        raise ValueError(
+            f"{folder} is not as its run left it: {different}. Copy the folder again; if you changed it on "
+            f"purpose, remove {MANIFEST_FILE}"
         )
     return model, tokenizer
 

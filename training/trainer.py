@@ -3,23 +3,32 @@
 import logging
 import math
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import parse_flag_from_env
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, set_seed
 
 from closedbook.data.mixture import Component, Mixture
 from closedbook.data.packing import PackingCollator
-from closedbook.evaluation.environment import run_environment
-from closedbook.evaluation.run_record import Run, Stage, read_run, write_run
+from closedbook.evaluation.run_record import Run, Stage, read_run
 from closedbook.training.arguments import ClosedbookTrainingArguments, RegularisationArguments
+from closedbook.training.checks.effect import check_effect_in_training
+from closedbook.training.checks.machine import check_optimizer, check_reporting, check_sharding
+from closedbook.training.checks.together import check_together
+from closedbook.training.keeping.finite import FiniteTrainer, NonFiniteError
+from closedbook.training.keeping.keeper import RunKeeper
+from closedbook.training.keeping.lock import sole_writer
+from closedbook.training.keeping.resuming import data_digest, refuse_another_run
+from closedbook.training.keeping.stopping import StopEarly
+from closedbook.training.keeping.written import remove_leftovers
 from closedbook.training.model_card import record_run
 from closedbook.training.optimizer import MuonWithAdamW
-from closedbook.training.run_folder import check_output_folder, claim_output_folder, save_model_folder
+from closedbook.training.run_folder import check_output_folder, save_model_folder
 
 logger = logging.getLogger(__name__)
 
@@ -28,23 +37,56 @@ RECORDED_ARGUMENTS = (
     *("optimizer", "learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "weight_decay"),
     *("adam_beta1", "adam_beta2", "max_grad_norm", "max_steps", "global_batch_size", "row_length", "seed"),
 )
+# What shapes them, too, and has been recorded since version 0.2.
+ALSO_RECORDED = ("shift_positions", "optim", "adam_epsilon", "neftune_noise_alpha", "on_nonfinite")
 
 
-def prepare_run(args: ClosedbookTrainingArguments) -> Path | None:
-    """Set up logging, the batch and the seed, and check the folder; returns the checkpoint to resume from.
+def prepare_run(args: ClosedbookTrainingArguments, *checks: Callable[[], object]) -> Path | None:
+    """Set up logging, the batch and the seed, and check everything; returns the checkpoint to resume from.
 
-    Called before anything slow, so that a wrong setting fails at once.
+    Called before anything slow, so that a wrong setting fails at once, together with all others that are wrong.
+
+    Args:
+        args: of the run.
+        checks: of the caller's own settings; each raises ValueError or OSError for what it finds.
+
+    Raises:
+        ValueError: for what is wrong (`Problems` for several things), as does OSError for files.
     """
     logging.basicConfig(level=logging.INFO if args.process_index == 0 else logging.WARNING, stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     args.set_threads()
-    args.divide_batch()
-    checkpoint = None
-    with args.main_process_first(desc="checking the output folder"):
+    checkpoints: list[Path | None] = []
+
+    def check_folder() -> None:
         if args.process_index == 0 or args.resume:  # a fresh folder may be in use before the others look
-            checkpoint = check_output_folder(args.output_dir, args.resume, args.overwrite)
+            checkpoints.append(check_output_folder(args.output_dir, args.resume, args.overwrite))
+
+    with args.main_process_first(desc="checking settings and folders"):
+        check_together(
+            *checks,
+            args.divide_batch,
+            lambda: check_effect_in_training(args),
+            lambda: check_sharding(args, parse_flag_from_env("ACCELERATE_USE_FSDP") or bool(args.fsdp)),
+            lambda: check_reporting(args),
+            lambda: check_optimizer(args),
+            check_folder,
+        )
     set_seed(args.seed)
-    return checkpoint
+    return checkpoints[0] if checkpoints else None
+
+
+def check_rows(row_length: int, block_size: int) -> None:
+    """Refuse rows into which a whole example does not fit.
+
+    Raises:
+        ValueError: with both numbers.
+    """
+    if row_length < block_size:
+        raise ValueError(
+            f"row_length {row_length} is below the block of {block_size} characters: a whole example must fit "
+            "into a row"
+        )
 
 
 def count_steps(args: ClosedbookTrainingArguments, num_records: int) -> int:
@@ -77,42 +119,6 @@ def apply_dropout(model: PreTrainedModel, regularisation: RegularisationArgument
             module.p = regularisation.dropout
 
 
-class RunFileWriter(TrainerCallback):
-    """Keeps a run file beside the checkpoints, so that a killed run is known, and its time counted."""
-
-    def __init__(self, folder: str, run: Run, seconds_before: float):
-        self.folder = folder
-        self.run = run
-        self.seconds_before = seconds_before
-        self.start = time.perf_counter()
-
-    def seconds(self) -> float:
-        return round(self.seconds_before + time.perf_counter() - self.start, 1)
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.is_world_process_zero:
-            write_run(self.folder, self.run.with_last(train_seconds=self.seconds(), **run_environment()))
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.is_world_process_zero:
-            write_run(self.folder, read_run(self.folder).with_last(train_seconds=self.seconds()))
-
-
-def refuse_another_run(known: Stage, stage: Stage) -> None:
-    """Refuse to resume a run as another one: with these changed, the two halves would not be one run.
-
-    Raises:
-        ValueError: naming what changed.
-    """
-    for name in ("stage", "model", "seed", "global_batch_size"):
-        before, now = getattr(known, name), getattr(stage, name)
-        if before is not None and before != now:
-            raise ValueError(
-                f"--resume: the run in this folder has {name} {before}, now it is {now}; resume with the run's "
-                "own settings"
-            )
-
-
 def train(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -135,13 +141,14 @@ def train(
             losses and the settings of the run are added here.
         earlier: the stages that made the model to start from.
         callbacks: for example periodic answering.
+
+    Raises:
+        ValueError: if another run holds the folder, or is the one that `checkpoint` is of.
+        NonFiniteError: at the first loss, gradient or weight that is not finite.
+        Stopped: after a last checkpoint, where SIGTERM came or the time limit was reached.
     """
     block_size = model.config.max_position_embeddings
-    if args.row_length < block_size:
-        raise ValueError(
-            f"row_length {args.row_length} is below the block of {block_size} characters: a whole example must "
-            "fit into a row"
-        )
+    check_rows(args.row_length, block_size)
     args.max_steps = num_steps
     num_examples = num_steps * (args.global_batch_size or 1)  # prepare_run has set it
     mixture = Mixture(components, args.seed, block_size, num_examples, args.shift_positions)
@@ -161,43 +168,71 @@ def train(
         global_batch_size=args.global_batch_size,
         world_size=args.world_size,
         license=args.license,
+        data_sha256=data_digest(components),
         arguments=stage.arguments
-        | {name: getattr(args, name) for name in RECORDED_ARGUMENTS}
+        | {name: getattr(args, name) for name in (*RECORDED_ARGUMENTS, *ALSO_RECORDED)}
         | {"precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32"},
     )
     run = (earlier or Run()).then(stage)
     known = read_run(args.output_dir).last if checkpoint else Stage()
-    refuse_another_run(known, stage)
-    with args.main_process_first(desc="claiming the output folder"):
-        if args.process_index == 0:
-            claim_output_folder(args.output_dir, args.resume, args.overwrite)
-    run_file = RunFileWriter(args.output_dir, run, known.train_seconds or 0.0)
-    trainer = Trainer(
-        model=model,
-        args=args,
-        data_collator=collator,
-        train_dataset=mixture,
-        eval_dataset=evaluation,
-        processing_class=tokenizer,
-        callbacks=[*callbacks, run_file],
-        optimizers=(optimizer, None),
-    )
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    seconds = run_file.seconds()
-    metrics = trainer.evaluate()
+    refuse_another_run(known, stage, int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
+    with sole_writer(args.output_dir) if args.process_index == 0 else nullcontext():
+        with args.main_process_first(desc="claiming the output folder"):
+            if args.process_index == 0:  # once more, now that no other run can come between
+                check_output_folder(args.output_dir, args.resume, args.overwrite)
+                remove_leftovers(args.output_dir)
+        keeper = RunKeeper(args.output_dir, run, known.train_seconds or 0.0, args.overwrite, args.save_total_limit)
+        args.save_total_limit = None  # the keeper's, which removes nothing that a user has put there
+        stopping = StopEarly(args.time_limit)
+        try:
+            trainer = FiniteTrainer(
+                model=model,
+                args=args,
+                data_collator=collator,
+                train_dataset=mixture,
+                eval_dataset=evaluation,
+                processing_class=tokenizer,
+                callbacks=[*callbacks, keeper, stopping],
+                optimizers=(optimizer, None),
+                skip_limit=args.nonfinite_limit if args.on_nonfinite == "skip" else 0,
+            )
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        finally:
+            stopping.restore()
+            if args.process_index == 0:
+                keeper.undo()
+        stopping.check(trainer.state, args.output_dir)
+        return _finish(trainer, keeper, run, num_steps, mixture, tokenizer)
+
+
+def _finish(
+    trainer: Trainer,
+    keeper: RunKeeper,
+    run: Run,
+    num_steps: int,
+    mixture: Mixture,
+    tokenizer: PreTrainedTokenizerBase,
+) -> Run:
+    """Save the weights as they were trained, and then evaluate, which may fail or change their precision."""
+    args: Any = trainer.args
+    seconds = keeper.seconds()
+    # sharded weights are gathered by all processes together
+    state_dict = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    if args.process_index == 0:
+        model.config.use_cache = True  # the library switched it off for training; answering needs it
+        save_model_folder(model, tokenizer, args.output_dir, state_dict)
+    eval_loss = trainer.evaluate()["eval_loss"]
+    if not math.isfinite(eval_loss):
+        raise NonFiniteError(f"the evaluation loss is {eval_loss}: the model in {args.output_dir} is of no use")
     run = run.with_last(
         steps=num_steps,
         train_seconds=seconds,
         train_characters=sum(len(mixture[i].text) for i in range(len(mixture))),
-        eval_loss=metrics["eval_loss"],
+        eval_loss=eval_loss,
         parameters=model.num_parameters(),
     )
-    # sharded weights are gathered by all processes together
-    state_dict = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
     if args.process_index == 0:
-        model.config.use_cache = True  # the library switched it off for training; answering needs it
-        unwrapped = trainer.accelerator.unwrap_model(trainer.model)
-        save_model_folder(unwrapped, tokenizer, args.output_dir, state_dict)
         trainer.state.save_to_json(str(Path(args.output_dir) / "trainer_state.json"))
         run = record_run(args.output_dir, run)
     return run

@@ -31,6 +31,17 @@ class UnknownArguments:
     )
 
 
+def check_effect_of_unknown(args: UnknownArguments) -> None:
+    """Refuse a corpus from which nobody is invented.
+
+    Raises:
+        ValueError: naming the flag.
+    """
+    for name in ("unknown_corpus", "unknown_corpus_path"):
+        if getattr(args, name) is not None and args.num_unknown_people == 0:
+            raise ValueError(f"--{name} has no effect: it needs --num_unknown_people")
+
+
 def add_unknown_people(
     questions: Dataset,
     validation: Dataset | None,

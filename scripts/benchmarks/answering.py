@@ -41,6 +41,7 @@ from closedbook.scripts.benchmarks.measure import (
     run_for_memory,
 )
 from closedbook.training.arguments import ModelArguments, RegularisationArguments
+from closedbook.training.checks.commands import run_command
 from closedbook.training.command_line import parse_flags
 from closedbook.training.models import build_model
 
@@ -168,4 +169,4 @@ def count_equal(questions: list[str], ours: list[str], peer: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from closedbook.evaluation.figures import new_figure, save_figure, styled
 from closedbook.scripts.benchmarks.architecture_variants import VARIANTS
+from closedbook.training.checks.commands import run_command
 from closedbook.training.command_line import parse_flags
 
 if TYPE_CHECKING:
@@ -177,4 +178,4 @@ def main(argv: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

@@ -33,6 +33,7 @@ from closedbook.scripts.benchmarks.architecture_entry import limit_memory, measu
 from closedbook.scripts.benchmarks.architecture_table import summarise
 from closedbook.scripts.benchmarks.architecture_variants import VARIANTS, check_variants
 from closedbook.scripts.benchmarks.measure import check_flags, device, in_fresh_process
+from closedbook.training.checks.commands import run_command
 from closedbook.training.command_line import parse_flags
 from closedbook.training.finished_runs import RunsFile
 from closedbook.training.hardware import has_bf16
@@ -122,4 +123,4 @@ def _result(entries: dict, settings: dict, environment: dict) -> dict:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

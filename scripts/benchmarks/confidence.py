@@ -41,6 +41,7 @@ from closedbook.scripts.benchmarks.measure import (
     report,
     run_for_memory,
 )
+from closedbook.training.checks.commands import run_command
 from closedbook.training.command_line import parse_flags
 
 
@@ -126,4 +127,4 @@ def median_ratio(taken: dict[str, list[float]]) -> float:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

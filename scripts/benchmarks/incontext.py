@@ -47,6 +47,7 @@ from closedbook.scripts.benchmarks.measure import (
     report,
     run_for_memory,
 )
+from closedbook.training.checks.commands import run_command
 from closedbook.training.command_line import parse_flags
 
 END = "\n"
@@ -197,4 +198,4 @@ def main(argv: list[str]) -> dict:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

@@ -35,6 +35,7 @@ from closedbook.evaluation.files import write_json_atomic
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 from closedbook.scripts.benchmarks.training import BLOCK, TrainingBenchmarkArguments, time_ours
 from closedbook.training.arguments import CorpusArguments, PopulationArguments
+from closedbook.training.checks.commands import run_command
 from closedbook.training.command_line import parse_flags
 from closedbook.training.documents import read_corpus
 
@@ -117,4 +118,4 @@ def main(argv: list[str]) -> dict:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

@@ -51,6 +51,7 @@ from closedbook.scripts.benchmarks.measure import (
     run_for_memory,
 )
 from closedbook.training.arguments import CorpusArguments, PopulationArguments
+from closedbook.training.checks.commands import run_command
 from closedbook.training.command_line import RECIPES, parse_arguments, parse_flags
 from closedbook.training.documents import read_corpus
 from closedbook.training.models import build_model
@@ -325,4 +326,4 @@ def _settings(args: TrainingBenchmarkArguments) -> dict:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

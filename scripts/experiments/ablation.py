@@ -15,7 +15,8 @@ goes on where it was; a result of another budget is refused. `scripts/report.py`
 
 import sys
 
+from closedbook.training.checks.commands import run_command
 from closedbook.training.experiments.ablation import main
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

@@ -15,7 +15,8 @@ questions of birth_dev are for reporting, not for choosing.
 
 import sys
 
+from closedbook.training.checks.commands import run_command
 from closedbook.training.experiments.comparison import main
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

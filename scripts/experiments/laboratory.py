@@ -19,7 +19,8 @@ setting give several arms. Questions are taught on half of the people and asked 
 
 import sys
 
+from closedbook.training.checks.commands import run_command
 from closedbook.training.laboratory.figures import main
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

@@ -15,7 +15,8 @@ end, `.png`. Runs that are in the file already are not repeated, so a stopped co
 
 import sys
 
+from closedbook.training.checks.commands import run_command
 from closedbook.training.laboratory.incontext import main
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

@@ -16,7 +16,8 @@ only.
 
 import sys
 
+from closedbook.training.checks.commands import run_command
 from closedbook.training.laboratory.reasoning import main
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

@@ -10,7 +10,8 @@ rewritten after every checkpoint, and those that are in it already are not repea
 
 import sys
 
+from closedbook.training.checks.commands import run_command
 from closedbook.training.experiments.learning_curve import main
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

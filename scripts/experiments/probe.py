@@ -12,7 +12,8 @@ For each probe writes `<results>/probe-<name>.json` (all runs, rewritten whole a
 
 import sys
 
+from closedbook.training.checks.commands import run_command
 from closedbook.training.experiments.probe import main
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_command(main))

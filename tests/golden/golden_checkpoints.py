@@ -19,12 +19,10 @@ from golden_reader import read_models
 from golden_training import PEOPLE, TRAINING, read_answers, record_run
 
 STORED = HERE / "old_checkpoints"
-SIZES = [
-    *("--hidden_size", "16", "--num_hidden_layers", "2", "--num_attention_heads", "2", "--block_size", "64"),
-    *("--num_latents", "16"),
-]
+SIZES = ["--hidden_size", "16", "--num_hidden_layers", "2", "--num_attention_heads", "2", "--block_size", "64"]
 PRETRAINING = [*TRAINING, *PEOPLE, *SIZES, "--num_versions", "1"]
-KINDS = {"vanilla": [], "perceiver": ["--architecture", "perceiver", "--latent_layout", "spread"]}
+PERCEIVER = ["--architecture", "perceiver", "--latent_layout", "spread", "--num_latents", "16"]
+KINDS = {"vanilla": [], "perceiver": PERCEIVER}
 FOLDERS = [f"{kind}/{stage}" for kind in KINDS for stage in ("pretrained", "finetuned")]
 STOPPED = [*PRETRAINING, "--max_steps", "8", "--save_strategy", "steps", "--save_steps", "4"]
 STOPPED_AT = 4

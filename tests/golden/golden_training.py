@@ -20,8 +20,10 @@ TRAINING = [
 ]
 SIZES = [
     *("--hidden_size", "32", "--num_hidden_layers", "2", "--num_attention_heads", "2", "--block_size", "64"),
-    *("--attention_block_size", "8", "--num_landmarks", "8", "--num_latents", "16"),
 ]
+LINFORMER = ["--attention", "linformer", "--attention_block_size", "8", "--num_landmarks", "8"]
+BIGBIRD = ["--attention", "bigbird", "--attention_block_size", "8"]
+PERCEIVER = ["--architecture", "perceiver", "--num_latents", "16"]
 PRETRAINING = [*PEOPLE, *TRAINING, *SIZES, "--num_versions", "1", "--max_steps", "6"]
 FINETUNING = [*TRAINING, *PEOPLE, "--max_steps", "4"]
 # Dropout draws in every other run; here it is off, so that only the architecture speaks.
@@ -30,13 +32,13 @@ ARCHITECTURES = {
     "vanilla-rotary": ["--position", "rotary"],
     "vanilla-synthesizer_dense": ["--attention", "synthesizer_dense"],
     "vanilla-synthesizer_random": ["--attention", "synthesizer_random"],
-    "vanilla-linformer": ["--attention", "linformer"],
-    "vanilla-linformer-rotary": ["--attention", "linformer", "--position", "rotary"],
-    "vanilla-bigbird": ["--attention", "bigbird"],
-    "vanilla-bigbird-rotary": ["--attention", "bigbird", "--position", "rotary"],
-    "perceiver-spread": ["--architecture", "perceiver", "--latent_layout", "spread"],
-    "perceiver-prefix": ["--architecture", "perceiver", "--latent_layout", "prefix"],
-    "perceiver-last": ["--architecture", "perceiver", "--latent_layout", "last"],
+    "vanilla-linformer": LINFORMER,
+    "vanilla-linformer-rotary": [*LINFORMER, "--position", "rotary"],
+    "vanilla-bigbird": BIGBIRD,
+    "vanilla-bigbird-rotary": [*BIGBIRD, "--position", "rotary"],
+    "perceiver-spread": [*PERCEIVER, "--latent_layout", "spread"],
+    "perceiver-prefix": [*PERCEIVER, "--latent_layout", "prefix"],
+    "perceiver-last": [*PERCEIVER, "--latent_layout", "last"],
 }
 UNUSUAL = [
     *("--shift_positions", "True", "--dropout", "0.2", "--attention_dropout", "0.1", "--optimizer", "adamw"),

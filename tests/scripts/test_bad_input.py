@@ -16,7 +16,7 @@ def refused(tiny, tmp_path, pretrained, monkeypatch):
 
     def check(script, message, *flags, error=ValueError):
         output = tmp_path / "output"
-        monkeypatch.setattr(trainer.Trainer, "train", never)
+        monkeypatch.setattr(trainer.FiniteTrainer, "train", never)
         with pytest.raises(error, match=message):
             if script == "pretrain":
                 tiny.pretrain(output, *flags)

@@ -11,11 +11,9 @@ from safetensors.torch import save_file
 from closedbook.evaluation.run_record import read_run
 from closedbook.modeling.modeling_gpt import VanillaGPTForCausalLM
 from closedbook.modeling.tokenization_char import CharTokenizer, build_char_tokenizer
+from closedbook.training.keeping.checkpoints import checkpoint_problem, last_good_checkpoint
 from closedbook.training.run_folder import (
     check_output_folder,
-    checkpoint_problem,
-    claim_output_folder,
-    last_good_checkpoint,
     load_model_folder,
     save_model_folder,
 )
@@ -37,8 +35,8 @@ def snapshot(folder):
 
 
 def test_a_new_or_empty_folder_is_free(tmp_path):
-    assert claim_output_folder(tmp_path / "new", resume=False, overwrite=False) is None
-    assert claim_output_folder(tmp_path, resume=False, overwrite=True) is None
+    assert check_output_folder(tmp_path / "new", resume=False, overwrite=False) is None
+    assert check_output_folder(tmp_path, resume=False, overwrite=True) is None
     assert not (tmp_path / "new").exists()
 
 

@@ -96,22 +96,49 @@ def test_accumulation_of_answers_weighs_every_character_alike(tiny, pretrained, 
 
 def test_time_spent_before_a_kill_is_counted(tiny, tmp_path, monkeypatch):
     clock = iter(range(0, 10_000, 100))
-    monkeypatch.setattr(trainer.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
 
-    class Killed(trainer.Trainer):
+    begun = []
+
+    class Killed(trainer.FiniteTrainer):
         def training_step(self, *args, **kwargs):
+            if self.state.global_step == 0:
+                begun.append(read_run(tmp_path / "run").last.train_seconds)
             if self.state.global_step == 6:
                 raise KeyboardInterrupt
             return super().training_step(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "Trainer", Killed)
+        patch.setattr(trainer, "FiniteTrainer", Killed)
         with pytest.raises(KeyboardInterrupt):
             tiny.pretrain(tmp_path / "run")
     before = read_run(tmp_path / "run").last.train_seconds
-    assert before >= 100
+    assert before >= begun[0] + 100  # every checkpoint brings the time up to date
     facts = tiny.pretrain(tmp_path / "run", "--resume")
     assert facts.train_seconds >= before + 100
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--row_length", "256"], "eager"),
+        (["--row_length", "257"], "sdpa"),
+        (["--row_length", "257", "--attn_implementation", "eager"], "eager"),
+        (["--row_length", "64", "--attn_implementation", "sdpa"], "sdpa"),
+    ],
+)
+def test_short_rows_on_a_cpu_take_the_plain_attention_unless_told_otherwise(
+    tiny, tmp_path, monkeypatch, flags, expected
+):
+    class Seen(Exception):
+        pass
+
+    def look(model, **_):
+        raise Seen(model.config._attn_implementation)
+
+    monkeypatch.setattr(trainer, "FiniteTrainer", look)
+    with pytest.raises(Seen, match=f"^{expected}$"):
+        tiny.pretrain(tmp_path / "run", *flags)
 
 
 def test_steps_are_counted_from_epochs_and_rounded_up(parse):

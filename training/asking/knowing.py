@@ -1,6 +1,7 @@
 """What a model knows, what it guesses, and whether it can tell: four groups of people asked about."""
 
 import sys
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -18,6 +19,9 @@ from closedbook.evaluation.knowing.summary import NUM_SAMPLES, describe_knowing,
 from closedbook.evaluation.run_record import read_run
 from closedbook.training.arguments import PopulationArguments
 from closedbook.training.asking.people import DEFAULT_SPLIT, KnowingArguments, gather, recorded_flags
+from closedbook.training.checks.effect import people_without_effect, refuse, unread_files
+from closedbook.training.checks.outputs import check_name, check_outputs
+from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import parse_arguments
 from closedbook.training.model_card import record_knowing
 from closedbook.training.models import model_name
@@ -37,8 +41,7 @@ def know(argv: list[str]) -> dict:
             cannot take; before anything is asked.
     """
     args, people = parse(argv)
-    if not 0 <= args.max_error_rate < 1:
-        raise ValueError(f"--max_error_rate must be a share from 0 to less than 1, not {args.max_error_rate}")
+    check_together(*checks(args))
     run = read_run(args.model)
     parts = gather(args, people, run)
     model, tokenizer = load_model_folder(args.model)
@@ -89,6 +92,28 @@ def know(argv: list[str]) -> dict:
     return summary
 
 
+def checks(args: KnowingArguments) -> list[Callable[[], object]]:
+    """All that can be said of the flags before anything is read."""
+    files = {"question_file": args.question_file, "train_questions": args.train_questions}
+    inputs = [
+        *files.items(),
+        ("calibration_questions", args.calibration_questions),
+        ("corpus_path", args.corpus_path),
+    ]
+    folder = Path(args.output_dir or Path(args.model) / "knowing")
+
+    def check_rate() -> None:
+        if not 0 <= args.max_error_rate < 1:
+            raise ValueError(f"--max_error_rate must be a share from 0 to less than 1, not {args.max_error_rate}")
+
+    return [
+        check_rate,
+        lambda: refuse(unread_files(args.questions, **files)),
+        lambda: check_name("split", args.split or DEFAULT_SPLIT),
+        lambda: check_outputs([folder / "predictions.jsonl", folder / "knowing.json"], inputs),
+    ]
+
+
 def parse(argv: list[str]) -> tuple[KnowingArguments, PopulationArguments]:
     """The flags, with what the model's run file records as their defaults.
 
@@ -96,8 +121,12 @@ def parse(argv: list[str]) -> tuple[KnowingArguments, PopulationArguments]:
         ValueError: for a recipe.
     """
     kinds = (KnowingArguments, PopulationArguments)
-    args, _, recipe = parse_arguments(kinds, argv)
+    args, typed, recipe = parse_arguments(kinds, argv)
     if recipe is not None:
         raise ValueError("knowing.py takes flags only; what was trained is read from the model's run.json")
-    args, people, _ = parse_arguments(kinds, [*recorded_flags(read_run(args.model)), *argv])
+    run = read_run(args.model)
+    args, people, _ = parse_arguments(kinds, [*recorded_flags(run), *argv])
+    corpora = {args.corpus, *(stage.corpus for stage in run.stages)}
+    if "biographies" not in {args.questions, *corpora}:
+        refuse(people_without_effect(typed, f"the questions are {args.questions}"))
     return args, people

@@ -1,6 +1,7 @@
 """What `knowing.py` asks: four groups of questions, put together from flags and from the model's run file."""
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from datasets import Dataset, concatenate_datasets
 
@@ -86,6 +87,15 @@ def recorded_flags(run: Run) -> list[str]:
     for stage in run.stages:
         told |= {name: stage.arguments[name] for name in names if stage.arguments.get(name) not in (None, [])}
     return as_flags(told)
+
+
+def recorded_people(run: Run) -> PopulationArguments:
+    """The synthetic people whom a model was trained on, as its record tells; else the default ones."""
+    names = {item.name for item in fields(PopulationArguments)}
+    told: dict[str, Any] = {}
+    for stage in run.stages:
+        told |= {name: stage.arguments[name] for name in names if stage.arguments.get(name) not in (None, [])}
+    return PopulationArguments(**told)
 
 
 def check_population(people: PopulationArguments, run: Run) -> None:

@@ -1,7 +1,7 @@
 """A model asked with the book closed: what it answered, and how often it was right."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,11 @@ from closedbook.evaluation.predictions import prediction_rows, write_plain_predi
 from closedbook.evaluation.results import PROTOCOLS, Result, make_result, result_path
 from closedbook.evaluation.run_record import read_run
 from closedbook.training.arguments import PopulationArguments
-from closedbook.training.command_line import parse_arguments
+from closedbook.training.asking.people import check_population, recorded_people
+from closedbook.training.checks.effect import people_without_effect, refuse, unread_files
+from closedbook.training.checks.outputs import check_name, check_outputs
+from closedbook.training.checks.together import check_together
+from closedbook.training.command_line import as_flags, parse_arguments
 from closedbook.training.hardware import process_state
 from closedbook.training.model_card import record_evaluation
 from closedbook.training.models import model_name
@@ -66,10 +70,15 @@ class EvaluationArguments:
 
 
 def main(argv: Sequence[str]) -> Result | None:
-    args, people, recipe = parse_arguments((EvaluationArguments, PopulationArguments), argv)
+    kinds = (EvaluationArguments, PopulationArguments)
+    args, typed, recipe = parse_arguments(kinds, argv)
     if recipe is not None:
         raise ValueError("evaluate.py takes flags only; what was trained is read from the model's run.json")
-    result = evaluate(args, people)
+    if args.questions != "biographies":
+        refuse(people_without_effect(typed, f"the questions are {args.questions}"))
+    recorded = vars(recorded_people(read_run(args.model)))
+    known = as_flags({name: value for name, value in recorded.items() if value != []})
+    result = evaluate(args, parse_arguments(kinds, [*known, *argv])[1])
     if result is not None:
         print(json.dumps(result, ensure_ascii=False))
     return result
@@ -81,18 +90,17 @@ def evaluate(args: EvaluationArguments, people: PopulationArguments | None = Non
 
     Args:
         args: what to ask whom, and where to write.
-        people: whom the questions called `biographies` are about.
+        people: whom the questions called `biographies` are about; None for those whom the model was trained on.
 
     Raises:
         ValueError: for questions that are missing or do not fit the model, a prompt without a place for the
-            question, or a model that cannot be asked so; before anything is asked.
+            question, a model that cannot be asked so, or an output that cannot be written; before anything is
+            asked.
     """
-    people = people or PopulationArguments()
-    check_recordable(args.results)
+    check_together(*checks(args, people))
+    people = people or recorded_people(read_run(args.model))
     state = process_state()
     prompt = None if args.prompt is None else check_prompt(args.prompt)
-    if prompt is not None and args.output_dir is None and not Path(args.model).is_dir():
-        raise ValueError(f"{args.model} is no folder to write to: say where with --output_dir")
     if prompt is None:
         model, tokenizer = load_model_folder(args.model)
     else:
@@ -141,6 +149,36 @@ def evaluate(args: EvaluationArguments, people: PopulationArguments | None = Non
             path = result_path(args.results, each["task"], each["model"], each["protocol"], each["seed"])
             write_json_atomic(path, each)
     return result
+
+
+def checks(args: EvaluationArguments, people: PopulationArguments | None) -> list[Callable[[], object]]:
+    """All that can be said of the flags before anything is read but the record of the model."""
+    trusts_in_vain = args.trust_remote_code and args.prompt is None  # a model of this package brings no code
+    files = {"question_file": args.question_file, "train_questions": args.train_questions}
+
+    def check_output() -> None:
+        if args.prompt is not None and args.output_dir is None and not Path(args.model).is_dir():
+            raise ValueError(f"{args.model} is no folder to write to: say where with --output_dir")
+        output = Path(args.output_dir or Path(args.model) / args.split)
+        written = [output / "predictions.jsonl", output / "results.json", args.plain_predictions]
+        check_outputs(written, [("question_file", args.question_file), ("train_questions", args.train_questions)])
+        check_outputs([args.results and Path(args.results) / "index"])
+
+    def check_people() -> None:
+        run = read_run(args.model)
+        if args.questions == "biographies" and people is not None:
+            check_population(people, run)
+
+    return [
+        lambda: check_recordable(args.results),
+        lambda: check_name("task", args.task),
+        lambda: check_name("split", args.split),
+        lambda: refuse(unread_files(args.questions, **files)),
+        lambda: args.prompt is None or check_prompt(args.prompt),
+        lambda: refuse(["--trust_remote_code has no effect: it needs --prompt"] if trusts_in_vain else []),
+        check_output,
+        check_people,
+    ]
 
 
 def summarise(

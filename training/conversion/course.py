@@ -12,6 +12,7 @@ from closedbook.evaluation.run_record import Run, Stage
 from closedbook.modeling.configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
 from closedbook.modeling.modeling_gpt import PerceiverGPTForCausalLM, VanillaGPTForCausalLM
 from closedbook.modeling.tokenization_char import MASK_CHARACTER, PAD_CHARACTER, build_char_tokenizer
+from closedbook.training.checks.outputs import check_inputs_outside
 from closedbook.training.command_line import FlagParser
 from closedbook.training.conversion.course_checkpoints import (
     DEFAULT_BLOCK_SIZE,
@@ -24,7 +25,7 @@ from closedbook.training.conversion.course_checkpoints import (
 )
 from closedbook.training.model_card import record_run
 from closedbook.training.models import model_name
-from closedbook.training.run_folder import claim_output_folder, save_model_folder
+from closedbook.training.run_folder import replacing, save_model_folder
 
 
 def main(argv: list[str]) -> Run:
@@ -44,10 +45,9 @@ def main(argv: list[str]) -> Run:
     state = read_state_dict(args.checkpoint)
     model = convert(state, args.num_attention_heads, args.block_size)
     tokenizer = read_vocabulary(args.corpus, model.config)
-    if args.output_dir.resolve() in {*args.checkpoint.resolve().parents, *args.corpus.resolve().parents}:
-        raise ValueError(f"checkpoint or corpus lies in output_dir {args.output_dir}: use another folder")
-    claim_output_folder(args.output_dir, resume=False, overwrite=args.overwrite)
-    save_model_folder(model, tokenizer, args.output_dir)
+    check_inputs_outside(args.output_dir, [("checkpoint", args.checkpoint), ("corpus", args.corpus)])
+    with replacing(args.output_dir, args.overwrite):
+        save_model_folder(model, tokenizer, args.output_dir)
     stage = Stage(
         stage="converted",
         model=model_name(model.config),

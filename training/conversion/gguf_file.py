@@ -13,7 +13,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic
+from closedbook.training.checks.outputs import check_inputs_outside
 from closedbook.training.command_line import FlagParser
+from closedbook.training.run_folder import replacing
 
 RECORD = "conversion.json"
 
@@ -24,26 +26,22 @@ def main(argv: list[str]) -> dict:
     parser.add_argument("--output_dir", type=Path, required=True, help="folder to make")
     parser.add_argument("--overwrite", action="store_true", help="replace the conversion in output_dir")
     args = parser.parse_args(argv)
-    gguf, output = args.gguf.resolve(), args.output_dir.resolve()
     with open(args.gguf, "rb") as file:
         if file.read(4) != b"GGUF":
             raise ValueError(f"{args.gguf} is not a GGUF file: it does not begin with the letters GGUF")
-    if output.exists() and (output.is_file() or any(output.iterdir())):
-        if not args.overwrite:
-            raise ValueError(f"output_dir {args.output_dir} already holds files. Use another one, or --overwrite")
-        if not (output / RECORD).is_file() or output in gguf.parents:
-            raise ValueError(f"--overwrite: {args.output_dir} is not a conversion alone (with {RECORD}); clear it")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=output.parent))
-    try:
-        (work / "model.gguf").symlink_to(gguf)  # alone, or files beside it would be read as well
-        facts = convert(work / "model.gguf", work / "model", args.gguf.name)
-        write_json_atomic(work / "model" / RECORD, facts)
-        if output.exists():
-            os.replace(output, work / "replaced")
-        os.replace(work / "model", output)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    check_inputs_outside(args.output_dir, [("gguf", args.gguf)])
+    with replacing(args.output_dir, args.overwrite, RECORD):
+        work = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=args.output_dir))
+        try:
+            (work / "model.gguf").symlink_to(
+                args.gguf.resolve()
+            )  # alone, or files beside it would be read as well
+            facts = convert(work / "model.gguf", work / "model", args.gguf.name)
+            write_json_atomic(work / "model" / RECORD, facts)
+            for path in sorted((work / "model").iterdir(), key=lambda path: path.suffix == ".safetensors"):
+                os.replace(path, args.output_dir / path.name)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
     print(f"saved {args.output_dir}: {facts['architecture']}, {facts['parameters']:,} parameters")
     return facts
 

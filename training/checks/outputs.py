@@ -1,0 +1,80 @@
+"""Whether outputs can be written, where they belong, and over nothing that is read."""
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+_NAME = re.compile(r"\w[\w.+-]*")
+
+
+def check_name(flag: str, name: str) -> None:
+    """Refuse a name that would not make one part of a path: it would leave the folder that it belongs to.
+
+    Raises:
+        ValueError: naming the flag, and which characters a name may have.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"--{flag} {name!r} becomes part of a file name; use letters, digits, _, +, . and - only")
+
+
+def check_writable(folder: str | Path) -> None:
+    """Refuse a folder that cannot be written to, before anything slow; nothing is made.
+
+    Raises:
+        ValueError: naming the folder, or the one above it that is there.
+    """
+    there = Path(folder).absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise ValueError(f"cannot write to {folder}: {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"cannot write to {folder}: no permission in {there}")
+
+
+def check_outputs(
+    files: Iterable[str | Path | None], inputs: Iterable[tuple[str, str | Path | None]] = ()
+) -> None:
+    """Refuse files that cannot be written, or that are read.
+
+    Args:
+        files: to be written; None for one that is not asked for.
+        inputs: flag and what it names, to be read.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    read = {
+        Path(source).resolve(): flag for flag, source in inputs if source is not None and Path(source).exists()
+    }
+    for file in files:
+        if file is None or file == "":
+            continue
+        path = Path(file)
+        check_writable(path.parent)
+        if path.is_dir():
+            raise ValueError(f"cannot write {path}: it is a folder")
+        if path.resolve() in read:
+            raise ValueError(
+                f"{path} would be written over what --{read[path.resolve()]} reads: use another folder"
+            )
+
+
+def check_inputs_outside(folder: str | Path, inputs: Iterable[tuple[str, str | Path | None]]) -> None:
+    """Refuse to read from the folder that is written to: what is replaced there may be what is read.
+
+    Args:
+        folder: to be written to.
+        inputs: flag and what it names, to be read; names of the Hub are no files and pass.
+
+    Raises:
+        ValueError: naming the flag and the file.
+    """
+    for flag, source in inputs:
+        if source is None or not Path(source).exists():
+            continue
+        if Path(source).resolve().is_relative_to(Path(folder).resolve()):
+            raise ValueError(
+                f"--{flag} {source} lies in the output_dir {folder}: use another folder for the output"
+            )

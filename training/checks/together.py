@@ -1,0 +1,45 @@
+"""Checks that run together, so that a user hears of all problems at once."""
+
+from collections.abc import Callable
+
+CHECKED = (ValueError, OSError)  # what a check raises; anything else is a fault of ours
+
+
+class Problems(ValueError):
+    """Several problems at once.
+
+    Attributes:
+        lines: one problem each.
+    """
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+def check_together(*checks: Callable[[], object]) -> None:
+    """Run all checks, and raise what they found.
+
+    A check raises ValueError or OSError for what it finds. One problem is raised as it is; several are one error.
+
+    Raises:
+        Problems: if more than one check found something.
+    """
+    found: list[Exception] = []
+    for check in checks:
+        try:
+            check()
+        except CHECKED as error:
+            found.append(error)
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        raise Problems([line for error in found for line in problem_lines(error)])
+
+
+def problem_lines(error: BaseException) -> list[str]:
+    """What an error says: one line a problem, whatever line breaks a library's message has."""
+    if isinstance(error, Problems):
+        return error.lines
+    text = " ".join(str(error).split())
+    return [text or type(error).__name__]

@@ -1,0 +1,85 @@
+"""Whether a run that goes on is the run that began: everything that shapes the weights is compared.
+
+Compared are the kind of model and where it started, the records that are read (by a checksum, wherever the files
+lie now), the seed, the precision, and all settings of the optimizer and the objectives. What may be another: the
+machine, the number of processes and how the batch is divided among them, threads and workers, logging, evaluation
+and saving, where files lie, and the number of steps, as long as there are some left.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from closedbook.data.mixture import Component
+from closedbook.evaluation.run_record import Stage
+from closedbook.training.checks.effect import sizes_without_effect
+
+# Of a stage: what may not change. (`steps` and all that follows it is known at the end.)
+_COMPARED = (
+    *("stage", "protocol", "model", "seed", "global_batch_size", "base_model", "corpus", "dataset", "objectives"),
+    *("documents", "document_characters", "questions", "training_questions", "excluded_people", "held_out_people"),
+    *("unknown_people", "train_problems", "data_sha256"),
+)
+# Of a stage's settings: what may change. Files are known by what was read from them.
+_FREE = {"max_steps", "corpus_path", "train_questions", "exclude_people_of", "unknown_corpus_path", "model"}
+
+
+def data_digest(components: Iterable[Component]) -> str:
+    """A checksum of what a mixture is made of: every record in its order, and each component's share and begin."""
+    digest = hashlib.sha256()
+    for component in components:
+        described = {name: value for name, value in asdict(component).items() if name != "records"}
+        digest.update(json.dumps(described, sort_keys=True, default=str).encode())
+        for record in component.records:
+            digest.update(json.dumps(record, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
+
+
+def refuse_another_run(known: Stage, stage: Stage, steps_done: int) -> None:
+    """Refuse to resume a run as another one: with these changed, the two halves would not be one run.
+
+    What the record of an earlier version does not know is not compared.
+
+    Args:
+        known: the stage as its record says.
+        stage: as it is to be now.
+        steps_done: by the checkpoint to go on from.
+
+    Raises:
+        ValueError: naming everything that changed.
+    """
+    pairs: dict[str, tuple[Any, Any]] = {name: (getattr(known, name), getattr(stage, name)) for name in _COMPARED}
+    pairs |= _setting_pairs(known.arguments, stage.arguments)
+    changed = [
+        f"{name} {_short(before)}, now it is {_short(now)}"
+        for name, (before, now) in pairs.items()
+        if before not in (None, [], {}) and _plain(before) != _plain(now)
+    ]
+    if changed:
+        raise ValueError(
+            f"--resume: the run in this folder has {'; '.join(changed)}; resume with the run's own settings, or "
+            "begin another run in another folder"
+        )
+    steps = stage.arguments.get("max_steps")
+    if steps is not None and steps < steps_done:
+        raise ValueError(
+            f"--resume: the run in this folder has done {steps_done} steps, and max_steps is {steps}: give "
+            f"{steps_done} or more"
+        )
+
+
+def _setting_pairs(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    free = _FREE | set(sizes_without_effect(str(before.get("architecture")), str(before.get("attention"))))
+    return {name: (before[name], now[name]) for name in before.keys() & now.keys() - free}
+
+
+def _plain(value: Any) -> Any:
+    """As a file would give it back."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def _short(value: Any) -> str:
+    text = f"{value}" if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
