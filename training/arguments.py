@@ -176,6 +176,8 @@ class ClosedbookTrainingArguments(TrainingArguments):
                 f"nonfinite_limit must be positive and time_limit not negative, got {self.nonfinite_limit} and "
                 f"{self.time_limit}"
             )
+        if self.save_strategy == "steps" and self.save_steps <= 0:
+            raise ValueError(f"save_steps must be positive, got {self.save_steps}; --save_strategy no saves none")
         if self.max_steps != -1 and self.max_steps < 1:
             raise ValueError(f"max_steps must be positive (or -1 to count epochs), got {self.max_steps}")
         if self.max_steps == -1 and self.num_train_epochs <= 0:

@@ -79,20 +79,26 @@ def parse_flags(
 def parse_arguments(dataclass_types: Sequence[type], argv: Sequence[str]) -> tuple[Any, ...]:
     """Read `--recipe file.yaml` first, then the flags, which win.
 
+    Beside a recipe, each of the dataclasses has the names of the flags that were typed as its attribute `typed`.
+
     Raises:
         FileNotFoundError: if the recipe does not exist.
         ValueError: for a recipe that is not a mapping, or has a key that is no argument (all are named) or a
             key without a value.
     """
     argv = [part for flag in argv for part in (flag.split("=", 1) if flag.startswith("--recipe=") else [flag])]
-    recipe = None
+    recipe, typed = None, [word.partition("=")[0][2:] for word in argv if word.startswith("--")]
     if "--recipe" in argv:
         place = argv.index("--recipe")
         if place + 1 >= len(argv):
             raise ValueError("--recipe needs a file")
         recipe = Path(argv[place + 1])
         argv = _recipe_flags(recipe, dataclass_types) + argv[:place] + argv[place + 2 :]
-    return (*parse_flags(dataclass_types, argv, ["--recipe"]), recipe)
+    parsed = parse_flags(dataclass_types, argv, ["--recipe"])
+    for arguments in parsed if recipe else ():
+        names = (item.name for item in fields(arguments))
+        arguments.typed = frozenset(name for name in names if any(name.startswith(word) for word in typed))
+    return (*parsed, recipe)
 
 
 def recipe_name(recipe: Path | None) -> str | None:

@@ -5,7 +5,8 @@ of all that shapes it. Hence:
 
 * A record of another description is refused before anything is run. The message names the file, everything that
   differs, and what to do: use another folder, or move the file away.
-* A run that was broken off left no record, or one without its description. It is begun again, and counts nowhere.
+* A run that was broken off left no record, or one without its description. Its stages go on from
+  their last good checkpoints, or begin again where there is none; until then it counts nowhere.
 * A damaged record is named with its line. It is not taken for a run that was broken off, nor made again unasked.
 
 A description is JSON-ready, and compared whole: what only one of the two names differs, too. Of the three kinds of
@@ -22,6 +23,7 @@ from typing import Any
 from closedbook.evaluation.files import read_json_object, write_json_atomic, write_jsonl_atomic
 from closedbook.evaluation.results import where_it_is
 from closedbook.evaluation.run_record import RUN_FILE, Run, read_run
+from closedbook.training.keeping.checkpoints import last_good_checkpoint
 
 DESCRIPTION_FILE = "budget.json"  # in a run's folder, before its first stage
 SWEEP_FILE = "sweep.json"  # in a sweep's folder, before its first arm
@@ -118,7 +120,8 @@ class RunFolder:
 
         Args:
             name: of the stage's folder in this one.
-            train: runs it, given the settings of its folder: `output_dir`, and `overwrite` if it was broken off.
+            train: runs it, given the settings of its folder: `output_dir`, and if it was broken off `resume`, or
+                `overwrite` where it has no good checkpoint.
 
         Raises:
             ValueError: if the folder was begun by another description, or a file is damaged.
@@ -129,7 +132,11 @@ class RunFolder:
         known = read_run(output)
         if known.last.is_finished:
             return known
-        again = {"overwrite": True} if (output / RUN_FILE).exists() else {}
+        again = {}
+        if last_good_checkpoint(output) is not None:
+            again = {"resume": True}
+        elif (output / RUN_FILE).exists():
+            again = {"overwrite": True}
         return train({"output_dir": str(output)} | again)
 
     def finish(self, record: Mapping[str, Any]) -> dict[str, Any]:

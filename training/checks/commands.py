@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from closedbook.training.checks.together import problem_lines
+from closedbook.training.checks.together import CHECKED, problem_lines
 
 DEBUG = "--debug"
 WRONG, FAULT, INTERRUPTED = 2, 1, 130  # exit statuses: of the user's input, of ours or the machine's, and Ctrl-C
@@ -50,7 +50,7 @@ def run_command(main: Callable[[list[str]], object], argv: Sequence[str] | None 
     except Exception as error:
         if debug:
             traceback.print_exc()
-        if isinstance(error, ValueError | OSError | ImportError) and not isinstance(error, UnicodeError):
+        if isinstance(error, (*CHECKED, ImportError)) and not isinstance(error, UnicodeError):
             _tell(problem_lines(error))
             return WRONG
         line = problem_lines(error)[0]

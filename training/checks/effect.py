@@ -1,6 +1,7 @@
 """Flags that would have no effect are refused: who types one believes that it does something.
 
-A flag is known as given by its value, which is not the default; giving a default is harmless.
+A flag is known as given by its value, which is not the default; giving a default is harmless. What a recipe says
+counts where it would spoil a run; where it only has no effect beside a flag that was typed, it is left alone.
 """
 
 import logging
@@ -58,14 +59,9 @@ _NEEDS_PROCESSES = (
 
 
 def given(args: Any) -> set[str]:
-    """Names of the fields of a dataclass that have not their default."""
+    """Names of the fields of a dataclass of flags that have not their default, typed or from a recipe."""
     if isinstance(args, ClosedbookTrainingArguments):
-        return set(args.given)
-    return changed_fields(args)
-
-
-def changed_fields(args: Any) -> set[str]:
-    """As `given`, by what the fields hold now."""
+        return set(args.given)  # before the library filled in what follows from them
     found = set()
     for item in fields(args):
         default = item.default_factory() if item.default_factory is not MISSING else item.default
@@ -74,13 +70,19 @@ def changed_fields(args: Any) -> set[str]:
     return found
 
 
+def typed(args: Any) -> set[str]:
+    """As `given`, without what only a recipe says: a line of it may lose its effect by a flag that is typed."""
+    names: set[str] | None = getattr(args, "typed", None)
+    return given(args) if names is None else given(args) & names
+
+
 def check_effect_in_training(args: ClosedbookTrainingArguments) -> None:
     """Refuse training arguments that have no effect, or none that anybody wants.
 
     Raises:
         ValueError: with one line a flag.
     """
-    typed = given(args)
+    known, asked = given(args), typed(args)
     on_evaluation = args.eval_strategy != "no"
     on_best = args.load_best_model_at_end or args.save_strategy == "best"
     on_best = on_best or args.lr_scheduler_type == "reduce_lr_on_plateau"
@@ -94,14 +96,14 @@ def check_effect_in_training(args: ClosedbookTrainingArguments) -> None:
         (("metric_for_best_model", "greater_is_better"), on_best, "it needs --load_best_model_at_end"),
         (("save_only_model",), args.save_strategy != "no", "--save_strategy is no"),
         (("nonfinite_limit",), args.on_nonfinite == "skip", "it needs --on_nonfinite skip"),
-        (("gradient_accumulation_steps",), "global_batch_size" not in typed, "--global_batch_size derives it"),
+        (("gradient_accumulation_steps",), "global_batch_size" not in known, "--global_batch_size derives it"),
         (("bf16",), False, "say --precision bf16 or --precision fp32"),
         (("fp16",), not args.use_cpu, "a CPU does not train in fp16: use --precision bf16 or fp32"),
         (("fp16_full_eval",), not args.use_cpu, "a CPU does not evaluate in fp16"),
     )
-    lines = [f"--{name} has no effect here: {why}" for name, why in _NEVER.items() if name in typed]
+    lines = [f"--{name} has no effect here: {why}" for name, why in _NEVER.items() if name in known]
     for names, counts, why in needs:
-        lines += [f"--{name} has no effect: {why}" for name in names if name in typed and not counts]
+        lines += [f"--{name} has no effect: {why}" for name in names if name in asked and not counts]
     refuse(lines)
 
 
@@ -133,7 +135,7 @@ def check_effect_of_model(args: ModelArguments) -> None:
         ValueError: with one line a flag.
     """
     unused = sizes_without_effect(args.architecture, args.attention)
-    refuse([f"--{name} has no effect: it needs {unused[name]}" for name in unused if name in given(args)])
+    refuse([f"--{name} has no effect: it needs {unused[name]}" for name in unused if name in typed(args)])
 
 
 def check_effect_of_corpus(args: CorpusArguments, people: PopulationArguments, asks_about_people: bool) -> None:
@@ -150,8 +152,8 @@ def check_effect_of_corpus(args: CorpusArguments, people: PopulationArguments, a
         ValueError: naming the file.
     """
     if args.corpus != "biographies":
-        typed = given(args) & {"num_versions", "biography_unit"}
-        _tell(typed | (set() if asks_about_people else given(people)), f"the corpus is {args.corpus}")
+        unused = typed(args) & {"num_versions", "biography_unit"}
+        _tell(unused | (set() if asks_about_people else typed(people)), f"the corpus is {args.corpus}")
     elif args.corpus_path is not None:
         raise ValueError(
             f"--corpus_path {args.corpus_path} is not read: --corpus biographies makes its documents; say what "
@@ -170,7 +172,7 @@ def check_effect_of_questions(args: QuestionArguments, people: PopulationArgumen
         ValueError: with one line a flag.
     """
     if args.questions != "biographies":
-        _tell(set() if people is None else given(people), f"the questions are {args.questions}")
+        _tell(set() if people is None else typed(people), f"the questions are {args.questions}")
         return
     lines = unread_files(args.questions, train_questions=args.train_questions)
     if args.exclude_people_of:

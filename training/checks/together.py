@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
-CHECKED = (ValueError, OSError)  # what a check raises; anything else is a fault of ours
+from huggingface_hub.errors import StrictDataclassError
+
+# What a check raises, and what transformers' configurations do; anything else is a fault of ours.
+CHECKED = (ValueError, OSError, StrictDataclassError)
 
 
 class Problems(ValueError):
@@ -41,5 +44,7 @@ def problem_lines(error: BaseException) -> list[str]:
     """What an error says: one line a problem, whatever line breaks a library's message has."""
     if isinstance(error, Problems):
         return error.lines
+    if isinstance(error, StrictDataclassError) and error.__cause__ is not None:
+        error = error.__cause__  # what the configuration itself says, without the library's words about validators
     text = " ".join(str(error).split())
     return [text or type(error).__name__]

@@ -18,6 +18,7 @@ from closedbook.evaluation.reports.generated.prompting import (
     luck_block,
     reasoning_block,
 )
+from closedbook.evaluation.reports.generated.reliability import reliability_block
 from closedbook.evaluation.reports.run import read_knowing, read_object
 from closedbook.evaluation.reports.tables import ablation_table, accuracy_table, read_published, row
 from closedbook.evaluation.results import check_result
@@ -217,4 +218,5 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "reasoning": reasoning_block,
     "learning-in-context": learning_in_context_block,
     "constructions": constructions_block,
+    "reliability": reliability_block,
 }

@@ -387,6 +387,6 @@ def test_overwriting_the_folder_of_the_checkpoint_itself_is_refused(corpus, tmp_
     folder = convert(build_reference("vanilla").state_dict(), corpus)
     checkpoint = folder / "model.params"
     torch.save(build_reference("vanilla").state_dict(), checkpoint)
-    with pytest.raises(ValueError, match="lies in output_dir"):
+    with pytest.raises(ValueError, match="lies in the output_dir"):
         course.main(arguments(checkpoint, corpus, folder, "--overwrite"))
     assert checkpoint.exists()

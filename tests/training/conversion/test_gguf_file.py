@@ -212,16 +212,18 @@ def test_only_a_conversion_is_overwritten_and_only_when_asked(write, tmp_path):
     path, folder = write(), tmp_path / "converted"
     folder.mkdir()  # empty: nothing to lose
     convert(path, folder)
-    (folder / "old").touch()
+    for name in ("notes.txt", "vocab.txt"):  # the user's, and what an older conversion may have left
+        (folder / name).write_text("old", encoding="utf-8")
     with pytest.raises(ValueError, match="already holds files"):
         convert(path, folder)
     inside = shutil.copy(path, folder)
-    with pytest.raises(ValueError, match="not a conversion alone"):
+    with pytest.raises(ValueError, match="lies in the output_dir"):
         convert(inside, folder, "--overwrite")
     linked = tmp_path / "linked.gguf"  # as the cache of the Hub has it: a name that points to a hash
     linked.symlink_to(path)
     assert convert(linked, folder, "--overwrite")["file"] == "linked.gguf"
-    assert (folder / "conversion.json").exists() and not (folder / "old").exists()
+    assert (folder / "conversion.json").exists() and not (folder / "vocab.txt").exists()
+    assert (folder / "notes.txt").read_text(encoding="utf-8") == "old" and (folder / path.name).exists()
 
 
 def test_a_missing_library_is_named_with_what_installs_it(tmp_path, monkeypatch):
