@@ -9,8 +9,8 @@ Sides are read out of running text:
 - the text is read in the plain form of `written_mathematics`, as `number_answers` reads it: separators, fractions,
   mixed numbers, type, LaTeX, digits of all scripts, no thoughts; `\boxed{7}` stands for what it holds;
 - numbers are those of that module too, so that `3 / 1/2` is 6; a percentage counts as hundredths;
-- operators are `OPERATORS` of that module, `x` between numbers, and "of" after a percentage or a fraction; `9(2/3)`
-  is a product;
+- operators are `OPERATORS` of that module, `x` between numbers, and "of" after a percentage or a fraction;
+  `9(2/3)` is a product;
 - a left side that does not calculate counts where it is a number alone, for with words it may be a label
   ("for 3 people = 3 * 5");
 - up to five words after a number are its unit ("17 green jelly beans * 2 = 34", "$5/jar");

@@ -36,8 +36,8 @@ Markers are `####` with a number right behind it ("#### Step 1" and "#### 2. Add
 `<answer>`, a heading "Final answer", the word "answer" with "is", ":" or "=" at most 40 characters on in the same
 sentence ("the answer is 8", "Answer: 8", "Therefore, the answer (arabic numerals) is 8"), and its like in Chinese,
 Japanese, Korean and Thai. Where a calculation begins right after the marker, as in "the answer is 216 / 27 = 8" or
-"3 apples plus 4 apples = 7 apples", it is the number after its last "=". A text that ends in "= 8" needs no marker:
-the 8 is its last number.
+"3 apples plus 4 apples = 7 apples", it is the number after its last "=". A text that ends in "= 8" needs no
+marker: the 8 is its last number.
 
 **Which numbers are the same**
 

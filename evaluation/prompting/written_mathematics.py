@@ -1,7 +1,7 @@
 r"""Mathematics as models write it, brought into one plain form: for the numbers of a text and for its steps alike.
 
-Both readers of this room, `number_answers` and `arithmetic_steps`, look at `plain_mathematics(text)` and read numbers
-by `NUMBER` and operators by `OPERATORS`. What one of them can read, the other can.
+Both readers of this room, `number_answers` and `arithmetic_steps`, look at `plain_mathematics(text)` and read
+numbers by `NUMBER` and operators by `OPERATORS`. What one of them can read, the other can.
 
 | written | plain |
 |---|---|
@@ -10,8 +10,8 @@ by `NUMBER` and operators by `OPERATORS`. What one of them can read, the other c
 | `\frac{1}{2}`, `\dfrac12`, `{1 \over 2}`, `½`, `1⁄2` | `1/2`, with a space after a whole number |
 | `3 and 1/2`, `3又1/2` | `3 1/2`, unless the fraction is of something or calculated with |
 | `10^{3}`, `10³`, `10**3` where the base is 10 | `10^3` |
-| `\textbf{7}`, `\mathbf{7}`, `\underline{7}`, `\text{ kg}`, `{\bf 7}` | what they hold; `\boxed{7}` marks an answer and stays |
-| `**7**`, `__7__`, `*7*`, `_7_`, `` `7` ``, `<b>7</b>` | `7`, but `2**3` is a power; what is struck out (`~~5~~`) is gone |
+| `\textbf{7}`, `\mathbf{7}`, `\underline{7}`, `\text{ kg}`, `{\bf 7}` | what they hold; `\boxed{7}` stays |
+| `**7**`, `__7__`, `*7*`, `_7_`, `` `7` ``, `<b>7</b>` | `7`; `2**3` is a power, struck `~~5~~` is gone |
 | `\$`, `\%`, `\left(`, `\(`, `90^\circ` | `$`, `%`, `(`, a space, `90` |
 | `４２`, `٤٢`, `𝟒𝟐` | `42`: digits of all scripts, and the full-width forms of signs |
 | `答案是42。`, `ราคา42บาท` | `答案是 42 。`: a space, where a script that has none meets a number |
@@ -50,8 +50,8 @@ OPERATOR = (
 )
 EQUALS = r"(?<![<>!=~])=(?![=>])|\b(?:is\ equal\ to|equals|等于|等於)(?!\w)"
 
-# A number without its sign, in verbose form. Alternatives from the longest to the shortest; possessive, so that no part
-# of a longer run of digits is taken. `12/2^2` and `3/4/2020` hold no fraction.
+# A number without its sign, in verbose form. Alternatives from the longest to the shortest; possessive, so that no
+# part of a longer run of digits is taken. `12/2^2` and `3/4/2020` hold no fraction.
 NUMBER = r"""
     (?P<mixed>(?<![/^])\d++)\ (?P<part>\d++/\d++)(?!/\d|[.,]\d|\s?\^|\s?\*\*)
     | (?<![/^])(?P<fraction>\d++/\d++)(?!/\d|[.,]\d|\s?\^|\s?\*\*)
@@ -84,7 +84,7 @@ def plain_mathematics(text: str) -> str:
     return _spaced_scripts(_without_markup(_without_latex(text)))
 
 
-# Thoughts ------------------------------------------------------------------------------------------------------------
+# Thoughts --------------------------------------------------------------------------------------------------------
 
 _THOUGHT = re.compile(
     r"<(?P<slash>/?)(?:think|thinking|thoughts?|reasoning|scratchpad)\s*>|\[(?P<bracket>/?)THINK\]"
@@ -115,7 +115,7 @@ def without_thoughts(text: str) -> str:
     return outside if outside.strip() or is_open else inside
 
 
-# Characters ----------------------------------------------------------------------------------------------------------
+# Characters ------------------------------------------------------------------------------------------------------
 
 _FULL_WIDTH = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F) if chr(code) != "，"}
 _LIKE = {"\u3000": " ", "\uffe5": "¥", "٫": ".", "٬": ",", "٪": "%", "∕": "/", "∗": "*", "⋅": "·", "∙": "·"}
@@ -133,7 +133,8 @@ _SMALL_FRACTION = re.compile(rf"(\d?)([{_RAISED}]+)[⁄/∕]([₀-₉]+)")
 _POWER = re.compile(rf"(?<=[\d)])[⁺⁻]?[{_RAISED}]+")
 _VULGAR_FRACTION = re.compile("(\\d?)([\u00bc-\u00be\u2150-\u215e\u2189])")
 _AND_FRACTION = re.compile(
-    r"(?<!between )(?<![\d.,/])(\d+)(?: and |\s?又\s?)(\d++)/(\d++)(?![/\d]|[.,]\d|\s*(?:of\b|[-+*/×·÷=^\\(]|x\s?\d))"
+    r"(?<!between )(?<![\d.,/])(\d+)(?: and |\s?又\s?)(\d++)/(\d++)"
+    r"(?![/\d]|[.,]\d|\s*(?:of\b|[-+*/×·÷=^\\(]|x\s?\d))"
 )
 
 
@@ -154,7 +155,7 @@ def _spelled_out(match: re.Match[str]) -> str:
     return f"{match[1]} {fraction}" if match[1] else fraction
 
 
-# LaTeX ---------------------------------------------------------------------------------------------------------------
+# LaTeX -----------------------------------------------------------------------------------------------------------
 
 _LINE_END = re.compile(r"\\\\\s*\[[\d.]+\s?[a-z]{2}\]|\\\\(?![A-Za-z()\[\]{}$%,;:!#&])")
 _ESCAPED_TWICE = re.compile(r"\\\\(?=[A-Za-z()\[\]{}$%,;:!#&])")
@@ -236,7 +237,7 @@ def _plain_fraction(match: re.Match[str]) -> str:
     return f"{space}{sign}{digits[0]}/{digits[1]}"
 
 
-# Markdown and HTML ---------------------------------------------------------------------------------------------------
+# Markdown and HTML -----------------------------------------------------------------------------------------------
 
 _STRUCK = re.compile(r"~~(?=\S)[^~\n]*~~")
 _TAG = re.compile(r"</?(?:b|strong|i|em|u|mark|span|p|div|code|font|ins|big|center)(?:\s[^<>]*)?>", re.IGNORECASE)
@@ -263,7 +264,7 @@ def _without_markup(text: str) -> str:
     return text
 
 
-# Scripts without spaces ----------------------------------------------------------------------------------------------
+# Scripts without spaces ------------------------------------------------------------------------------------------
 
 # Thai, Lao, Tibetan, Burmese, Khmer, kana, Han and Hangul.
 UNSPACED = (
