@@ -49,6 +49,8 @@ class Result(TypedDict):
     commit: str | None
     command: str
     answer_match: NotRequired[float]  # share right but for spelling
+    published_rule: NotRequired[dict[str, Any]]  # of a published set: `rule` in words, `correct`, `accuracy`
+    rules: NotRequired[dict[str, str]]  # what our own scores mean, where a published rule stands beside them
     mean_confidence: NotRequired[float]
     baselines: NotRequired[dict[str, dict[str, Any]]]
     prompt: NotRequired[str]
