@@ -133,7 +133,8 @@ def load_wiki_bio(source: str | Path, *, split: str = "train", revision: str | N
     `text` is `target_text`, `title` the name in the infobox (`input_text`), or else the article's. Texts are in
     lower case and cut into words, as published (brackets are written as such again), so that no capital marks an
     entity: objectives that need entities find dates' numbers only. `source` and the errors are those of
-    `read_rows`; on the Hub it is `michaelauli/wiki_bio`.
+    `read_rows`. On the Hub, `michaelauli/wiki_bio` is a script, which `datasets` no longer runs: give a `.jsonl`
+    or `.parquet` file with the columns `input_text` and `target_text`.
 
     Licence: CC BY-SA 3.0, that of Wikipedia.
     """

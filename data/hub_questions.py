@@ -5,7 +5,10 @@
 | PopQA         | akariasai/PopQA                  | none                        |
 | TriviaQA      | mandarjoshi/trivia_qa            | "unknown"                   |
 | NQ open       | google-research-datasets/nq_open | CC BY-SA 3.0                |
-| LAMA (T-REx)  | facebook/lama                    | CC BY 4.0                   |
+| LAMA (T-REx)  | facebook/lama (a script)         | CC BY 4.0                   |
+
+The library `datasets` runs no scripts any more (since 4.0). Of LAMA take a relation file such as `P19.jsonl`, out
+of the archive that its card names: `--questions lama --question_file P19.jsonl`.
 
 Every loader gives `question`, `answers` (the canonical one first) and `entity`; PopQA and LAMA also `attribute`,
 the relation. A question that comes up again, for two people of one name or a fact with several objects, is one
@@ -79,12 +82,21 @@ def load_trivia_qa(
 ) -> Dataset:
     """TriviaQA (Joshi et al. 2017) without its documents; the value first, then aliases, then normalised ones.
 
+    `source` may also be a JSON file of its own archive, `{"Data": [{"Question", "Answer": {"Value", ...}}]}`.
+
     The test split has no answers: `with_answers=False`. The other arguments and the errors are those of
     `load_popqa`.
     """
-    rows = read_rows(source, ("question", "answer"), config=config, split=split, revision=revision)
+    columns: tuple[str, ...] = ("Question",) if _is_archive(source) else ("question", "answer")
+    rows = read_rows(source, columns, config=config, split=split, revision=revision)
+    names = ("Value", "Aliases", "NormalizedAliases")
 
     def parse(row: dict, number: int) -> _Row:
+        if columns[0] == "Question":  # as its own archive spells it
+            answer = row.get("Answer") or {"Value": NO_ANSWER}
+            if isinstance(answer, dict) and "Value" in answer:
+                answer = dict(zip(("value", "aliases", "normalized_aliases"), map(answer.get, names), strict=True))
+            row = {"question": row["Question"], "answer": answer}
         answer = row["answer"]
         if not isinstance(answer, dict) or "value" not in answer:
             raise ValueError(
@@ -157,6 +169,15 @@ HUB_QUESTION_SETS = {
     "nq_open": with_options(load_nq_open),
     "lama": with_options(load_lama),
 }
+
+
+def _is_archive(source: str | Path) -> bool:
+    """Whether a file is one of TriviaQA's own archive: an object whose "Data" is a list of questions."""
+    path = Path(source)
+    if path.suffix != ".json" or not path.is_file():
+        return False
+    rows = read_rows(source, ())
+    return "Question" in next(iter(rows))
 
 
 def _has_templates(source: str | Path) -> bool:

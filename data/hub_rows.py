@@ -100,8 +100,9 @@ def _load_dataset(source: str | Path, config: str | None, split: str, revision: 
         if "script" not in str(error):
             raise
         raise ValueError(
-            f"{name} is a script, which the library `datasets` no longer runs. Read the Hub's parquet copy: "
-            f"hf://datasets/{name}@refs%2Fconvert%2Fparquet/{config or 'default'}/{split}/*.parquet"
+            f"{name} is a script, which the library `datasets` no longer runs. Read the Hub's parquet copy, where "
+            f"there is one: hf://datasets/{name}@refs%2Fconvert%2Fparquet/{config or 'default'}/{split}/*.parquet "
+            f"or give a file ({', '.join(FILE_TYPES)}) with its columns"
         ) from error
 
 
@@ -116,10 +117,14 @@ def _read_file(path: Path) -> list[dict]:
         rows = [_parse(line, f"{path}:{number}") for number, line in numbered_lines(path)]
     elif path.suffix == ".json":
         rows = _parse(read_file(path), str(path))
+        if isinstance(rows, dict) and isinstance(rows.get("Data"), list):  # TriviaQA's own archive
+            rows = rows["Data"]
     else:
         raise ValueError(f"{path} is of no type that can be read: {', '.join(FILE_TYPES)}")
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"{path} does not hold a list of JSON objects, or none at all")
+        raise ValueError(
+            f"{path} does not hold a list of JSON objects, or none at all: check that it is the file you meant"
+        )
     return rows
 
 
@@ -127,4 +132,7 @@ def _parse(text: str, where: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{where}: not JSON ({error})") from error
+        line = f":{error.lineno}" if "\n" in text else ""
+        raise ValueError(
+            f"{where}{line}: not JSON ({error.msg}, column {error.colno}): repair the file"
+        ) from error

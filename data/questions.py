@@ -67,12 +67,16 @@ def load_question_file(
     if on_conflict not in ("error", "first", "merge", "keep"):
         raise ValueError(f"on_conflict={on_conflict!r} is unknown: use 'error', 'first', 'merge' or 'keep'")
     parse = _parse_json_line if Path(path).suffix == ".jsonl" else _parse_tab_line
-    rows = []
+    rows: list[_Row] = []
     for number, line in numbered_lines(path):
         try:
             question, answers, entity = parse(line, with_answers)
         except ValueError as error:
             raise ValueError(f"{path}:{number}: {error}") from error
+        if not rows and parse is _parse_tab_line and _is_header(question, answers):
+            raise ValueError(
+                f"{path}:{number}: {line[:60]!r} is a header, and would be asked as a question: delete the line"
+            )
         rows.append(_Row(number, question, answers, entity or entity_of_question(question)))
     rows = _resolve_repeats(rows, path, on_conflict)
     columns = {name: [getattr(row, name) for row in rows] for name in QUESTION_FEATURES}
@@ -89,6 +93,26 @@ def load_cs224n(path: str | Path, *, with_answers: bool = True) -> Dataset:
 
 
 QUESTION_SETS = {"file": load_question_file, "cs224n": load_cs224n, **HUB_QUESTION_SETS}
+
+
+_HEADERS = (
+    ("question", "questions", "query", "prompt", "input", "text"),
+    (
+        "answer",
+        "answers",
+        "target",
+        "output",
+        "label",
+        "birth_place",
+        "place",
+    ),
+)
+
+
+def _is_header(question: str, answers: list[str]) -> bool:
+    """Whether a first line names columns instead of asking something."""
+    names = [name.strip(" \"'#").casefold() for name in (question, *answers)]
+    return all(name in known for name, known in zip(names, _HEADERS, strict=False))
 
 
 def _parse_tab_line(line: str, with_answers: bool) -> tuple[str, list[str], str]:

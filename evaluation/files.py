@@ -71,7 +71,7 @@ def read_json_object(path: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: If it is damaged; the message names file and line, and what to do.
     """
-    return _parse_object(Path(path).read_bytes(), path, 1)
+    return _parse_object(read_bytes(path), path, 1)
 
 
 def read_json_objects(path: str | Path) -> list[dict[str, Any]]:
@@ -81,10 +81,25 @@ def read_json_objects(path: str | Path) -> list[dict[str, Any]]:
         ValueError: If it is empty or damaged; the message names file and line, and what to do.
     """
     # bytes: text would also be cut where a string holds one of Unicode's own ends of a line
-    lines = Path(path).read_bytes().splitlines()
+    lines = read_bytes(path).splitlines()
     if not lines:
         raise ValueError(f"{path} is empty; {_REMEDY}.")
     return [_parse_object(line, path, number) for number, line in enumerate(lines, start=1)]
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a file, without a byte order mark.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is a folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name the file inside it")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such file; check the path (now in {Path.cwd()})")
+    return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
 
 
 def _parse_object(content: bytes, path: str | Path, first_line: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from closedbook.evaluation.answering.answers import Answer, ScoredAnswer
-from closedbook.evaluation.files import write_jsonl_atomic, write_text_atomic
+from closedbook.evaluation.files import read_bytes, write_jsonl_atomic, write_text_atomic
 from closedbook.evaluation.metrics.exact_match.matching import is_match
 
 if TYPE_CHECKING:
@@ -93,12 +93,13 @@ def read_predictions(path: str | Path) -> list[dict[str, Any]]:
         ValueError: If there is no row, or one is not a prediction; the message names file and line.
     """
     rows = []
-    with open(path, encoding="utf-8", newline="\n") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                rows.append(_checked(line))
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number}: {error}") from error
+    for number, line in enumerate(read_bytes(path).splitlines(), start=1):
+        try:
+            rows.append(_checked(line.decode("utf-8")))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}, line {number} is not UTF-8 ({error}): restore the file") from error
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from error
     if not rows:
         raise ValueError(f"{path} holds no predictions; scripts/evaluate.py writes them.")
     return rows

@@ -1,12 +1,12 @@
 """Result files: what was measured, how uncertain it is, and what it takes to measure it again."""
 
-import json
 import re
 import sys
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from closedbook.evaluation.environment import run_environment
+from closedbook.evaluation.files import read_json_object
 from closedbook.evaluation.statistics.intervals import wilson_interval
 
 PROTOCOLS = {  # how the model came about, as a model card says it
@@ -49,6 +49,8 @@ class Result(TypedDict):
     commit: str | None
     command: str
     answer_match: NotRequired[float]  # share right but for spelling
+    published_rule: NotRequired[dict[str, Any]]  # of a published set: `rule` in words, `correct`, `accuracy`
+    rules: NotRequired[dict[str, str]]  # what our own scores mean, where a published rule stands beside them
     mean_confidence: NotRequired[float]
     baselines: NotRequired[dict[str, dict[str, Any]]]
     prompt: NotRequired[str]
@@ -196,10 +198,7 @@ def load_results(folder: str | Path) -> list[dict[str, Any]]:
     """
     results = []
     for path in sorted(Path(folder).glob("*/*-seed*.json")):
-        try:
-            result = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:  # of JSON or of its encoding
-            raise ValueError(f"{path} is not readable as JSON: {error}") from error
+        result = read_json_object(path)
         check_result(result, str(path))
         results.append(result)
     if not results:

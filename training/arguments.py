@@ -83,6 +83,13 @@ class CorpusArguments:
     biography_unit: str = field(
         default="sentence", metadata={"help": "biographies: a document is a biography or a sentence"}
     )
+    extra_characters: str | None = field(
+        default=None,
+        metadata={
+            "help": "characters of the vocabulary beside those of the corpus: themselves, ascii (printable ones) "
+            "or none; by default ascii where the corpus is text, wiki_bio or hub, so that it can be asked"
+        },
+    )
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
@@ -9,8 +10,15 @@ from datasets import Dataset
 from closedbook.data.corpora import CORPORA
 from closedbook.data.people.biographies import biography_documents, biography_questions
 from closedbook.data.people.population import Population
+from closedbook.data.questions import SPECIAL_CHARACTERS
+from closedbook.data.text_files import numbered_lines
 from closedbook.evaluation.run_record import Run, Stage
 from closedbook.training.arguments import CorpusArguments, PopulationArguments
+
+PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))  # ASCII
+# Corpora of any text, which may lack the characters that questions are written in. Of the others the vocabulary is
+# part of published runs.
+FREE_TEXT = ("text", "wiki_bio", "hub")
 
 
 @dataclass(frozen=True)
@@ -48,12 +56,66 @@ def read_corpus(args: CorpusArguments, people: PopulationArguments) -> Corpus:
             unit=args.biography_unit,
         )
         questions = biography_questions(population, attributes=attributes, wordings=4)
-        return Corpus(documents, [*documents["text"], *questions["question"]], asdict(args) | asdict(people))
+        texts = [*documents["text"], *questions["question"], extra_characters(args)]
+        return Corpus(documents, texts, _recorded(args) | asdict(people))
     check_corpus(args)
     load: Any = CORPORA[args.corpus]
-    documents = load(args.corpus_path)  # which `check_corpus` has seen
+    path = str(args.corpus_path)  # which `check_corpus` has seen
+    documents = load(path)
+    check_special_characters(documents, path)
     # some objectives put the title in front of a text that does not hold it
-    return Corpus(documents, [*documents["title"], *documents["text"], ". ", "\n"], asdict(args))
+    texts = [*documents["title"], *documents["text"], ". ", "\n", extra_characters(args)]
+    return Corpus(documents, texts, _recorded(args))
+
+
+def extra_characters(args: CorpusArguments) -> str:
+    """The characters that the vocabulary gets beside those of the documents.
+
+    Raises:
+        ValueError: where one of them is a special token.
+    """
+    chosen = args.extra_characters
+    if chosen is None:
+        chosen = "ascii" if args.corpus in FREE_TEXT else "none"
+    if special := sorted(set(chosen) & set(SPECIAL_CHARACTERS)):
+        raise ValueError(
+            f"--extra_characters holds {special[0]!r} (U+{ord(special[0]):04X}), which is a special token: "
+            "leave it out"
+        )
+    return {"ascii": PRINTABLE, "none": ""}.get(chosen, chosen)
+
+
+def _recorded(args: CorpusArguments) -> dict[str, Any]:
+    """The arguments of a run file; what was taken by default is said where it is something."""
+    recorded = asdict(args)
+    if args.extra_characters is None:
+        recorded |= {"extra_characters": "ascii" if args.corpus in FREE_TEXT else None}
+        if recorded["extra_characters"] is None:
+            del recorded["extra_characters"]
+    return recorded
+
+
+def check_special_characters(documents: Dataset, path: str) -> None:
+    """Refuse documents in which a model would read structure: the padding or the mask token.
+
+    Raises:
+        ValueError: naming the character and its place, a line of a text file or a document.
+    """
+    columns = zip(documents["title"], documents["text"], strict=True)
+    for number, (title, text) in enumerate(columns, start=1):
+        found = next(
+            (character for character in SPECIAL_CHARACTERS if character in title or character in text), None
+        )
+        if found is None:
+            continue
+        place = f"{path}: document {number}"
+        if Path(path).is_file() and Path(path).suffix in ("", ".txt"):
+            lines = (line_number for line_number, line in numbered_lines(path) if found in line)
+            place = f"{path}:{next(lines, number)}"
+        raise ValueError(
+            f"{place} holds {found!r} (U+{ord(found):04X}), which the model reads as its "
+            f"{'padding' if found == SPECIAL_CHARACTERS[0] else 'mask'} token: replace it by another character"
+        )
 
 
 def check_corpus(args: CorpusArguments) -> None:

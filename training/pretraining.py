@@ -30,7 +30,7 @@ from closedbook.training.command_line import parse_settings
 from closedbook.training.documents import Corpus, check_corpus, read_corpus
 from closedbook.training.models import build_config, build_model, model_name
 from closedbook.training.objective_shares import parse_objectives
-from closedbook.training.question_sets import Answering, learnable_questions, question_files
+from closedbook.training.question_sets import Answering, Learnable, learnable_questions, question_files
 from closedbook.training.trainer import check_rows, count_steps, prepare_run, train
 
 ARGUMENTS = (
@@ -91,11 +91,11 @@ def pretrain(settings: PretrainingSettings, corpus: Corpus | None = None) -> Run
     if corpus is None:
         corpus = read_corpus(settings.corpus, settings.people)
     block_size = settings.model.block_size
-    tokenizer = build_char_tokenizer(corpus.texts, model_max_length=block_size)
-    model = build_model(settings.model, settings.regularisation, len(tokenizer))
     records, callbacks, mixed_in = {}, [], {}
-    if QUESTIONS in objectives:
-        learned = learnable_questions(asked, settings.people, args.seed)
+    learned = learnable_questions(asked, settings.people, args.seed) if QUESTIONS in objectives else None
+    tokenizer = build_char_tokenizer([*corpus.texts, *written_in(learned)], model_max_length=block_size)
+    model = build_model(settings.model, settings.regularisation, len(tokenizer))
+    if learned is not None:
         check_fit(learned.questions, block_size=block_size, vocabulary=tokenizer.get_vocab())
         records[QUESTIONS] = learned.questions.to_list()
         mixed_in = {"protocol": "mixed", "questions": asked.questions} | learned.recorded()
@@ -156,6 +156,15 @@ def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: boo
         about_people = asks and asked.questions == "biographies"
         found.append(lambda: check_effect_of_corpus(corpus, settings.people, about_people))
     return found
+
+
+def written_in(learned: Learnable | None) -> list[str]:
+    """What has to be read and written to learn the questions mixed in; special tokens are left for `check_fit`."""
+    if learned is None:
+        return []
+    answers = [answers[0] for answers in learned.questions["answers"] if answers]
+    held_out = [] if learned.validation is None else learned.validation["question"]
+    return [*learned.questions["question"], *answers, *held_out]
 
 
 def check_sources(objectives: list[str], corpus: CorpusArguments, questions: QuestionArguments) -> None:

@@ -6,12 +6,11 @@ Sides are read out of running text:
 
 - the left side is the longest calculation that ends at the "=" (or "equals"), the right side the longest that
   begins after it;
-- numbers are digits with the thousands commas, decimals, currency signs and fractions of `number_answers`, so that
-  `3 / 1/2` is 6; a percentage counts as hundredths; powers of ten as in `1e3` are not read;
-- bold type (`= **7**`), LaTeX's `\boxed{7}`, `\text{ dollars}` and `\$` stand for what they hold;
-- operators are `+ - * / ^`, `x`, `×`, `·`, `÷`, the dashes that stand for minus, LaTeX's `\times`, `\cdot` and
-  `\div`, the words plus, minus, times, "divided by" and "multiplied by", and "of" after a percentage or a
-  fraction; `9(2/3)` is a product;
+- the text is read in the plain form of `written_mathematics`, as `number_answers` reads it: separators, fractions,
+  mixed numbers, type, LaTeX, digits of all scripts, no thoughts; `\boxed{7}` stands for what it holds;
+- numbers are those of that module too, so that `3 / 1/2` is 6; a percentage counts as hundredths;
+- operators are `OPERATORS` of that module, `x` between numbers, and "of" after a percentage or a fraction;
+  `9(2/3)` is a product;
 - a left side that does not calculate counts where it is a number alone, for with words it may be a label
   ("for 3 people = 3 * 5");
 - up to five words after a number are its unit ("17 green jelly beans * 2 = 34", "$5/jar");
@@ -32,7 +31,18 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Literal
 
-from closedbook.evaluation.prompting.number_answers import CURRENCY, SCALES, plain_fractions
+from closedbook.evaluation.prompting.number_answers import SCALES
+from closedbook.evaluation.prompting.written_mathematics import (
+    CURRENCY,
+    EQUALS,
+    NUMBER,
+    OPERATOR,
+    OPERATORS,
+    UNSPACED,
+    number_value,
+    plain_mathematics,
+    without_boxes,
+)
 
 Verdict = Literal["right", "wrong", "not checkable"]
 
@@ -45,32 +55,21 @@ _MOST_BITS = 4096  # of a numerator or denominator: Python writes out no numbers
 
 _TOKEN = re.compile(
     rf"""
-    (?P<number>(?:[{CURRENCY}]\s?)?(?:
-        (?:\d++\ |(?<![/^]))\d++/\d++(?!/|[.,]\d|\s?\^|\s?\*\*) |
-        \d{{1,3}}(?:,\d{{3}})++(?!,?\d)(?:\.\d++)? | \d++(?:\.\d++)? | \.\d++)
-        (?:\s?%|\s?percent\b|[{CURRENCY}](?!\d))?)
-    | (?P<operator>\*\*|[-+*/^()×·÷\u2212\u2013]|\\times|\\cdot|\\div
-        |\b(?:plus|minus|times|divided\ by|multiplied\ by)\b)
+    (?P<number>(?:[{CURRENCY}]\s?)?(?:{NUMBER})(?:\s?%|\s?percent\b|[{CURRENCY}](?!\d))?)
+    | (?P<operator>{OPERATOR}|[()])
     | (?P<of>\bof\b)
     | (?P<word>[^\W\d_][\w'’]*(?:-[^\W\d_][\w'’]*)*)
     | (?P<other>\S)
     """,
-    re.VERBOSE,
+    re.VERBOSE | re.IGNORECASE,
 )
-_OPERATORS = {"**": "^", "×": "*", "·": "*", "÷": "/", "\u2212": "-", "\u2013": "-"}
-_OPERATORS |= {r"\times": "*", r"\cdot": "*", r"\div": "/"}
-_OPERATORS |= {"plus": "+", "minus": "-", "times": "*", "divided by": "/", "multiplied by": "*"}
 _LONE = ("number", "percent", "-")
 _SIGNS = ("+", "-", "*", "/", "^")
 _UNIT_JOIN = re.compile(r"/\s?(?=[^\W\d_]{2})|(?<=\d)-(?=[^\W\d_]{2})")  # $5/jar, 10-gallon
 _TIMES = re.compile(rf"(?<=[\s\d)])[xX](?=\s*[\d.({CURRENCY}])")
-_EQUALS = re.compile(r"(?<![<>!=~])=(?![=>])|\b(?:is equal to|equals)\b")
+_EQUALS = re.compile(EQUALS, re.VERBOSE)
 _MARK = re.compile(r"(=\s*)?<<([^<>\n]*)>>")
-# What dresses a number up without changing it: \boxed{7}, \text{ eggs}, **7** (but 2**3 is a power), \$7.
-_LATEX_DRESS = re.compile(r"\\(?:boxed|text|mathbf|textbf)\{([^{}]*)\}")
-_BOLD = re.compile(r"(?<![\d)*])(?<![\d)]\s)\*\*(?=[^\s*])([^*]+?)(?<=\S)\*\*(?!\s?[\d(*])")
 _BULLET = re.compile(r"\s*[-*\u2013]\s")
-_POWER_OF_TEN = re.compile(r"[eE]\d+")
 # They multiply what follows, or the number before, by something that no sign says.
 _NUMBER_WORDS = {*SCALES, "half", "third", "thirds", "quarter", "quarters", "twice", "double", "triple", "thrice"}
 
@@ -133,6 +132,7 @@ class _Token:
     start: int
     end: int
     text: str
+    value: Fraction | None = None  # of a number; of a percentage in hundredths
 
 
 @dataclass(frozen=True)
@@ -148,9 +148,8 @@ class _Side:
 
 
 def _lines(text: str) -> list[str]:
-    """The lines of a text with fractions as `1/2`, and without bold type and LaTeX around numbers."""
-    plain = _LATEX_DRESS.sub(r"\1", plain_fractions(text)).replace("\\$", "$")
-    return [_BOLD.sub(r"\1", line) for line in plain.splitlines()]
+    """The lines of a text in plain mathematics."""
+    return without_boxes(plain_mathematics(text)).splitlines()
 
 
 def _pieces(line: str) -> list[str]:
@@ -209,19 +208,19 @@ def _tokens(line: str, begin: int, end: int) -> list[_Token]:
         text = _BULLET.sub(lambda match: " " * len(match[0]), text, count=1) if _BULLET.match(text) else text
     tokens = []
     for match in _TOKEN.finditer(text):
-        kind, written = str(match.lastgroup), match[0]
+        kind, written, value = str(match.lastgroup), match[0], None
         if kind == "number":
             kind = "percent" if written.endswith(("%", "percent")) else kind
-            kind = "unknown" if len(written) > _LONGEST_NUMBER else kind
+            value = _value(match) if len(written) <= _LONGEST_NUMBER else None
+            kind = "unknown" if value is None else kind
         elif written == "**" and not re.search(r"[\d)]\s?$", text[: match.start()]):
             kind = "other"  # bold type
         elif kind == "operator":
-            kind = _OPERATORS.get(written, written)
+            kind = OPERATORS.get(written.lower(), written)
         elif kind == "word":
-            lone_letter = len(written) == 1 and written != "a"
-            power = _POWER_OF_TEN.fullmatch(written) and text[match.start() - 1 : match.start()].isdigit()
-            kind = "unknown" if lone_letter or power or written.lower() in _NUMBER_WORDS else "unit"
-        tokens.append(_Token(kind, begin + match.start(), begin + match.end(), written))
+            lone_letter = len(written) == 1 and written != "a" and not re.match(f"[{UNSPACED}]", written)
+            kind = "unknown" if lone_letter or written.lower() in _NUMBER_WORDS else "unit"
+        tokens.append(_Token(kind, begin + match.start(), begin + match.end(), written, value))
     return tokens
 
 
@@ -334,7 +333,7 @@ class _Reader:
             if self._kind() != ")":
                 raise _NoCalculation
         elif kind in ("number", "percent"):
-            value = _value(self.tokens[self.place])
+            value = self.tokens[self.place].value
         else:
             raise _NoCalculation
         self.place += 1
@@ -376,8 +375,10 @@ def _bits(value: Fraction) -> int:
     return max(value.numerator.bit_length(), value.denominator.bit_length())
 
 
-def _value(token: _Token) -> Fraction:
-    digits = token.text.replace("percent", "").strip(f" %{CURRENCY}").replace(",", "")
-    whole, _, part = digits.rpartition(" ")
-    value = int(whole or 0) + Fraction(part)
-    return value / 100 if token.kind == "percent" else value
+def _value(match: re.Match[str]) -> Fraction | None:
+    """What a number of `_TOKEN` is; None over zero."""
+    try:
+        value = number_value(match)
+    except ZeroDivisionError:
+        return None
+    return value / 100 if match["number"].endswith(("%", "percent")) else value

@@ -68,7 +68,8 @@ def _check_sweep(runs: Sequence[ArmRun], metric: str) -> None:
         if len(run.rows) != len(first.rows):
             raise ValueError(
                 f"{run.source} has answers to {len(run.rows)} questions and {first.source} to {len(first.rows)}; "
-                "run the sweep again to complete it."
+                "they are of different sweeps, or one was cut off: delete the file with fewer and run the sweep "
+                "again with the flags of the others, or summarise another folder."
             )
         if (run.rows, run.questions) != (first.rows, first.questions):
             raise ValueError(f"{run.source} and {first.source} were asked different questions; keep sweeps apart.")

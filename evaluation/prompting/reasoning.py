@@ -34,6 +34,7 @@ from closedbook.evaluation.prompting.arithmetic_steps import check_steps, judge_
 from closedbook.evaluation.prompting.demonstrations import select_demonstrations
 from closedbook.evaluation.prompting.incontext import Prompt, fit_demonstrations, prompt_room
 from closedbook.evaluation.prompting.number_answers import extract_number, format_number
+from closedbook.evaluation.prompting.written_mathematics import without_thoughts
 
 ARMS = ("zero_shot", "direct", "instruction", "worked", "self_consistency")
 SHOWN = ("direct", "worked", "self_consistency")  # arms with demonstrations
@@ -314,9 +315,9 @@ def _row(
 ) -> dict[str, Any]:
     said = completion.text
     if final is not None:
-        said = f"{ANSWER_TRIGGER} {final.text}"
+        said = f"{ANSWER_TRIGGER} {without_thoughts(final.text)}"
     elif arm.name == "zero_shot":
-        said = f"{_OPENINGS['zero_shot']} {completion.text}"
+        said = f"{_OPENINGS['zero_shot']} {without_thoughts(completion.text)}"
     extracted = extract_number(said)
     reasoned = arm.name in REASONED
     steps = [

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from closedbook.evaluation.figures import COLORS, GRAY, MARKERS, new_figure, save_figure, set_title, styled
+from closedbook.evaluation.files import read_json_object
 from closedbook.evaluation.reports.tables import Summary, summaries_of_one_set
 from closedbook.evaluation.run_record import Run, Stage, read_run
 
@@ -121,8 +121,8 @@ def read_log_history(trainer_state: str | Path) -> list[dict[str, Any]]:
     Raises:
         ValueError: If the file holds none.
     """
-    state = json.loads(Path(trainer_state).read_text(encoding="utf-8"))
-    if not isinstance(state, dict) or "log_history" not in state:
+    state = read_json_object(trainer_state)
+    if "log_history" not in state:
         raise ValueError(f"{trainer_state} holds no log_history; give the trainer_state.json of a checkpoint.")
     return state["log_history"]
 

@@ -1,10 +1,10 @@
 """The files of one run that a report reads, and whether they belong together."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from closedbook.evaluation.files import read_json_object
 from closedbook.evaluation.predictions import read_predictions
 from closedbook.evaluation.results import check_result
 from closedbook.evaluation.run_record import RUN_FILE, Run, read_run
@@ -105,13 +105,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise ValueError(f"{path} does not exist; run the command that writes it")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not readable as JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} is not a JSON object")
-    return content
+    return read_json_object(path)
 
 
 def read_knowing(path: Path) -> dict[str, Any] | None:

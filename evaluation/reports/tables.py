@@ -1,12 +1,12 @@
 """Tables of a report, in Markdown, from result files: nothing in them is typed by hand."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from closedbook.evaluation.files import read_json_object
 from closedbook.evaluation.statistics.intervals import wilson_interval
 
 _WORDS = {  # how a table says that a system came about; results.PROTOCOLS has the whole sentence
@@ -246,7 +246,10 @@ def read_published(path: str | Path, task: str) -> dict[str, Any] | None:
     path = Path(path)
     if not path.exists():
         return None
-    entry = json.loads(path.read_text(encoding="utf-8"))["tasks"].get(task)
+    tasks = read_json_object(path).get("tasks")
+    if not isinstance(tasks, dict):
+        raise ValueError(f"{path} holds no object `tasks`; it has to be {{'description': ..., 'tasks': {{...}}}}.")
+    entry = tasks.get(task)
     if entry is None:
         return None
     if not entry.get("source"):

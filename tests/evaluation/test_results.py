@@ -76,7 +76,7 @@ def test_an_unreadable_result_is_named(tmp_path):
     (tmp_path / "cs224n").mkdir()
     bad = tmp_path / "cs224n" / "bad-seed0.json"
     bad.write_text("{")
-    with pytest.raises(ValueError, match=r"bad-seed0\.json is not readable as JSON"):
+    with pytest.raises(ValueError, match=r"bad-seed0\.json, line 1 is not JSON"):
         load_results(tmp_path)
     bad.write_text('{"task": "cs224n"}')
     with pytest.raises(ValueError, match=r"bad-seed0\.json lacks the fields split, model"):

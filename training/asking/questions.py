@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from closedbook.evaluation.environment import check_recordable
 from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
 from closedbook.evaluation.knowing.baselines import evaluate_majority
 from closedbook.evaluation.metrics.answer_match.matching import answer_matches
+from closedbook.evaluation.metrics.exact_match.matching import exact_match_scores
 from closedbook.evaluation.predictions import prediction_rows, write_plain_predictions
 from closedbook.evaluation.results import PROTOCOLS, Result, make_result, result_path
 from closedbook.evaluation.run_record import read_run
@@ -37,6 +39,34 @@ from closedbook.training.model_card import record_evaluation
 from closedbook.training.models import model_name
 from closedbook.training.question_sets import ask_about_people, read_questions
 from closedbook.training.run_folder import load_model_folder
+
+# What `correct` and `answer_match` of a result mean, said where a published rule stands beside them.
+RULES = {
+    "accuracy": "exact match: every character of an accepted answer",
+    "answer_match": "equal to an accepted answer but for case, articles, punctuation and spaces",
+}
+
+
+def _contains_by_popqa(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> list[bool]:
+    """PopQA's own rule: an accepted answer, as it is, in lower case or capitalised, is in the text."""
+    return [
+        any(form in said for answer in answers for form in (answer, answer.lower(), answer.capitalize()))
+        for said, answers in zip(predictions, references, strict=True)
+    ]
+
+
+# The rule that a set is scored by where it was published, in words and as a function.
+PUBLISHED_RULES: dict[str, tuple[str, Callable[[Sequence[str], Sequence[Sequence[str]]], list[bool]]]] = {
+    "popqa": ("PopQA's (Mallen et al. 2023): an accepted answer occurs in the text", _contains_by_popqa),
+    "trivia_qa": (
+        "TriviaQA's (Joshi et al. 2017): exact match after its own normalisation",
+        partial(exact_match_scores, normalization="triviaqa"),
+    ),
+    "nq_open": (
+        "NQ open's (Lee et al. 2019): exact match after SQuAD's normalisation",
+        partial(exact_match_scores, normalization="squad"),
+    ),
+}
 
 
 @dataclass
@@ -208,6 +238,15 @@ def summarise(
     # normalised, as the published sets are scored; `correct` wants every character right
     matches = answer_matches([row["prediction"] for row in rows], [row["answers"] for row in rows])
     result["answer_match"] = sum(matches) / len(rows)
+    if args.questions in PUBLISHED_RULES:
+        rule, judge = PUBLISHED_RULES[args.questions]
+        verdicts = judge([row["prediction"] for row in rows], [row["answers"] for row in rows])
+        result["published_rule"] = {
+            "rule": rule,
+            "correct": sum(verdicts),
+            "accuracy": sum(verdicts) / len(verdicts),
+        }
+        result["rules"] = RULES
     if args.prompt is not None:
         result["prompt"] = args.prompt
     result["mean_confidence"] = sum(row["confidence"] for row in rows) / len(rows)

@@ -65,6 +65,11 @@ def convert(path: Path, folder: Path, name: str) -> dict:
     tied = "output.weight" if model.config.tie_word_embeddings else None
     held, parameters = sum(int(t.n_elements) for t in reader.tensors if t.name != tied), model.num_parameters()
     weights, missing, embeddings = model.state_dict(), sorted(info["missing_keys"]), model.get_input_embeddings()
+    if scales := [t.name for t in reader.tensors if t.name.startswith("rope_freqs")]:
+        raise ValueError(
+            f"{name} holds {scales[0]}, the scaling of positions of Llama 3.1 and later, which transformers does "
+            "not read from GGUF files: convert from the original folder (safetensors), whose config.json says it"
+        )
     if missing or held != parameters:
         raise ValueError(f"{name} has {held:,} weights, its model {parameters:,} (missing: {missing[:3]})")
     if scaling and scaling.contents() not in ("none", *str(model.config.rope_parameters).split("'")):

@@ -10,12 +10,11 @@ from closedbook.evaluation.prompting.number_answers import (
     extract_number,
     find_numbers,
     format_number,
-    plain_fractions,
 )
 
 
 def numbers_of(text: str) -> list[str]:
-    return [format_number(found.value) for found in find_numbers(plain_fractions(text))]
+    return [format_number(found.value) for found in find_numbers(text)]
 
 
 @pytest.mark.parametrize(
