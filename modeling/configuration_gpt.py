@@ -5,14 +5,14 @@ know their place (`position`), and for the Perceiver family the number of latent
 field is checked when a configuration is made or saved, before any tensor exists.
 """
 
-import difflib
 import hashlib
 import math
-from dataclasses import fields
 
 from huggingface_hub.dataclasses import strict
-from transformers import GenerationConfig, PreTrainedConfig
+from transformers import PreTrainedConfig
 from transformers.activations import ACT2CLS
+
+from .loading import sort_out_unknown_fields
 
 # Each kind of attention with the kind of cache that it decodes with; "full_attention" grows with every token.
 ATTENTIONS = {
@@ -24,28 +24,6 @@ ATTENTIONS = {
 }
 POSITIONS = ("learned", "rotary")
 LATENT_LAYOUTS = ("spread", "prefix", "last")
-
-# What transformers and its companions write into a config.json beside the fields of the class.
-LIBRARY_KEYS = frozenset(
-    (
-        "attn_implementation",
-        "auto_map",
-        "compression_config",
-        "experts_implementation",
-        "model_type",
-        "name_or_path",
-        "num_labels",
-        "output_attentions",
-        "per_layer_config",
-        "quantization_config",
-        "sparsity_config",
-        "tokenizer_class",
-        "torch_dtype",
-        "torchscript",
-        "transformers.js_config",
-        "unsloth_version",
-    )
-)
 
 
 def choose_random_blocks(num_blocks: int, num_random: int, first: int, window: int, seed: int) -> list[list[int]]:
@@ -118,7 +96,7 @@ class VanillaGPTConfig(PreTrainedConfig):
         huggingface_hub.errors.StrictDataclassError: for a value of a wrong type, a size below one, a rate
             outside [0, 1), heads that do not divide the width, an unknown `attention` or `position`, an odd
             head size with rotary positions, or blocks that do not fit the length.
-        ValueError: for a field that no configuration of this class has.
+        ValueError: for a name that is nearly one of these fields. Any other unknown field is kept, with a warning.
     """
 
     model_type = "vanilla_gpt"
@@ -154,9 +132,9 @@ class VanillaGPTConfig(PreTrainedConfig):
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs):
-        self._refuse_unknown(kwargs)
         if self.intermediate_size is None:
             self.intermediate_size = 4 * self.hidden_size
+        sort_out_unknown_fields(self, kwargs, PerceiverGPTConfig)
         if self.attention == "bigbird" and self.random_blocks is None and self.attention_block_size > 0:
             self.random_blocks = choose_random_blocks(
                 self.stack_length // self.attention_block_size,
@@ -166,17 +144,6 @@ class VanillaGPTConfig(PreTrainedConfig):
                 self.random_block_seed,
             )
         super().__post_init__(**kwargs)
-
-    def _refuse_unknown(self, given: dict) -> None:
-        """The library would keep, and save, whatever it is given: a misspelt field would pass for a set one."""
-        known = {field.name for field in fields(self)}
-        unknown = sorted(name for name in given if name not in LIBRARY_KEYS and not name.startswith("_"))
-        if unknown:  # old files hold settings of generation, which the library takes out by itself
-            unknown = sorted(set(unknown) - GenerationConfig().to_dict().keys())
-        if unknown:
-            close = {name: difflib.get_close_matches(name, known, n=1) for name in unknown}
-            told = [f"{name} (did you mean {match[0]}?)" if match else name for name, match in close.items()]
-            raise ValueError(f"{type(self).__name__} has no field {', '.join(told)}")
 
     @property
     def stack_length(self) -> int:
