@@ -7,6 +7,8 @@ field is checked when a configuration is made or saved, before any tensor exists
 
 import hashlib
 import math
+import re
+from dataclasses import dataclass
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -24,6 +26,53 @@ ATTENTIONS = {
 }
 POSITIONS = ("learned", "rotary")
 LATENT_LAYOUTS = ("spread", "prefix", "last")
+
+# What the blocks into and out of the latents compute with `latent_layout="prefix"`. x: embedded inputs; C: learned
+# latents; y: what the inner blocks gave; attn(queries, keys and values); ln: the norm before attention; h: attn with
+# its residual. The assignment that published the layout left this open; these wirings are seen in public.
+WIRINGS = {
+    "residual": "C+attn(ln(C),x),h+mlp; x+attn(x,ln(y)),h+mlp",
+    "plain": "attn(ln(C),ln(x)),h+mlp; attn(x,ln(y)),h+mlp",
+    "input_residual": "x+attn(ln(C),ln(x)),h+mlp; attn(x,ln(y)),h+mlp",
+    "cross_attn": "x+attn(ln(C),ln(x)),mlp; y+attn(ln(x),ln(y)),mlp",
+}
+_DOWN = r"(?:([Cx])\+)?attn\((ln\(C\)|C),(ln\(x\)|x)\),(h\+)?mlp"
+_UP = r"(?:([xy])\+)?attn\((ln\(x\)|x),(ln\(y\)|y)\),(h\+)?mlp"
+
+
+@dataclass(frozen=True)
+class BlockWiring:
+    """How one block between positions and latents is put together.
+
+    Attributes:
+        residual: what is added to the attention, "C", "x" or "y"; None for nothing.
+        norm_queries, norm_keys: whether the norm before attention is applied to what asks, and to what is read.
+        mlp_residual: whether the feed-forward layer's input is added to its output.
+    """
+
+    residual: str | None
+    norm_queries: bool
+    norm_keys: bool
+    mlp_residual: bool
+
+
+def read_wiring(wiring: str) -> tuple[BlockWiring, BlockWiring]:
+    """The blocks into and out of the latents, from a name of `WIRINGS` or a formula written as these are.
+
+    Raises:
+        ValueError: for any other text.
+    """
+    found = re.fullmatch(f"{_DOWN};{_UP}", re.sub(r"\s", "", WIRINGS.get(wiring, wiring)))
+    if not found:
+        raise ValueError(
+            f"wiring must be one of {', '.join(WIRINGS)}, or a formula such as {WIRINGS['residual']!r}, "
+            f"got {wiring!r}"
+        )
+    parts = found.groups()
+    return tuple(
+        BlockWiring(residual, queries.startswith("ln"), keys.startswith("ln"), mlp is not None)
+        for residual, queries, keys, mlp in (parts[:4], parts[4:])
+    )
 
 
 def choose_random_blocks(num_blocks: int, num_random: int, first: int, window: int, seed: int) -> list[list[int]]:
@@ -277,6 +326,8 @@ class PerceiverGPTConfig(VanillaGPTConfig):
             `"prefix"` is the published layout of the reference task, in which latent j reads the positions
             0..j and nothing after the first `num_latents` characters ever enters the bottleneck; `"last"` is
             that of Perceiver AR (Hawthorne et al. 2022): the latents are the last positions themselves.
+        wiring: what the blocks into and out of the latents compute in the published layout, a name or a formula of
+            `WIRINGS`; `None` is `"residual"`, and the only one of the other layouts.
 
     The other fields are those of `VanillaGPTConfig`; `attention` is that of the blocks on the latents, the
     blocks into and out of them always use softmax.
@@ -286,6 +337,21 @@ class PerceiverGPTConfig(VanillaGPTConfig):
 
     num_latents: int = 64
     latent_layout: str = "spread"
+    wiring: str | None = None
+
+    def validate_wiring(self):
+        if self.wiring is None:
+            return
+        if self.latent_layout != "prefix":
+            raise ValueError(
+                f"wiring belongs to latent_layout 'prefix', not to {self.latent_layout!r}: leave it out"
+            )
+        down, up = read_wiring(self.wiring)
+        if (down.residual == "x" or up.residual == "y") and self.num_latents != self.max_position_embeddings:
+            raise ValueError(
+                f"wiring {self.wiring!r} adds positions to latents, so there must be as many: num_latents is "
+                f"{self.num_latents}, max_position_embeddings {self.max_position_embeddings}"
+            )
 
     def validate_latents(self):
         if self.latent_layout not in LATENT_LAYOUTS:

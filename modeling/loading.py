@@ -9,7 +9,7 @@ from transformers.utils import logging
 logger = logging.get_logger(__name__)
 
 # Two configurations that differ in one of these have different weights, or the same ones with another meaning.
-KINDS = ("attention", "position", "latent_layout")
+KINDS = ("attention", "position", "latent_layout", "wiring")
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "subfolder", "token")
 
 # What transformers and its companions write into a config.json beside the fields of the class.
