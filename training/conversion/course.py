@@ -21,6 +21,7 @@ from closedbook.training.conversion.course_checkpoints import (
     is_rotary,
     listed,
     pairs_to_halves,
+    recognise,
     sizes,
 )
 from closedbook.training.conversion.logits import TOLERANCE, check_logits
@@ -152,6 +153,8 @@ def convert(
     names = corresponding_names(state)
     differences = {"missing": names.keys() - state.keys(), "unexpected": state.keys() - names.keys()}
     if any(differences.values()):
+        if known := recognise(state):
+            raise ValueError(f"the checkpoint is no course model but {known}")
         told = "; ".join(f"{kind}: {listed(keys)}" for kind, keys in differences.items() if keys)
         raise ValueError(f"the checkpoint does not have the names of a minGPT model. {told}")
     fields = sizes(state, rope_caches, block_size)
