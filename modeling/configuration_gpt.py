@@ -28,8 +28,8 @@ POSITIONS = ("learned", "rotary")
 LATENT_LAYOUTS = ("spread", "prefix", "last")
 
 # What the blocks into and out of the latents compute with `latent_layout="prefix"`. x: embedded inputs;
-# C: latents, learned; y: what the inner blocks gave; attn(queries, keys and values); ln: the norm before attention;
-# h: attn with its residual. The assignment that published the layout left this open; these are seen in public.
+# C: latents, learned; y: what the inner blocks gave; attn(queries, keys and values); ln: the norm before
+# attention; h: attn with its residual. The assignment that published the layout left this open.
 WIRINGS = {
     "residual": "C+attn(ln(C),x),h+mlp; x+attn(x,ln(y)),h+mlp",
     "plain": "attn(ln(C),ln(x)),h+mlp; attn(x,ln(y)),h+mlp",

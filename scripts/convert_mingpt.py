@@ -22,9 +22,9 @@ left open. Without `--wiring` this is assumed, printed and written into the card
     inner   ordinary blocks on y
     up      z = x + attention(queries=x, keys and values=ln1(y));    z = z + mlp(ln2(z))
 
-with one lower-triangular mask cut to `mask[:queries, :keys]` in all of them: `latent_layout="prefix"`. Others seen in
-public have a name (`--help`). `--check FILE` holds the converted model to the original's logits, and says which wiring
-fits if another one does:
+with one lower-triangular mask cut to `mask[:queries, :keys]` in all of them: `latent_layout="prefix"`. Others seen
+in public have a name (`--help`). `--check FILE` holds the converted model to the original's logits, and says which
+wiring fits if another one does:
 
     ids = torch.randint(vocab_size, (4, block_size))
     safetensors.torch.save_file({"ids": ids, "logits": model.eval()(ids)[0].detach()}, "check.safetensors")

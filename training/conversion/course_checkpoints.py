@@ -154,14 +154,13 @@ def listed(keys: Iterable[str], shown: int = 12) -> str:
     return ", ".join(keys[:shown]) + (f" and {len(keys) - shown} more" if len(keys) > shown else "")
 
 
-# A part of a name that only one kind of model has, what that is, and what to do with it. The first that fits counts.
+# A part of a name that only one kind of model has, what that is, and what to do. The first that fits counts.
 OTHERS = {
     "lora_A": "a LoRA adapter, without its model: merge the two first (peft's merge_and_unload)",
     "model.embeddings.tokens.": "a model of this package: its folder is loaded as it is",
     "self_attn.q_proj.": "a model of the Llama or OPT family, with other norms, maps or positions: load its "
     "folder with AutoModelForCausalLM",
-    "gpt_neox.": "GPT-NeoX, whose blocks run attention and feed-forward side by side: load its folder with "
-    "AutoModelForCausalLM",
+    "gpt_neox.": "GPT-NeoX, its attention and feed-forward side by side: load it with AutoModelForCausalLM",
     "encoder.layer.": "an encoder such as BERT, which reads what comes after: no model that writes",
 }
 
@@ -183,7 +182,7 @@ def recognise(state: dict[str, torch.Tensor]) -> str | None:
         return (
             f"{name} ({'tied' if tied else 'untied'} head, {gelu} GELU, queries, keys and values in one map): "
             "transpose its c_attn, c_proj and c_fc into transformers' GPT2LMHeadModel "
-            f"(activation_function={'gelu' if tied else 'gelu_new'!r}, tie_word_embeddings={tied}), which evaluate.py "
-            "asks with --prompt"
+            f"(activation_function={'gelu' if tied else 'gelu_new'!r}, tie_word_embeddings={tied}), "
+            "which evaluate.py asks with --prompt"
         )
     return next((told for part, told in OTHERS.items() if any(part in name for name in state)), None)
