@@ -9,6 +9,7 @@ from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .attention import TOKEN_MIXERS
+from .configuration_gpt import read_wiring
 
 
 class GPTEmbeddings(nn.Module):
@@ -63,58 +64,95 @@ class GPTBlock(GradientCheckpointingLayer):
         )
         return self.add_feed_forward(hidden_states + self.dropout(mixed))
 
-    def add_feed_forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return hidden_states + self.dropout(self.mlp(self.feed_forward_norm(hidden_states)))
+    def add_feed_forward(self, hidden_states: torch.Tensor, residual: bool = True) -> torch.Tensor:
+        changed = self.dropout(self.mlp(self.feed_forward_norm(hidden_states)))
+        return hidden_states + changed if residual else changed
 
 
 class PerceiverDownBlock(GPTBlock):
     """Reads the sequence `(B, T, D)` into latents `(B, N, D)`.
 
     The queries are learned vectors, one a latent; where the latents are the last positions themselves, their
-    inputs. In the published layout the norm is applied to the queries and the raw inputs are read; the other
-    layouts normalise both, which keeps keys at the scale of the other blocks from the first step on.
+    inputs. In the published layout the norm is applied to the queries and the raw inputs are read, if the
+    configuration has no other `wiring`; the other layouts normalise both, which keeps keys at the scale of the
+    other blocks from the first step on.
     """
 
     def __init__(self, config, layer_idx: int):
         super().__init__(config, layer_idx, "softmax")
-        self.normalise_inputs = config.latent_layout != "prefix"
+        own = "C+attn(ln(C),ln(x)),h+mlp; x+attn(x,y),mlp"
+        self.wiring = read_wiring(own if config.latent_layout != "prefix" else config.wiring or "residual")[0]
         self.latents = None
         if config.latent_layout != "last":
             self.latents = nn.Parameter(torch.empty(config.num_latents, config.hidden_size))
 
     def forward(
-        self, inputs: torch.Tensor, number: torch.Tensor, attention_mask=None, past_key_values=None, **kwargs
+        self,
+        inputs: torch.Tensor,
+        number: torch.Tensor,
+        slot: torch.Tensor,
+        attention_mask=None,
+        past_key_values=None,
+        **kwargs,
     ):
+        """`number`, `slot`: `(B, N)`, which latent each is, and at which new token it stands."""
+        wiring = self.wiring
         queries = inputs[:, -number.shape[1] :] if self.latents is None else self.latents[number]
         mixed, _ = self.self_attn(
-            self.attention_norm(queries),
+            self.attention_norm(queries) if wiring.norm_queries else queries,
             attention_mask,
             past_key_values=past_key_values,
-            key_value_states=self.attention_norm(inputs) if self.normalise_inputs else inputs,
+            key_value_states=self.attention_norm(inputs) if wiring.norm_keys else inputs,
             **kwargs,
         )
-        return self.add_feed_forward(queries + self.dropout(mixed))
+        mixed = self.dropout(mixed)
+        if wiring.residual == "x":
+            mixed = _at(slot, inputs) + mixed
+        elif wiring.residual is not None:
+            mixed = queries + mixed
+        return self.add_feed_forward(mixed, wiring.mlp_residual)
 
 
 class PerceiverUpBlock(GPTBlock):
     """Reads the latents `(B, N, D)` back into every position `(B, T, D)`.
 
-    The published layout asks with the raw inputs and reads latents alone; the default one asks with the
-    normalised inputs and reads the inputs of the own stretch as well.
+    The published layout asks with the raw inputs and reads latents alone, if the configuration has no other
+    `wiring`; the default layout asks with the normalised inputs and reads the inputs of the own stretch as well.
     """
 
     def __init__(self, config, layer_idx: int):
         super().__init__(config, layer_idx, "softmax")
         self.reads_inputs = config.latent_layout != "prefix"
+        own = "C+attn(C,x),mlp; x+attn(ln(x),ln(y)),h+mlp"
+        self.wiring = read_wiring(own if self.reads_inputs else config.wiring or "residual")[1]
 
     def forward(
-        self, inputs: torch.Tensor, latents: torch.Tensor, attention_mask=None, past_key_values=None, **kwargs
+        self,
+        inputs: torch.Tensor,
+        latents: torch.Tensor,
+        slot: torch.Tensor,
+        attention_mask=None,
+        past_key_values=None,
+        **kwargs,
     ):
-        queries, source = inputs, self.attention_norm(latents)
+        """`slot`: `(B, N)`, at which new token each latent stands, no two at one."""
+        wiring = self.wiring
+        queries = self.attention_norm(inputs) if wiring.norm_queries else inputs
+        source = self.attention_norm(latents) if wiring.norm_keys else latents
         if self.reads_inputs:
-            queries = self.attention_norm(inputs)
             source = torch.cat([source, queries], dim=1)
         mixed, _ = self.self_attn(
             queries, attention_mask, past_key_values=past_key_values, key_value_states=source, **kwargs
         )
-        return self.add_feed_forward(inputs + self.dropout(mixed))
+        mixed = self.dropout(mixed)
+        if wiring.residual == "x":
+            mixed = inputs + mixed
+        elif wiring.residual == "y":
+            places = slot.unsqueeze(-1).expand(-1, -1, latents.shape[-1])
+            mixed = torch.zeros_like(inputs).scatter(1, places, latents) + mixed
+        return self.add_feed_forward(mixed, wiring.mlp_residual)
+
+
+def _at(slot: torch.Tensor, hidden_states: torch.Tensor) -> torch.Tensor:
+    """The rows `(B, N, D)` of `(B, T, D)` at the places `slot` `(B, N)`."""
+    return hidden_states.gather(1, slot.unsqueeze(-1).expand(-1, -1, hidden_states.shape[-1]))

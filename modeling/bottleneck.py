@@ -130,7 +130,9 @@ def latent_layout(tokens: SequenceLayout, config) -> LatentLayout:
             anchor &= tokens.rank < config.num_latents
         # the number of anchors depends on the data, which a traced graph cannot: there, a slot a token
         count = length if torch.compiler.is_compiling() else int(anchor.sum(-1).max())
-        slot = (~anchor).to(torch.int8).argsort(dim=-1, stable=True)[:, :count]
+        # anchors first, each group in the order of the row: a key of its own each, as ONNX has no stable sort
+        place = torch.arange(length, device=anchor.device)
+        slot = torch.where(anchor, place, place + length).argsort(dim=-1)[:, :count]
         due = anchor.gather(1, slot)
         first_number = None
     index = tokens.index.gather(1, slot)

@@ -5,14 +5,16 @@ know their place (`position`), and for the Perceiver family the number of latent
 field is checked when a configuration is made or saved, before any tensor exists.
 """
 
-import difflib
 import hashlib
 import math
-from dataclasses import fields
+import re
+from dataclasses import dataclass
 
 from huggingface_hub.dataclasses import strict
-from transformers import GenerationConfig, PreTrainedConfig
+from transformers import PreTrainedConfig
 from transformers.activations import ACT2CLS
+
+from .loading import sort_out_unknown_fields
 
 # Each kind of attention with the kind of cache that it decodes with; "full_attention" grows with every token.
 ATTENTIONS = {
@@ -25,27 +27,52 @@ ATTENTIONS = {
 POSITIONS = ("learned", "rotary")
 LATENT_LAYOUTS = ("spread", "prefix", "last")
 
-# What transformers and its companions write into a config.json beside the fields of the class.
-LIBRARY_KEYS = frozenset(
-    (
-        "attn_implementation",
-        "auto_map",
-        "compression_config",
-        "experts_implementation",
-        "model_type",
-        "name_or_path",
-        "num_labels",
-        "output_attentions",
-        "per_layer_config",
-        "quantization_config",
-        "sparsity_config",
-        "tokenizer_class",
-        "torch_dtype",
-        "torchscript",
-        "transformers.js_config",
-        "unsloth_version",
+# What the blocks into and out of the latents compute with `latent_layout="prefix"`. x: embedded inputs;
+# C: latents, learned; y: what the inner blocks gave; attn(queries, keys and values); ln: the norm before
+# attention; h: attn with its residual. The assignment that published the layout left this open.
+WIRINGS = {
+    "residual": "C+attn(ln(C),x),h+mlp; x+attn(x,ln(y)),h+mlp",
+    "plain": "attn(ln(C),ln(x)),h+mlp; attn(x,ln(y)),h+mlp",
+    "input_residual": "x+attn(ln(C),ln(x)),h+mlp; attn(x,ln(y)),h+mlp",
+    "cross_attn": "x+attn(ln(C),ln(x)),mlp; y+attn(ln(x),ln(y)),mlp",
+}
+_DOWN = r"(?:([Cx])\+)?attn\((ln\(C\)|C),(ln\(x\)|x)\),(h\+)?mlp"
+_UP = r"(?:([xy])\+)?attn\((ln\(x\)|x),(ln\(y\)|y)\),(h\+)?mlp"
+
+
+@dataclass(frozen=True)
+class BlockWiring:
+    """How one block between positions and latents is put together.
+
+    Attributes:
+        residual: what is added to the attention, "C", "x" or "y"; None for nothing.
+        norm_queries, norm_keys: whether the norm before attention is applied to what asks, and to what is read.
+        mlp_residual: whether the feed-forward layer's input is added to its output.
+    """
+
+    residual: str | None
+    norm_queries: bool
+    norm_keys: bool
+    mlp_residual: bool
+
+
+def read_wiring(wiring: str) -> tuple[BlockWiring, BlockWiring]:
+    """The blocks into and out of the latents, from a name of `WIRINGS` or a formula written as these are.
+
+    Raises:
+        ValueError: for any other text.
+    """
+    found = re.fullmatch(f"{_DOWN};{_UP}", re.sub(r"\s", "", WIRINGS.get(wiring, wiring)))
+    if not found:
+        raise ValueError(
+            f"wiring must be one of {', '.join(WIRINGS)}, or a formula such as {WIRINGS['residual']!r}, "
+            f"got {wiring!r}"
+        )
+    parts = found.groups()
+    return tuple(
+        BlockWiring(residual, queries.startswith("ln"), keys.startswith("ln"), mlp is not None)
+        for residual, queries, keys, mlp in (parts[:4], parts[4:])
     )
-)
 
 
 def choose_random_blocks(num_blocks: int, num_random: int, first: int, window: int, seed: int) -> list[list[int]]:
@@ -118,7 +145,7 @@ class VanillaGPTConfig(PreTrainedConfig):
         huggingface_hub.errors.StrictDataclassError: for a value of a wrong type, a size below one, a rate
             outside [0, 1), heads that do not divide the width, an unknown `attention` or `position`, an odd
             head size with rotary positions, or blocks that do not fit the length.
-        ValueError: for a field that no configuration of this class has.
+        ValueError: for a name that is nearly one of these fields. Any other unknown field is kept, with a warning.
     """
 
     model_type = "vanilla_gpt"
@@ -154,9 +181,9 @@ class VanillaGPTConfig(PreTrainedConfig):
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs):
-        self._refuse_unknown(kwargs)
         if self.intermediate_size is None:
             self.intermediate_size = 4 * self.hidden_size
+        sort_out_unknown_fields(self, kwargs, PerceiverGPTConfig)
         if self.attention == "bigbird" and self.random_blocks is None and self.attention_block_size > 0:
             self.random_blocks = choose_random_blocks(
                 self.stack_length // self.attention_block_size,
@@ -166,17 +193,6 @@ class VanillaGPTConfig(PreTrainedConfig):
                 self.random_block_seed,
             )
         super().__post_init__(**kwargs)
-
-    def _refuse_unknown(self, given: dict) -> None:
-        """The library would keep, and save, whatever it is given: a misspelt field would pass for a set one."""
-        known = {field.name for field in fields(self)}
-        unknown = sorted(name for name in given if name not in LIBRARY_KEYS and not name.startswith("_"))
-        if unknown:  # old files hold settings of generation, which the library takes out by itself
-            unknown = sorted(set(unknown) - GenerationConfig().to_dict().keys())
-        if unknown:
-            close = {name: difflib.get_close_matches(name, known, n=1) for name in unknown}
-            told = [f"{name} (did you mean {match[0]}?)" if match else name for name, match in close.items()]
-            raise ValueError(f"{type(self).__name__} has no field {', '.join(told)}")
 
     @property
     def stack_length(self) -> int:
@@ -310,6 +326,8 @@ class PerceiverGPTConfig(VanillaGPTConfig):
             `"prefix"` is the published layout of the reference task, in which latent j reads the positions
             0..j and nothing after the first `num_latents` characters ever enters the bottleneck; `"last"` is
             that of Perceiver AR (Hawthorne et al. 2022): the latents are the last positions themselves.
+        wiring: what the blocks into and out of the latents compute in the published layout, a name or a formula of
+            `WIRINGS`; `None` is `"residual"`, and the only one of the other layouts.
 
     The other fields are those of `VanillaGPTConfig`; `attention` is that of the blocks on the latents, the
     blocks into and out of them always use softmax.
@@ -319,6 +337,21 @@ class PerceiverGPTConfig(VanillaGPTConfig):
 
     num_latents: int = 64
     latent_layout: str = "spread"
+    wiring: str | None = None
+
+    def validate_wiring(self):
+        if self.wiring is None:
+            return
+        if self.latent_layout != "prefix":
+            raise ValueError(
+                f"wiring belongs to latent_layout 'prefix', not to {self.latent_layout!r}: leave it out"
+            )
+        down, up = read_wiring(self.wiring)
+        if (down.residual == "x" or up.residual == "y") and self.num_latents != self.max_position_embeddings:
+            raise ValueError(
+                f"wiring {self.wiring!r} adds positions to latents, so there must be as many: num_latents is "
+                f"{self.num_latents}, max_position_embeddings {self.max_position_embeddings}"
+            )
 
     def validate_latents(self):
         if self.latent_layout not in LATENT_LAYOUTS:

@@ -231,6 +231,7 @@ class PerceiverGPTModel(PerceiverGPTPreTrainedModel):
         hidden_states = self.down_block(
             inputs,
             latents.number,
+            latents.slot,
             attention_mask=self._mask(down_mask(tokens, latents, attention_mask), inputs),
             rotary=latent_angles,
             key_rotary=angles,
@@ -295,6 +296,7 @@ class PerceiverGPTModel(PerceiverGPTPreTrainedModel):
         return self.up_block(
             inputs,
             hidden_states,
+            latents.slot,
             attention_mask=self._mask(column_mask(tokens.index, tokens.example, stretch, columns), inputs),
             rotary=angles,
             key_rotary=source_angles,

@@ -76,7 +76,7 @@ def example_indices(position_ids: torch.Tensor, valid: torch.Tensor | None = Non
         steps = torch.diff(position_ids, prepend=position_ids[:, :1] - 1, dim=-1)
         return (steps != 1).cumsum(-1)
     place = torch.arange(position_ids.shape[1], device=position_ids.device).expand_as(position_ids)
-    latest = torch.where(valid, place, -1).cummax(-1).values
+    latest = torch.where(valid, place, -1).cummax(-1)[0]
     previous = torch.nn.functional.pad(latest[:, :-1], (1, 0), value=-1)
     goes_on = position_ids == position_ids.gather(1, previous.clamp(min=0)) + 1
     return (valid & (previous >= 0) & ~goes_on).cumsum(-1)
@@ -137,7 +137,7 @@ def sequence_layout(
         example = example_indices(position_ids.expand(batch_size, length), valid)
         starts = torch.ones_like(valid)
         starts[:, 1:] = example[:, 1:] != example[:, :-1]
-        before = torch.where(starts, counted - valid.long(), 0).cummax(-1).values
+        before = torch.where(starts, counted - valid.long(), 0).cummax(-1)[0]
         rank = counted - before - 1
         key_rank = rank.clamp(min=0)
     regular = attention_mask is None and (position_ids is None or past_length > 0)

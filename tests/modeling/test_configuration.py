@@ -1,12 +1,14 @@
 """Configurations: what they accept, what they refuse and in which words, and that JSON keeps them."""
 
 import json
+import logging
 
 import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from closedbook.modeling import loading
 from closedbook.modeling.configuration_gpt import ATTENTIONS, PerceiverGPTConfig, VanillaGPTConfig
 
 BOTH = pytest.mark.parametrize("config_class", [VanillaGPTConfig, PerceiverGPTConfig])
@@ -225,7 +227,12 @@ def test_fields_of_another_attention_need_not_fit():
     [
         ({"num_landmark": 3}, r"no field num_landmark \(did you mean num_landmarks\?\)"),
         ({"atention": "softmax"}, r"no field atention \(did you mean attention\?\)"),
-        ({"num_heads": 4, "zzz": 1}, r"no field num_heads \(did you mean num_attention_heads\?\), zzz$"),
+        ({"num_heads": 4, "zzz": 1}, r"no field num_heads \(did you mean num_attention_heads\?\)$"),
+        ({"Hidden_Size": 4}, r"no field Hidden_Size \(did you mean hidden_size\?\)"),
+        ({"hidden-size": 4}, r"no field hidden-size \(did you mean hidden_size\?\)"),
+        ({"block_size": 64}, r"no field block_size \(did you mean attention_block_size\?\)"),
+        ({"layer_norm_epsilon": 1e-6}, r"no field layer_norm_epsilon \(did you mean layer_norm_eps\?\)"),
+        ({"n_layer": 7}, r"no field n_layer \(did you mean num_hidden_layers\?\)"),
     ],
 )
 def test_an_unknown_field_is_refused_with_the_one_that_was_probably_meant(config_class, given, message):
@@ -293,3 +300,93 @@ def test_a_saved_draw_is_not_silently_kept_when_fewer_blocks_are_asked_for():
     drawn = VanillaGPTConfig(attention="bigbird", num_random_blocks=2).random_blocks
     with pytest.raises(StrictDataclassError, match="num_random_blocks is 1"):
         VanillaGPTConfig(attention="bigbird", num_random_blocks=1, random_blocks=drawn)
+
+
+# What Unsloth, PEFT, conversion scripts, llama-like templates, people, and later versions of this package write.
+FOREIGN = {
+    "unsloth_fixed": True,
+    "pretraining_tp": 1,
+    "sliding_window": None,
+    "base_model_name_or_path": "somebody/small-gpt",
+    "attention_bias": True,
+    "mlp_bias": False,
+    "num_key_value_heads": 8,
+    "rms_norm_eps": 1e-6,
+    "initializer_factor": 1.0,
+    "rope_parameters": {"rope_type": "default"},
+    "my_note": "trained on a train",
+    "seed": 3,
+    "number_of_the_beast": [6, 6, {"6": None}],
+    "field_of_the_year_2030": {"on": True},
+}
+
+
+@BOTH
+@pytest.mark.parametrize("name", [*FOREIGN, "all of them"])
+def test_fields_of_other_tools_are_kept_with_a_warning(config_class, name, tmp_path, caplog):
+    foreign = FOREIGN if name == "all of them" else {name: FOREIGN[name]}
+    config_class(hidden_size=64).save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **foreign}))
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    loading.logger.warning_once.cache_clear()
+    try:
+        loaded = AutoConfig.from_pretrained(tmp_path)
+    finally:
+        logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert loaded.hidden_size == 64
+    told = [record.getMessage() for record in caplog.records if "without effect" in record.getMessage()]
+    assert len(told) == 1 and all(field in told[0] for field in foreign)
+    assert {field: getattr(loaded, field) for field in foreign} == foreign
+    loaded.save_pretrained(tmp_path / "again")
+    again = json.loads((tmp_path / "again" / "config.json").read_text())
+    assert {field: again[field] for field in foreign} == foreign
+
+
+@BOTH
+@pytest.mark.parametrize("value", [None, {"rope_type": "linear", "factor": 2.0}])
+def test_the_old_name_of_scaled_positions_is_kept_under_the_new_one(config_class, value):
+    with pytest.warns(FutureWarning, match="rope_parameters"):
+        config = config_class(rope_scaling=value)
+    assert config.to_dict()["rope_parameters"] == config.rope_scaling
+    assert (config.rope_scaling is None) == (value is None)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"head_dim": 32},
+        {"head_dim": None},
+        {"stack_length": None},
+        {"n_head": 8, "n_embd": 256, "n_layer": 4, "n_positions": 128},
+    ],
+)
+def test_what_only_repeats_the_configuration_is_taken(config_class, given):
+    assert config_class(**given).to_dict() == config_class().to_dict()
+
+
+@BOTH
+@pytest.mark.parametrize(("given", "right"), [({"head_dim": 64}, 32), ({"layer_types": ["mamba"] * 4}, r"\[")])
+def test_what_contradicts_the_configuration_is_refused(config_class, given, right):
+    with pytest.raises(ValueError, match=f"(?s){next(iter(given))} is .*make it {right}.*leave it out"):
+        config_class(**given)
+
+
+def test_a_folder_that_another_tool_has_touched_loads_without_the_package(tmp_path):
+    VanillaGPTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2).save_pretrained(
+        tmp_path / "plain"
+    )
+    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(tmp_path / "plain"))
+    type(model).register_for_auto_class("AutoModelForCausalLM")
+    VanillaGPTConfig.register_for_auto_class("AutoConfig")
+    try:
+        model.save_pretrained(tmp_path / "model")
+    finally:
+        del type(model)._auto_class, VanillaGPTConfig._auto_class
+    path = tmp_path / "model" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **FOREIGN, "head_dim": 8}))
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "model", trust_remote_code=True)
+    assert loaded.config.my_note == FOREIGN["my_note"]
+    ids = torch.arange(5).unsqueeze(0)
+    torch.testing.assert_close(loaded(ids).logits, model.eval()(ids).logits, rtol=0, atol=0)

@@ -1,5 +1,8 @@
 """The character tokenizer: every text comes back, every unknown character is named."""
 
+import json
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,7 +75,9 @@ def test_any_text_over_the_vocabulary_comes_back_exactly(corpus, data):
 @given(st.text(CHARACTERS, min_size=1, max_size=20), CHARACTERS)
 def test_any_character_outside_of_the_vocabulary_is_named(corpus, character):
     tokenizer = build_char_tokenizer([corpus, "x"])
-    if character in {*corpus, "x", PAD_CHARACTER, MASK_CHARACTER}:
+    if character == "\n" and character not in corpus:
+        assert tokenizer("x\n")["input_ids"] == tokenizer(f"x{MASK_CHARACTER}")["input_ids"]
+    elif character in {*corpus, "x", PAD_CHARACTER, MASK_CHARACTER}:
         assert tokenizer.decode(tokenizer("x" + character)["input_ids"]) == "x" + character
     else:
         with pytest.raises(ValueError, match=rf"U\+{ord(character):04X}"):
@@ -171,3 +176,61 @@ def test_the_block_is_remembered_and_does_not_cut_anything(tmp_path):
 def test_offsets_point_at_the_characters(tokenizer):
     encoded = tokenizer("é 漢🙂", return_offsets_mapping=True)
     assert encoded["offset_mapping"] == [(place, place + 1) for place in range(4)]
+
+
+@pytest.mark.parametrize("text", ["\n", "\n\n", "a\nb", "\na\n"])
+@pytest.mark.parametrize("trust", [True, False])
+def test_a_line_feed_is_the_end_of_a_text_where_no_text_of_the_vocabulary_has_one(tmp_path, text, trust):
+    build_char_tokenizer(["abc"]).save_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path, trust_remote_code=trust)
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    assert ids == tokenizer.encode(text.replace("\n", MASK_CHARACTER)) and len(ids) == len(text)
+    assert len(tokenizer) == 5
+    with pytest.raises(Exception, match=r"U\+000D|WordLevel error"):
+        build_char_tokenizer(["abc"])("a\r\n")
+
+
+def test_a_line_feed_of_the_corpus_is_a_token_of_its_own():
+    tokenizer = build_char_tokenizer(["a\nb"])
+    assert tokenizer("a\nb")["input_ids"] == [3, 2, 4]
+    assert tokenizer.decode([3, 2, 4]) == "a\nb"
+
+
+def patterns_of(part) -> list[str]:
+    """Every regular expression anywhere in a tokenizer.json."""
+    if isinstance(part, dict):
+        found = [part["Regex"]] if isinstance(part.get("Regex"), str) else []
+        return found + [pattern for value in part.values() for pattern in patterns_of(value)]
+    return [pattern for value in part for pattern in patterns_of(value)] if isinstance(part, list) else []
+
+
+# Written so that Python's and Rust's readers take it and JavaScript's does not: flags in the pattern, comments,
+# possessive and atomic groups, POSIX classes, \\A, \\z, \\h, conditionals.
+NOT_JAVASCRIPT = re.compile(r"\(\?(?![:=!]|<[=!a-zA-Z])|\[\[:|\\[AzZGhHKRX]|[*+?}]\+")
+
+
+@pytest.mark.parametrize("texts", [["abc"], TRICKY])
+@pytest.mark.parametrize("unknown", ["error", "mask"])
+def test_the_saved_tokenizer_holds_no_pattern_that_javascript_cannot_read(tmp_path, texts, unknown):
+    build_char_tokenizer(texts, unknown=unknown).save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    assert not [pattern for pattern in patterns_of(saved) if NOT_JAVASCRIPT.search(pattern)]
+    assert NOT_JAVASCRIPT.search("(?m).") and not NOT_JAVASCRIPT.search("(?:a|b)+(?<=c)")
+
+
+@pytest.mark.parametrize("text", TRICKY)
+def test_folders_saved_with_a_pattern_give_the_same_ids(tokenizer, tmp_path, text):
+    tokenizer.save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    saved = json.loads(path.read_text(encoding="utf-8"))
+    saved["pre_tokenizer"] = {
+        "type": "Split",
+        "pattern": {"Regex": "(?m)."},
+        "behavior": "Isolated",
+        "invert": False,
+    }
+    path.write_text(json.dumps(saved), encoding="utf-8")
+    old = CharTokenizer.from_pretrained(tmp_path)
+    assert old.backend_tokenizer.pre_tokenizer.__class__.__name__ == "Split"
+    assert old(text)["input_ids"] == tokenizer(text)["input_ids"]
+    assert old.decode(old(text)["input_ids"]) == tokenizer.decode(tokenizer(text)["input_ids"])

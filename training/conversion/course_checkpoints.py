@@ -152,3 +152,37 @@ def listed(keys: Iterable[str], shown: int = 12) -> str:
     """Of a wholly different model the first few keys say enough."""
     keys = sorted(keys)
     return ", ".join(keys[:shown]) + (f" and {len(keys) - shown} more" if len(keys) > shown else "")
+
+
+# A part of a name that only one kind of model has, what that is, and what to do. The first that fits counts.
+OTHERS = {
+    "lora_A": "a LoRA adapter, without its model: merge the two first (peft's merge_and_unload)",
+    "model.embeddings.tokens.": "a model of this package: its folder is loaded as it is",
+    "self_attn.q_proj.": "a model of the Llama or OPT family, with other norms, maps or positions: load its "
+    "folder with AutoModelForCausalLM",
+    "gpt_neox.": "GPT-NeoX, its attention and feed-forward side by side: load it with AutoModelForCausalLM",
+    "encoder.layer.": "an encoder such as BERT, which reads what comes after: no model that writes",
+}
+
+
+def recognise(state: dict[str, torch.Tensor]) -> str | None:
+    """What a checkpoint with other names than the course's is, and what to do with it; None if nobody knows."""
+    fused = next((name for name in sorted(state) if name.endswith("h.0.attn.c_attn.weight")), None)
+    if fused is not None:
+        prefix = fused.removesuffix("h.0.attn.c_attn.weight")
+        embedding, head = state.get(f"{prefix}wte.weight"), state.get("lm_head.weight")
+        rows, columns = state[fused].shape[0], state[fused].shape[-1]
+        if rows < columns:
+            return (
+                "GPT-2 as transformers has it (Conv1D maps, queries, keys and values in one): its folder is "
+                "loaded with AutoModelForCausalLM, and asked by evaluate.py with --prompt"
+            )
+        tied = head is None or (embedding is not None and torch.equal(head, embedding))
+        name, gelu = ("nanoGPT", "exact") if tied else ("minGPT of 2022 or later", "tanh")
+        return (
+            f"{name} ({'tied' if tied else 'untied'} head, {gelu} GELU, queries, keys and values in one map): "
+            "transpose its c_attn, c_proj and c_fc into transformers' GPT2LMHeadModel "
+            f"(activation_function={'gelu' if tied else 'gelu_new'!r}, tie_word_embeddings={tied}), "
+            "which evaluate.py asks with --prompt"
+        )
+    return next((told for part, told in OTHERS.items() if any(part in name for name in state)), None)

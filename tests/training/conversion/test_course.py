@@ -223,13 +223,34 @@ def test_the_script_runs_as_a_command(tmp_path, corpus):
     assert_same_logits(reference, folder, lengths=[1, LATENTS - 1, BLOCK])
 
 
-@pytest.mark.parametrize("wrap", ["parallel", "state_dict", "model", "legacy", "without masks"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        "parallel",
+        "state_dict",
+        "model",
+        "model_state_dict",
+        "compiled",
+        "nested",
+        "half",
+        "legacy",
+        "without masks",
+    ],
+)
 def test_other_ways_of_saving_the_same_weights_are_read(wrap, corpus, tmp_path):
     reference = build_reference("perceiver")
     state = reference.state_dict()
     if wrap == "parallel":
         state = nn.DataParallel(reference).state_dict()
-    elif wrap in ("state_dict", "model"):
+    elif wrap == "compiled":
+        state = {f"module._orig_mod.module.{name}": tensor for name, tensor in state.items()}
+    elif wrap == "nested":
+        state = {"_orig_mod." + name.replace("blocks.0.", "blocks.0._orig_mod."): t for name, t in state.items()}
+        state = {"epoch": 3, "state_dict": {"model": state}}
+    elif wrap == "half":
+        reference.half().float()  # the weights as they are after rounding
+        state = {name: tensor.half() for name, tensor in reference.state_dict().items()}
+    elif wrap in ("state_dict", "model", "model_state_dict"):
         state = {wrap: state, "epoch": 3}
     elif wrap == "without masks":
         state = {name: tensor for name, tensor in state.items() if not name.endswith("mask")}
@@ -390,3 +411,11 @@ def test_overwriting_the_folder_of_the_checkpoint_itself_is_refused(corpus, tmp_
     with pytest.raises(ValueError, match="lies in the output_dir"):
         course.main(arguments(checkpoint, corpus, folder, "--overwrite"))
     assert checkpoint.exists()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_weights_that_are_no_finite_numbers_are_refused_by_name(value, corpus):
+    state = dict(build_reference("vanilla").state_dict())
+    state["blocks.1.ln2.bias"] = torch.full_like(state["blocks.1.ln2.bias"], value)
+    with pytest.raises(ValueError, match="no finite numbers, in blocks.1.ln2.bias"):
+        convert(state, corpus)

@@ -304,3 +304,31 @@ def test_reordered_pairs_keep_every_product_of_a_turned_query_and_a_turned_key(h
     products = (ours[0] * ours[1]).sum(-1).flatten()
     # angles are made in float32: 500 rounded to 2^-15
     torch.testing.assert_close(products, torch.tensor(expected, dtype=torch.float64), atol=2e-3, rtol=1e-3)
+
+
+def gpt2_names(*, transposed: bool, tied: bool | None, prefix: str = "transformer.") -> dict[str, torch.Tensor]:
+    state = {f"{prefix}wte.weight": torch.randn(9, 4), f"{prefix}wpe.weight": torch.randn(6, 4)}
+    state[f"{prefix}h.0.attn.c_attn.weight"] = torch.randn((12, 4) if transposed else (4, 12))
+    if tied is not None:
+        state["lm_head.weight"] = state[f"{prefix}wte.weight"] if tied else torch.randn(9, 4)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (gpt2_names(transposed=True, tied=True), "nanoGPT .tied head, exact GELU.*tie_word_embeddings=True"),
+        (gpt2_names(transposed=True, tied=False), "minGPT of 2022 or later .untied head, tanh.*'gelu_new'"),
+        (gpt2_names(transposed=False, tied=None), "GPT-2 as transformers has it"),
+        (gpt2_names(transposed=False, tied=None, prefix=""), "GPT-2 as transformers has it"),
+        ({"model.layers.0.self_attn.q_proj.weight": torch.ones(2, 2)}, "Llama or OPT family"),
+        ({"gpt_neox.layers.0.attention.dense.bias": torch.ones(2)}, "GPT-NeoX"),
+        ({"bert.encoder.layer.0.output.dense.bias": torch.ones(2)}, "an encoder such as BERT"),
+        ({"base_model.model.q.lora_A.weight": torch.ones(2, 2)}, "a LoRA adapter"),
+        ({"model.embeddings.tokens.weight": torch.ones(2, 2)}, "a model of this package"),
+        ({"conv.weight": torch.ones(2, 2)}, "does not have the names of a minGPT model"),
+    ],
+)
+def test_checkpoints_of_other_models_are_called_what_they_are(state, message):
+    with pytest.raises(ValueError, match=message):
+        course.convert(state)
