@@ -69,10 +69,11 @@ def read_wiring(wiring: str) -> tuple[BlockWiring, BlockWiring]:
             f"got {wiring!r}"
         )
     parts = found.groups()
-    return tuple(
-        BlockWiring(residual, queries.startswith("ln"), keys.startswith("ln"), mlp is not None)
-        for residual, queries, keys, mlp in (parts[:4], parts[4:])
-    )
+    return _block_wiring(*parts[:4]), _block_wiring(*parts[4:])
+
+
+def _block_wiring(residual: str | None, queries: str, keys: str, mlp: str | None) -> BlockWiring:
+    return BlockWiring(residual, queries.startswith("ln"), keys.startswith("ln"), mlp is not None)
 
 
 def choose_random_blocks(num_blocks: int, num_random: int, first: int, window: int, seed: int) -> list[list[int]]:
