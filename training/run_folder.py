@@ -85,6 +85,11 @@ def save_model_folder(
 
     Written to a folder beside the final one first, so that a kill or a full disk leaves what was there.
 
+    Whoever loads the folder finds it ready to be asked: the most probable answer is taken, where a pipeline would
+    draw one, and prompts of a batch are padded on their left, where answers do not begin after padding. That holds
+    for models that were taught no questions, too: nothing here is trained on what a tokenizer padded, and all
+    that a causal language model is called for afterwards is to go on with a text.
+
     Args:
         model: whose weights are saved.
         tokenizer: of the model.
@@ -102,6 +107,9 @@ def save_model_folder(
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
     try:
+        if model.generation_config is not None:
+            model.generation_config.do_sample = False
+        tokenizer.padding_side = "left"
         model.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
         write_manifest(unfinished, [path.name for path in unfinished.iterdir() if _decides(path)])

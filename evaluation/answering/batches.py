@@ -9,34 +9,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import groupby
 
 import torch
-from transformers import Cache, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from closedbook.evaluation.answering.abilities import abilities
+from closedbook.evaluation.answering.prefix_reader import PromptBatch
 from closedbook.evaluation.answering.text_end import end_of_text_ids
-
-
-@dataclass(frozen=True)
-class PromptBatch:
-    """Prompts that are decoded together.
-
-    Attributes:
-        rows: Their places in the list of questions.
-        input_ids: `(B, W)`, left-padded to the longest.
-        attention_mask: `(B, W)`, 0 for padding.
-        budget: Number of new tokens that each may spend, end mark included.
-        cache: Keys and values of what stands before `input_ids` in every row, on which decoding goes on and
-            which it uses up. The mask `(B, P + W)` then covers those P tokens, too. None: nothing does.
-    """
-
-    rows: list[int]
-    input_ids: torch.Tensor
-    attention_mask: torch.Tensor
-    budget: int
-    cache: Cache | None = None
 
 
 def prompt_batches(
@@ -71,18 +51,30 @@ def prompt_batches(
         prompts = [tokenizer.encode(question) for question in questions]
     budgets = token_budgets(model, questions, prompts, max_new_tokens)
     batches = []
-    for rows, budget in _batches(prompts, budgets, batch_size, abilities(model).pads_before):
+    padding = padding_id(tokenizer, ends)
+    able = abilities(model, prompts, budgets, padding)
+    for rows, budget in _batches(prompts, budgets, batch_size, able.pads_before):
         width = max(len(prompts[row]) for row in rows)
-        input_ids = torch.full((len(rows), width), _padding_id(tokenizer, ends))
+        input_ids = torch.full((len(rows), width), padding)
         attention_mask = torch.zeros_like(input_ids)
         for place, row in enumerate(rows):
             input_ids[place, width - len(prompts[row]) :] = torch.tensor(prompts[row])
             attention_mask[place, width - len(prompts[row]) :] = 1
-        batches.append(PromptBatch(rows, input_ids.to(model.device), attention_mask.to(model.device), budget))
+        batches.append(
+            PromptBatch(
+                rows,
+                input_ids.to(model.device),
+                attention_mask.to(model.device),
+                budget,
+                caches=able.caches,
+                positions=able.positions,
+                together=able.together,
+            )
+        )
     return ends, batches
 
 
-def _padding_id(tokenizer: PreTrainedTokenizerBase, ends: list[int]) -> int:
+def padding_id(tokenizer: PreTrainedTokenizerBase, ends: Sequence[int] = (0,)) -> int:
     """The pad token; an end token where there is none, which no one reads either."""
     return ends[0] if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 

@@ -13,7 +13,6 @@ import torch
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from closedbook.evaluation.answering.abilities import abilities
 from closedbook.evaluation.answering.answers import Answer
 from closedbook.evaluation.answering.batches import answer_text, prompt_batches, ready_for_decoding
 from closedbook.evaluation.answering.decoding import decode
@@ -61,7 +60,7 @@ def answer_questions(
     with ready_for_decoding(model), tqdm(total=len(questions), unit="question", disable=not progress) as bar:
         for batch in batches:
             nothing_drawn = torch.empty(len(batch.rows), batch.budget, 0, dtype=torch.float64)
-            decoded = decode(model, batch, ends, nothing_drawn, 0, use_cache and abilities(model).caches)
+            decoded = decode(model, batch, ends, nothing_drawn, 0, use_cache)
             for row, found in zip(batch.rows, decoded, strict=True):
                 greedy = found.greedy
                 assert greedy is not None, "decoding was asked for it"

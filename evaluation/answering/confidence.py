@@ -27,7 +27,6 @@ import torch
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from closedbook.evaluation.answering.abilities import abilities
 from closedbook.evaluation.answering.answers import Answer, Candidate, ScoredAnswer
 from closedbook.evaluation.answering.batches import answer_text, prompt_batches, ready_for_decoding
 from closedbook.evaluation.answering.decoding import Decoded, Hypothesis, decode
@@ -78,8 +77,7 @@ def answer_with_confidence(
     with ready_for_decoding(model), tqdm(total=len(questions), unit="question", disable=not progress) as bar:
         for batch in batches:
             numbers = [_uniforms(seed, questions[row], batch.budget, num_samples) for row in batch.rows]
-            cached = use_cache and abilities(model).caches
-            decoded = decode(model, batch, ends, torch.from_numpy(np.stack(numbers)), num_beams, cached)
+            decoded = decode(model, batch, ends, torch.from_numpy(np.stack(numbers)), num_beams, use_cache)
             for row, found in zip(batch.rows, decoded, strict=True):
                 scored[row] = _score(found, tokenizer, ends, end_token)
             bar.update(len(batch.rows))

@@ -2,9 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from closedbook.evaluation.answering.abilities import abilities
+from closedbook.evaluation.answering.ability_checks import right_padded
+from closedbook.evaluation.answering.batches import padding_id
 
 
 @dataclass(frozen=True)
@@ -45,36 +50,38 @@ def score_continuations(
     if len(prompts) != len(continuations):
         raise ValueError(f"there are {len(prompts)} prompts and {len(continuations)} continuations")
     pairs = []
-    limit = model.config.max_position_embeddings
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)  # some have no limit
     for prompt, continuation in zip(prompts, continuations, strict=True):
         before, after = (tokenizer.encode(text, add_special_tokens=False) for text in (prompt, continuation))
         if not before or not after:
             raise ValueError(f"prompt and continuation must not be empty: {prompt!r}, {continuation!r}")
-        if len(before) + len(after) > limit:
+        if limit is not None and len(before) + len(after) > limit:
             raise ValueError(f"{prompt + continuation!r} is longer than the model's block of {limit} tokens")
         pairs.append((before, after))
+    if not pairs:
+        return []
+    padding = padding_id(tokenizer)
+    able = abilities(model, [before for before, _ in pairs], [len(after) for _, after in pairs], padding)
     was_training = model.training
     model.eval()
     scores: dict[int, Continuation] = {}
     order = sorted(range(len(pairs)), key=lambda row: -sum(map(len, pairs[row])))  # little padding
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        for row, score in zip(rows, _score(model, tokenizer, [pairs[row] for row in rows]), strict=True):
-            scores[row] = score
+    for _, group in groupby(order, key=lambda row: 0 if able.pads_after else sum(map(len, pairs[row]))):
+        alike = list(group)
+        size = batch_size if able.together else 1
+        for start in range(0, len(alike), size):
+            rows = alike[start : start + size]
+            for row, score in zip(rows, _score(model, padding, [pairs[row] for row in rows]), strict=True):
+                scores[row] = score
     model.train(was_training)
     return [scores[row] for row in range(len(pairs))]
 
 
 def _score(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[list[int], list[int]]]
+    model: PreTrainedModel, padding: int, pairs: Sequence[tuple[list[int], list[int]]]
 ) -> list[Continuation]:
     """One batch, padded on the right, where causal attention never looks."""
-    width = max(len(before) + len(after) for before, after in pairs)
-    ids = torch.full((len(pairs), width), tokenizer.pad_token_id)
-    mask = torch.zeros_like(ids)
-    for row, (before, after) in enumerate(pairs):
-        ids[row, : len(before) + len(after)] = torch.tensor(before + after)
-        mask[row, : len(before) + len(after)] = 1
+    ids, mask = right_padded([before + after for before, after in pairs], padding)
     ids = ids.to(model.device)
     logits = model(input_ids=ids, attention_mask=mask.to(model.device), use_cache=False).logits[:, :-1].float()
     chosen = logits.log_softmax(-1).gather(-1, ids[:, 1:, None]).squeeze(-1).cpu()  # (texts, width - 1)

@@ -8,7 +8,6 @@ repeated and reordered as the prefixes branch, and what has ended leaves the bat
 Every answer of a question depends on its prompt and its own random numbers only, never on its batch mates.
 """
 
-import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-from closedbook.evaluation.answering.batches import PromptBatch
+from closedbook.evaluation.answering.prefix_reader import PrefixReader, PromptBatch
 
 # Of prefixes `(R, t)` says which tokens end an answer right after each, `(R or 1, V)` booleans.
 EndOfText = Callable[[torch.Tensor], torch.Tensor]
@@ -55,74 +54,6 @@ class Decoded:
     beam_tokens: int
 
 
-class _PrefixReader:
-    """Reads R distinct prefixes, one a row, and goes on from them.
-
-    Attributes:
-        tokens: `(R, t)`, the new tokens of each prefix so far.
-
-    Raises:
-        ValueError: By `start` and `advance`, if a cache is asked for and the model has none, or the model's
-            output is not a number.
-    """
-
-    def __init__(self, model: PreTrainedModel, batch: PromptBatch, use_cache: bool):
-        self._model, self._use_cache = model, use_cache
-        self._prompts, self._mask = batch.input_ids, batch.attention_mask
-        self._accepted = inspect.signature(model.forward).parameters
-        self._cache = batch.cache
-        self.tokens = batch.input_ids[:, :0]
-        self._questions = torch.arange(len(batch.rows), device=batch.input_ids.device)
-        self._numbers = batch.rows
-
-    def start(self) -> torch.Tensor:
-        """Log-probabilities of the first token after each prompt, `(B, V)`."""
-        return self._read(self._prompts)
-
-    def advance(self, parents: torch.Tensor, next_tokens: torch.Tensor) -> torch.Tensor:
-        """Go on with the prefixes `parents` `(R,)`, each followed by its token; `(R, V)` log-probabilities."""
-        # copying the cache is a large part of a step's time, so not where rows stay as they are
-        if len(parents) != len(self.tokens) or not torch.equal(parents, torch.arange(len(parents)).to(parents)):
-            self._prompts, self._mask, self.tokens, self._questions = (
-                rows.index_select(0, parents) for rows in (self._prompts, self._mask, self.tokens, self._questions)
-            )
-            if self._cache is not None:
-                self._cache.reorder_cache(parents)
-        next_tokens = next_tokens.unsqueeze(1)
-        self.tokens = torch.cat([self.tokens, next_tokens], dim=1)
-        self._mask = torch.cat([self._mask, torch.ones_like(next_tokens)], dim=1)
-        return self._read(next_tokens if self._use_cache else torch.cat([self._prompts, self.tokens], dim=1))
-
-    def _read(self, input_ids: torch.Tensor) -> torch.Tensor:
-        arguments = {"input_ids": input_ids, "attention_mask": self._mask, "use_cache": self._use_cache}
-        if "position_ids" in self._accepted:  # some models count by themselves
-            positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
-            arguments["position_ids"] = positions[:, -input_ids.shape[1] :]
-        if "logits_to_keep" in self._accepted:
-            arguments["logits_to_keep"] = 1
-        if self._cache is not None:
-            arguments["past_key_values"] = self._cache
-        outputs = self._model(**arguments)
-        if self._use_cache:
-            self._cache = getattr(outputs, "past_key_values", None)
-            if self._cache is None:
-                raise ValueError(
-                    f"{type(self._model).__name__} returned no key-value cache; pass use_cache=False to read the "
-                    "whole text again at every step."
-                )
-        log_probabilities = outputs.logits[:, -1].float().log_softmax(-1)
-        # one logit that is not a number makes all of its row so
-        broken = log_probabilities[:, 0].isnan()
-        if broken.any():
-            row = self._numbers[int(self._questions[broken][0])]
-            raise ValueError(
-                f"question {row}: {type(self._model).__name__} gave logits that are not numbers at new token "
-                f"{self.tokens.shape[1] + 1}. Check that its weights are finite, and load it in float32 or "
-                f"bfloat16 if float16 overflows (it runs in {self._model.dtype})."
-            )
-        return log_probabilities
-
-
 def decode(
     model: PreTrainedModel,
     batch: PromptBatch,
@@ -147,7 +78,8 @@ def decode(
         uniforms: `(B, T, S)`, float64 in [0, 1): a number for each question, step and sample; T is at least the
             batch's budget.
         num_beams: K, number of beams; 0 for no search.
-        use_cache: Whether the model keeps keys and values; without, every step reads the whole text again.
+        use_cache: Whether the model keeps keys and values if it can; without, every step reads the whole text
+            again.
         greedy: Whether the greedy answer is wanted.
         temperature: Of samples: above 0; the model's log-probabilities are divided by it.
         top_p: Of samples, in (0, 1]: they are drawn from the fewest most probable tokens that hold this share of
@@ -156,7 +88,7 @@ def decode(
     Raises:
         ValueError: If a cache is asked for and the model has none, or its logits are not numbers.
     """
-    reader = _PrefixReader(model, batch, use_cache)
+    reader = PrefixReader(model, batch, use_cache)
     chains = _Chains(batch, uniforms, greedy, temperature, top_p)
     beams = _Beams(batch, num_beams)
     log_probabilities = reader.start()

@@ -21,10 +21,10 @@ import torch
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from closedbook.evaluation.answering.abilities import abilities
 from closedbook.evaluation.answering.batches import (
     answer_text,
     check_characters,
+    padding_id,
     ready_for_decoding,
     token_budgets,
 )
@@ -178,7 +178,7 @@ def complete_in_ways(
                 model,
                 ids,
                 budgets,
-                padding=0 if tokenizer.pad_token_id is None else tokenizer.pad_token_id,
+                padding=padding_id(tokenizer),
                 rows_per_prompt=one_pass.num_sequences,
                 tokens_per_batch=tokens_per_batch,
                 share=share_prefix,
@@ -190,7 +190,6 @@ def complete_in_ways(
                     end_of_text,
                     torch.from_numpy(np.stack(numbers)),
                     one_pass.num_beams,
-                    abilities(model).caches,
                     greedy=one_pass.greedy,
                     temperature=one_pass.sampling[0],
                     top_p=one_pass.sampling[1],

@@ -12,18 +12,16 @@ What is shared is compared in tokens, after each prompt has been made into token
 one prompt at a time, also where a word at the border is cut otherwise in other company.
 """
 
-import copy
-import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 import numpy as np
 import torch
-from transformers import Cache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from closedbook.evaluation.answering.abilities import abilities
-from closedbook.evaluation.answering.batches import PromptBatch
+from closedbook.evaluation.answering.prefix_reader import PromptBatch, read_prefix, repeat_cache
 
 # A pass over a shared prefix must spare at least as many tokens: a pass over a few of them takes as long, because
 # it fetches all the weights.
@@ -88,24 +86,6 @@ def common_prefix_length(first: Sequence[int], second: Sequence[int]) -> int:
     return next((place for place in range(length) if first[place] != second[place]), length)
 
 
-def read_prefix(model: PreTrainedModel, tokens: Sequence[int]) -> Cache:
-    """Keys and values of the tokens, in a cache of one row.
-
-    Raises:
-        ValueError: If the model returns no cache.
-    """
-    arguments = {"input_ids": torch.tensor([list(tokens)], device=model.device), "use_cache": True}
-    if "logits_to_keep" in inspect.signature(model.forward).parameters:
-        arguments["logits_to_keep"] = 1  # with a large vocabulary logits cost more than layers do
-    cache = model(**arguments).past_key_values
-    if not isinstance(cache, Cache):
-        raise ValueError(
-            f"{type(model).__name__} returned {type(cache).__name__} for a key-value cache, which cannot be "
-            "shared; pass share_prefix=False."
-        )
-    return cache
-
-
 def prefix_batches(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
@@ -124,13 +104,13 @@ def prefix_batches(
     Args:
         prompts: Token ids, at least one each.
         budgets: How many new tokens each may spend.
-        padding: Any token's id; it is never read.
+        padding: The id of the token that stands for padding; of most models any, because it is never read.
         rows_per_prompt: Rows that decoding makes of a prompt at most.
         tokens_per_batch: Most tokens in a batch: rows times the longest prompt with its new tokens. A prompt for
             which that is too few makes a batch by itself.
         share: Whether prefixes are shared at all, where the model can.
     """
-    able = abilities(model)
+    able = abilities(model, prompts, budgets, padding)
     whole = [PromptGroup(tuple(range(len(prompts))), 0)]
     groups = group_by_prefix(prompts) if share and able.shares else whole
     for group in groups:
@@ -149,7 +129,10 @@ def prefix_batches(
                 input_ids.to(model.device),
                 mask.to(model.device),
                 budgets[rows[0]],
-                None if cache is None else _repeated(cache, len(rows), model.device),
+                None if cache is None else repeat_cache(cache, len(rows), model.device),
+                caches=able.caches,
+                positions=able.positions,
+                together=able.together,
             )
 
 
@@ -174,10 +157,3 @@ def _cut(
             size = max(1, tokens_per_batch // (width * rows_per_prompt))
             yield alike[:size]
             del alike[:size]
-
-
-def _repeated(cache: Cache, num_rows: int, device: torch.device) -> Cache:
-    """A copy of a cache of one row, with that row `num_rows` times."""
-    cache = copy.deepcopy(cache)
-    cache.reorder_cache(torch.zeros(num_rows, dtype=torch.long, device=device))
-    return cache

@@ -19,11 +19,12 @@ says how many were written, because a vote over samples, or a chain of a hundred
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
+import jinja2
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -50,6 +51,8 @@ _SEPARATOR = "\n\n"
 # Demonstrations have no blank line, so in their format one ends an answer; without any, the next question does.
 _ENDS = {"zero_shot": "\n", "direct": "\n", "instruction": "\nQuestion:"}
 _CHAT_ENDS = {"zero_shot": "\n", "direct": "\n"}
+# How templates call the part of a turn that the user does not see.
+_THOUGHTS = ("think", "thinking", "thought", "reasoning")
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ def answer_by_reasoning(
     *,
     max_new_tokens: int = 256,
     chat: bool = False,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
     tokens_per_batch: int = 8192,
     progress: bool = True,
 ) -> list[dict[str, Any]]:
@@ -141,6 +145,7 @@ def answer_by_reasoning(
         max_new_tokens: Longest output of one sample, in tokens. 256 hold nearly all rationales of GSM8K. After the
             second prompt of `instruction` there may be `ANSWER_TOKENS` more.
         chat: Whether prompts are written by the tokenizer's chat template, each demonstration a turn.
+        chat_template_kwargs: What the template is given beside the turns, such as `{"enable_thinking": False}`.
         tokens_per_batch: How many tokens are decoded at once; it changes speed only.
         progress: Whether to show a progress bar.
 
@@ -158,13 +163,15 @@ def answer_by_reasoning(
     """
     check_demonstrations(arm, demonstrations, "the data")
     if chat:
-        check_chat_template(tokenizer)
+        check_chat_template(tokenizer, chat_template_kwargs)
+    elif chat_template_kwargs:
+        raise ValueError("--chat_template_kwargs are for the chat template: they need --chat")
     questions = asked["question"][:]
     reserve = max_new_tokens
     if arm.name == "instruction":
         reserve += ANSWER_TOKENS + len(tokenizer.encode(f"\n{ANSWER_TRIGGER}"))
     room = prompt_room(model, reserve)
-    prompts = build_reasoning_prompts(tokenizer, questions, demonstrations, arm, chat, room)
+    prompts = build_reasoning_prompts(tokenizer, questions, demonstrations, arm, chat, room, chat_template_kwargs)
     how = {"seed": arm.seed, "tokens_per_batch": tokens_per_batch, "progress": progress}
     completions = complete_prompts(
         model,
@@ -189,8 +196,11 @@ def answer_by_reasoning(
     return [_row(arm, number, *parts) for number, parts in enumerate(rows)]
 
 
-def check_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuse a tokenizer without a chat template.
+def check_chat_template(tokenizer: PreTrainedTokenizerBase, options: Mapping[str, Any] | None = None) -> None:
+    """Refuse a tokenizer without a chat template, and one whose turns begin inside of a thought.
+
+    Args:
+        options: What the template is given beside the turns.
 
     Raises:
         ValueError: Saying what to do.
@@ -198,6 +208,20 @@ def check_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
     if not tokenizer.chat_template:
         raise ValueError(
             "this tokenizer has no chat template, so its model was hardly trained to chat: ask without --chat"
+        )
+    turn = [{"role": "user", "content": "a"}]
+    try:
+        text = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True, **(options or {}))
+    except (jinja2.TemplateError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"the chat template refuses --chat_template_kwargs {json.dumps(options or {})}: {error}"
+        ) from error
+    opened = max(text.rfind(f"<{name}>") for name in _THOUGHTS)
+    if opened > max(text.rfind(f"</{name}>") for name in _THOUGHTS):
+        raise ValueError(
+            f"the chat template opens a thought ({text[opened:].strip()!r}), in which the answer's opening would "
+            "land: close it, as with --chat_template_kwargs '{\"enable_thinking\": false}' if the template offers "
+            "that, or ask without --chat"
         )
 
 
@@ -208,6 +232,7 @@ def build_reasoning_prompts(
     arm: ReasoningArm,
     chat: bool = False,
     room: int | None = None,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
 ) -> list[Prompt]:
     """Write one prompt a question; of one too long, whole demonstrations are dropped, the farthest first.
 
@@ -218,6 +243,7 @@ def build_reasoning_prompts(
         arm: What is shown and asked for.
         chat: Whether to write turns of a chat.
         room: Tokens that a prompt may have; None: any number.
+        chat_template_kwargs: What the chat template is given beside the turns.
 
     Raises:
         ValueError: Where not even the question itself has room, too few demonstrations are left for one, or the
@@ -227,7 +253,9 @@ def build_reasoning_prompts(
     chosen = choose_demonstrations(questions, demonstrations, arm)
 
     def written(question: str, rows: Sequence[int]) -> str:
-        return _written([shown[row] for row in rows], question, arm, tokenizer if chat else None)
+        return _written(
+            [shown[row] for row in rows], question, arm, tokenizer if chat else None, chat_template_kwargs
+        )
 
     check_characters(tokenizer, [written(*pair) for pair in zip(questions, chosen, strict=True)])
     prompts = []
@@ -271,7 +299,11 @@ def _shown_answer(arm: ReasoningArm, row: dict[str, str]) -> str:
 
 
 def _written(
-    shown: Sequence[tuple[str, str]], question: str, arm: ReasoningArm, chat: PreTrainedTokenizerBase | None
+    shown: Sequence[tuple[str, str]],
+    question: str,
+    arm: ReasoningArm,
+    chat: PreTrainedTokenizerBase | None,
+    options: Mapping[str, Any] | None = None,
 ) -> str:
     opening = _OPENINGS.get(arm.name, "")
     if chat is None:
@@ -279,7 +311,7 @@ def _written(
         return _SEPARATOR.join([*solved, f"Question: {question}\nAnswer: {opening}".rstrip()])
     turns = [(role, text) for pair in shown for role, text in zip(("user", "assistant"), pair, strict=True)]
     messages = [{"role": role, "content": text} for role, text in [*turns, ("user", question)]]
-    text = chat.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    text = chat.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **(options or {}))
     first = chat.encode("a")[0]
     if chat.bos_token and first == chat.bos_token_id:  # else the tokenizer would put a second one before it
         text = text.removeprefix(chat.bos_token)

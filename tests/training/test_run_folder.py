@@ -7,8 +7,10 @@ import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors.torch import save_file
+from transformers import AutoTokenizer, GenerationConfig
 
 from closedbook.evaluation.run_record import read_run
+from closedbook.modeling.configuration_gpt import VanillaGPTConfig
 from closedbook.modeling.modeling_gpt import VanillaGPTForCausalLM
 from closedbook.modeling.tokenization_char import CharTokenizer, build_char_tokenizer
 from closedbook.training.keeping.checkpoints import checkpoint_problem, last_good_checkpoint
@@ -231,3 +233,26 @@ def test_a_sharded_checkpoint_is_left_to_its_own_reader_to_check(tmp_path):
     assert checkpoint_problem(checkpoint) is not None, "no state file: the save was cut short"
     (checkpoint / "trainer_state.json").write_text("{}", encoding="utf-8")
     assert checkpoint_problem(checkpoint) is None
+
+
+def test_a_saved_folder_is_ready_to_be_asked_in_batches_and_takes_the_most_probable_answer(tmp_path):
+    tokenizer = build_char_tokenizer(["abc ?"])
+    config = VanillaGPTConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=24,
+        initializer_range=0.5,
+    )
+    save_model_folder(VanillaGPTForCausalLM(config).eval(), tokenizer, tmp_path / "saved")
+    assert GenerationConfig.from_pretrained(tmp_path / "saved").do_sample is False
+    loaded = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert loaded.padding_side == "left"
+    model, _ = load_model_folder(tmp_path / "saved")
+    batch = loaded(["ab c?⁇", "a⁇"], padding=True, return_tensors="pt")
+    together = model.generate(**batch, max_new_tokens=4)[:, batch["input_ids"].shape[1] :]
+    for row, text in enumerate(["ab c?⁇", "a⁇"]):
+        one = loaded(text, return_tensors="pt")
+        alone = model.generate(**one, max_new_tokens=4)[0, one["input_ids"].shape[1] :].tolist()
+        assert together[row, : len(alone)].tolist() == alone

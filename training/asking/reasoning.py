@@ -1,5 +1,6 @@
 """The sweep of chains of thought against direct answers: arms that go on where they stopped, and their summary."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,6 +54,10 @@ class ReasoningArguments:
     max_new_tokens: int = field(default=256, metadata={"help": "longest output of a sample, the same in all arms"})
     temperature: float = field(default=0.7, metadata={"help": "of samples; 0.7 as in Wang et al. 2023"})
     chat: bool = field(default=False, metadata={"help": "write prompts by the tokenizer's chat template"})
+    chat_template_kwargs: str | None = field(
+        default=None,
+        metadata={"help": 'what the chat template gets beside the turns, as JSON: {"NAME": value}'},
+    )
     results: str | None = field(default=None, metadata={"help": "where the results go, without an ending"})
     tokens_per_batch: int = field(default=8192, metadata={"help": "tokens decoded at once; changes speed only"})
     dtype: str = field(default="auto", metadata={"help": "precision; auto: the checkpoint's, on a CPU float32"})
@@ -66,6 +71,30 @@ class ReasoningArguments:
         for name in ("arms", "seeds"):
             if not getattr(self, name):
                 raise ValueError(f"--{name} needs at least one value")
+        if self.chat_template_kwargs is not None and not self.chat:
+            raise ValueError("--chat_template_kwargs are for the chat template: they need --chat")
+        self.template_options()
+
+    def template_options(self) -> dict:
+        """What the chat template is given beside the turns.
+
+        Raises:
+            ValueError: where that is no JSON object, or holds what is not for the user to say.
+        """
+        given = self.chat_template_kwargs
+        if given is None:
+            return {}
+        try:
+            options = json.loads(given)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"--chat_template_kwargs {given!r} is no JSON ({error})") from error
+        if not isinstance(options, dict):
+            raise ValueError(f'--chat_template_kwargs {given!r} is no JSON object, such as {{"NAME": true}}')
+        taken = {"conversation", "messages", "tokenize", "add_generation_prompt", "continue_final_message"}
+        taken |= {"chat_template", "return_tensors", "return_dict", "padding", "truncation", "max_length"}
+        if taken & options.keys():
+            raise ValueError(f"--chat_template_kwargs: {sorted(taken & options.keys())} are set by this command")
+        return options
 
     def planned(self, num_demonstrations: int) -> list[ReasoningArm]:
         """Every arm once; seed 0 stands for all where it changes nothing.
@@ -108,9 +137,10 @@ def main(argv: list[str]) -> dict | None:
     def begin(state: PartialState) -> Callable[[Sequence[ReasoningArm]], Iterator[list[dict]]]:
         model, tokenizer = load_stock_model(args.model, args.dtype, args.trust_remote_code)
         if args.chat:
-            check_chat_template(tokenizer)
+            check_chat_template(tokenizer, args.template_options())
         model = model.to(state.device)
         how = {name: getattr(args, name) for name in ("max_new_tokens", "chat", "tokens_per_batch")}
+        how["chat_template_kwargs"] = args.template_options()
         ask = partial(answer_by_reasoning, model, tokenizer, asked, shown, **how, progress=state.is_main_process)
         return lambda group: map(ask, group)
 
@@ -140,6 +170,8 @@ def describe_sweep(args: ReasoningArguments, asked: Dataset, shown: Dataset | No
         "demonstrations": 0 if shown is None else len(shown),
         "data": digest(data, 16),
         **{name: getattr(args, name) for name in ("max_new_tokens", "chat")},
+        # only where they are given: sweeps of before go on
+        **({"chat_template_kwargs": args.template_options()} if args.chat_template_kwargs else {}),
     }
 
 

@@ -34,7 +34,12 @@ model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
 tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
 prompt = tokenizer({prompt}, return_tensors="pt")
 output = model.generate(**prompt, max_new_tokens={room})[0, prompt["input_ids"].shape[1] :]
-print(tokenizer.decode(output))"""
+print(tokenizer.decode(output))
+
+# several at once: padded on the left, where an answer does not begin after padding
+batch = tokenizer([{prompt}, {shorter}], padding=True, padding_side="left", return_tensors="pt")
+outputs = model.generate(**batch, max_new_tokens={room}, do_sample=False)[:, batch["input_ids"].shape[1] :]
+print(tokenizer.batch_decode(outputs))"""
 
 
 def build_card(
@@ -87,6 +92,7 @@ def build_card(
         snippet=SNIPPET.format(
             name=json.dumps(name, ensure_ascii=False),  # such a string is one of Python, too
             prompt=json.dumps(prompt, ensure_ascii=False),
+            shorter=json.dumps(prompt[len(prompt) // 2 :], ensure_ascii=False),
             room=max(1, min(32, block_size - len(prompt))),
         ),
         stages=[describe_stage(stage, {*datasets, *bases}) for stage in stages],

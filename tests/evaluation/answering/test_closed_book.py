@@ -260,7 +260,7 @@ def test_every_end_of_text_that_a_model_knows_ends_an_answer_in_all_ways_of_aski
 
 def test_a_recurrent_model_is_never_given_padding(model, tokenizer, monkeypatch):
     told = Abilities(caches=True, shares=False, pads_between=False, pads_before=False)
-    monkeypatch.setattr("closedbook.evaluation.answering.batches.abilities", lambda model: told)
+    monkeypatch.setattr("closedbook.evaluation.answering.batches.abilities", lambda *_: told)
     questions = ["ab", "a", "ba", "b", "abc"]
     _, batches = prompt_batches(model, tokenizer, questions, 4, 3, None)
     assert sorted(row for batch in batches for row in batch.rows) == [0, 1, 2, 3, 4]

@@ -26,7 +26,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from closedbook.evaluation.answering.abilities import Abilities, abilities
+from closedbook.evaluation.answering.abilities import Abilities, structure
 from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.evaluation.answering.decoding import Hypothesis
 from closedbook.evaluation.answering.decoding_ways import METHODS, Decoding, plan_passes
@@ -276,7 +276,7 @@ def test_the_prompts_under_test_share_a_prefix_and_give_complete_and_incomplete_
 
 @pytest.mark.parametrize("name", MODELS)
 def test_what_a_cache_can_take_is_told_by_the_models_properties(name):
-    assert abilities(build_model(name)) == MODELS[name][1]
+    assert structure(build_model(name)) == MODELS[name][1]
 
 
 @pytest.mark.parametrize("name", ["llama", "bloom", "perceiver-spread"])

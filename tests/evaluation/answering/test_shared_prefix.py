@@ -13,7 +13,7 @@ from transformers import (
     MambaForCausalLM,
 )
 
-from closedbook.evaluation.answering.abilities import abilities
+from closedbook.evaluation.answering.abilities import structure
 from closedbook.evaluation.answering.shared_prefix import (
     TOKENS_PER_PASS,
     common_prefix_length,
@@ -81,7 +81,7 @@ def test_batches_keep_to_the_token_budget_and_pad_only_where_the_model_can(name)
     with torch.inference_mode():
         batches = list(prefix_batches(model, prompts, [5] * 12, **options))
     assert sorted(row for batch in batches for row in batch.rows) == list(range(12))
-    able = abilities(model)
+    able = structure(model)
     for batch in batches:
         width = batch.attention_mask.shape[1]
         assert len(batch.rows) * 2 * (width + batch.budget) <= 300

@@ -1,5 +1,6 @@
 """Arms of reasoning: their prompts, and a tiny model that has learnt what to write after each."""
 
+import copy
 import json
 import re
 from dataclasses import asdict
@@ -18,6 +19,7 @@ from closedbook.evaluation.prompting.reasoning import (
     _second_prompt,
     answer_by_reasoning,
     build_reasoning_prompts,
+    check_chat_template,
 )
 from closedbook.evaluation.prompting.reasoning_summary import draw_reasoning, reasoning_table, summarise_reasoning
 from closedbook.evaluation.statistics.intervals import wilson_interval
@@ -171,6 +173,30 @@ def test_a_chat_template_makes_each_demonstration_a_turn():
     )
     (prompt, _) = build_reasoning_prompts(tokenizer, ASKED["question"], None, ARMS["instruction"], chat=True)
     assert prompt.text == "<|end|>user: Five and six?;assistant: Let's think step by step."
+
+
+THINKING = CHAT + "{% if add_generation_prompt and enable_thinking is not defined %}<think>\n{% endif %}"
+
+
+def test_a_template_that_opens_a_thought_is_refused_unless_its_options_close_it(taught, tokenizer):
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.chat_template = THINKING
+    with pytest.raises(ValueError, match=r"opens a thought \('<think>'\).*--chat_template_kwargs") as refused:
+        ask(taught, tokenizer, "direct", chat=True)
+    assert "\n" not in str(refused.value)
+    options = {"enable_thinking": False}
+    check_chat_template(tokenizer, options)
+    (prompt, _) = build_reasoning_prompts(
+        tokenizer, ASKED["question"], None, ARMS["instruction"], chat=True, chat_template_kwargs=options
+    )
+    assert prompt.text.endswith("assistant: Let's think step by step.")
+    tokenizer.chat_template = CHAT + "<think>\n\n</think>"  # opened and closed again
+    check_chat_template(tokenizer)
+
+
+def test_options_of_a_template_that_is_not_used_are_refused(taught, tokenizer):
+    with pytest.raises(ValueError, match="need --chat"):
+        ask(taught, tokenizer, "direct", chat_template_kwargs={"enable_thinking": False})
 
 
 def test_a_chat_template_does_not_lead_to_two_beginnings_of_text():
