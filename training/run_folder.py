@@ -13,10 +13,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from closedbook.evaluation.answering.stock_models import from_pretrained
 from closedbook.evaluation.run_record import RUN_FILE, Run, read_run
 from closedbook.modeling.tokenization_char import CharTokenizer
 
 logger = logging.getLogger(__name__)
+
+REMEDY = (
+    "Only models of this package are loaded here, and they need none. Read it first; if you trust it, ask the model "
+    "with scripts/evaluate.py --prompt and --trust_remote_code true"
+)
 
 
 def check_output_folder(folder: str | Path, resume: bool, overwrite: bool) -> Path | None:
@@ -112,14 +118,20 @@ def load_model_folder(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTo
 
     Raises:
         FileNotFoundError: if the folder holds no model.
-        ValueError: if its weights are damaged, or belong to another architecture, size or vocabulary.
+        ValueError: if its weights are damaged, or belong to another architecture, size or vocabulary, or if it
+            needs code of its own.
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{folder} holds no model (no config.json)")
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+        model, info = from_pretrained(
+            AutoModelForCausalLM,
+            folder,
+            remedy=REMEDY,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )  # what does not fit is complained about below, all of it at once
     except SafetensorError as error:
         raise ValueError(

@@ -19,6 +19,7 @@ from closedbook.evaluation.run_record import Run, Stage, read_run, write_run
 from closedbook.training.arguments import ClosedbookTrainingArguments, RegularisationArguments
 from closedbook.training.model_card import record_run
 from closedbook.training.optimizer import MuonWithAdamW
+from closedbook.training.publishing.publisher import Publisher, without_pushing
 from closedbook.training.run_folder import check_output_folder, claim_output_folder, save_model_folder
 
 logger = logging.getLogger(__name__)
@@ -168,18 +169,19 @@ def train(
     run = (earlier or Run()).then(stage)
     known = read_run(args.output_dir).last if checkpoint else Stage()
     refuse_another_run(known, stage)
+    publisher = Publisher.open(args)
     with args.main_process_first(desc="claiming the output folder"):
         if args.process_index == 0:
             claim_output_folder(args.output_dir, args.resume, args.overwrite)
     run_file = RunFileWriter(args.output_dir, run, known.train_seconds or 0.0)
     trainer = Trainer(
         model=model,
-        args=args,
+        args=without_pushing(args),  # publisher does it
         data_collator=collator,
         train_dataset=mixture,
         eval_dataset=evaluation,
         processing_class=tokenizer,
-        callbacks=[*callbacks, run_file],
+        callbacks=[*callbacks, run_file, *([publisher] if publisher else [])],
         optimizers=(optimizer, None),
     )
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -200,4 +202,6 @@ def train(
         save_model_folder(unwrapped, tokenizer, args.output_dir, state_dict)
         trainer.state.save_to_json(str(Path(args.output_dir) / "trainer_state.json"))
         run = record_run(args.output_dir, run)
+    if publisher is not None:
+        print(f"uploaded {args.output_dir}: {publisher.finish(args.output_dir)}")
     return run
