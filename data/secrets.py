@@ -1,7 +1,7 @@
 """What must stay out of every file that is kept: access tokens, passwords, keys. One rule for all who write.
 
-A secret is known by the flag or name that it follows, by its form (the tokens of well-known services, the user of a
-URL, a signature in its query), or by its value: that of an environment variable whose name says so, and whatever
+A secret is known by the flag or name that it follows, by its form (the tokens of well-known services, the user of
+a URL, a signature in its query), or by its value: that of an environment variable whose name says so, and whatever
 `remember_secret` was told. It is replaced by three dots; what is around it stays.
 """
 
@@ -68,7 +68,7 @@ def withhold_words(words: Sequence[str]) -> list[str]:
 
 
 def withhold_all(value: Any) -> Any:
-    """The same for whatever JSON can hold: strings inside lists and mappings, and all that a secret name is for."""
+    """The same for whatever JSON can hold: strings in lists and mappings, and all that a secret name is for."""
     if isinstance(value, dict):
         return {
             name: HIDDEN if isinstance(held, str) and held and is_secret_name(str(name)) else withhold_all(held)

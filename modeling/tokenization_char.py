@@ -14,6 +14,18 @@ from transformers import PreTrainedTokenizerFast
 PAD_CHARACTER = "\u25a1"  # □
 MASK_CHARACTER = "\u2047"  # ⁇
 
+# Chat as a model reads it that was taught questions: `question ⁇ answer ⁇`, one exchange after the other. The marks
+# of generation tell trainers which tokens are the assistant's.
+QUESTION_CHAT_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'assistant' -%}"
+    "{%- generation -%}{{- message['content'] + 'END' -}}{%- endgeneration -%}"
+    "{%- elif message['role'] == 'user' -%}{{- message['content'] + 'END' -}}"
+    "{%- else -%}{{- raise_exception('this model knows questions and answers only, no ' + message['role']) -}}"
+    "{%- endif -%}"
+    "{%- endfor -%}"
+).replace("END", MASK_CHARACTER)
+
 
 class CharTokenizer(PreTrainedTokenizerFast):
     """One token a character; any string comes back from `decode(encode(text))` exactly as it was.

@@ -20,8 +20,8 @@ from closedbook.modeling.tokenization_char import CharTokenizer
 logger = logging.getLogger(__name__)
 
 REMEDY = (
-    "Only models of this package are loaded here, and they need none. Read it first; if you trust it, ask the model "
-    "with scripts/evaluate.py --prompt and --trust_remote_code true"
+    "Only models of this package are loaded here, and they need none. Read it first; if you trust it, ask the "
+    "model with scripts/evaluate.py --prompt and --trust_remote_code true"
 )
 
 

@@ -1,8 +1,8 @@
 """Causal language models that this package did not train: from the Hub or a folder, asked with a prompt.
 
-All that an Auto class loads goes through `from_pretrained` here. Left to itself, transformers asks on a terminal whether
-code that a model brings along may run, waits, and runs it on "y"; here nobody is asked, and it runs where the caller
-said so.
+All that an Auto class loads goes through `from_pretrained` here. Left to itself, transformers asks on a terminal
+whether code that a model brings along may run, waits, and runs it on "y"; here nobody is asked, and it runs where
+the caller said so.
 """
 
 from pathlib import Path

@@ -1,13 +1,18 @@
 """The character tokenizer: every text comes back, every unknown character is named."""
 
+from random import Random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2.exceptions import TemplateError
 from transformers import AutoTokenizer
 
+from closedbook.data.objectives.table import OBJECTIVES
 from closedbook.modeling.tokenization_char import (
     MASK_CHARACTER,
     PAD_CHARACTER,
+    QUESTION_CHAT_TEMPLATE,
     CharTokenizer,
     build_char_tokenizer,
 )
@@ -171,3 +176,18 @@ def test_the_block_is_remembered_and_does_not_cut_anything(tmp_path):
 def test_offsets_point_at_the_characters(tokenizer):
     encoded = tokenizer("é 漢🙂", return_offsets_mapping=True)
     assert encoded["offset_mapping"] == [(place, place + 1) for place in range(4)]
+
+
+def test_the_chat_template_writes_what_question_answering_teaches():
+    tokenizer = build_char_tokenizer(["Where? In Oslo. Rome"])
+    tokenizer.chat_template = QUESTION_CHAT_TEMPLATE
+    taught = OBJECTIVES["question_answering"]({"question": "Where?", "answers": ["Oslo"]}, Random(0), 64)
+    asked = [{"role": "user", "content": "Where?"}]
+    told = [*asked, {"role": "assistant", "content": "Oslo"}]
+    assert tokenizer.apply_chat_template(told, tokenize=False) == taught.text
+    prompt = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+    assert prompt == taught.text[: taught.loss_start]
+    read = tokenizer.apply_chat_template(told, return_dict=True, return_assistant_tokens_mask=True)
+    assert read["assistant_masks"] == [int(place >= taught.loss_start) for place in range(len(taught.text))]
+    with pytest.raises(TemplateError, match="no system"):
+        tokenizer.apply_chat_template([{"role": "system", "content": "Rome"}], tokenize=False)

@@ -20,6 +20,7 @@ from closedbook.evaluation.run_record import RUN_FILE, Run, read_run
 
 CARD = "README.md"
 WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
+SIBLING = re.compile(r"^\s*from \.(\w+) import", re.MULTILINE)  # the only form that travels with a checkpoint
 # beside the weights and the code; what else lies in the folder stays on this machine
 SHARED = (
     *("config.json", "generation_config.json", "model.safetensors.index.json"),
@@ -61,9 +62,10 @@ def folder_problem(folder: Path) -> str | None:
         return f"{', '.join(missing)} missing"
     config = read_json_object(folder / "config.json")
     code = {*config.get("auto_map", {}).values(), *tokenizer_classes(folder)}
-    absent = [
-        name for name in sorted({f"{one.split('.')[0]}.py" for one in code}) if not (folder / name).is_file()
-    ]
+    needed = {f"{one.split('.')[0]}.py" for one in code}
+    for path in folder.glob("*.py"):
+        needed |= {f"{name}.py" for name in SIBLING.findall(path.read_text(encoding="utf-8"))}
+    absent = [name for name in sorted(needed) if not (folder / name).is_file()]
     if not config.get("auto_map") or absent:
         return f"the code of the model is missing{': ' if absent else ''}{', '.join(absent)}"
     if not config.get("use_cache"):
@@ -160,5 +162,7 @@ def saved_files(checkpoint: Path, run: Run, step: int, num_steps: int) -> dict[s
 def progress_card(step: int, num_steps: int) -> str:
     """The card of a model whose training goes on; the finished model brings its own."""
     data = ModelCardData(library_name="transformers", pipeline_tag="text-generation", tags=["closedbook"])
-    text = f"Training is in progress: this is the model of step {step:,} of {num_steps:,}. The finished one replaces it."
+    text = (
+        f"Training goes on: this is the model of step {step:,} of {num_steps:,}. The finished one will replace it."
+    )
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{text}\n"))

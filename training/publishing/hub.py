@@ -45,8 +45,7 @@ class Destination:
         said("writing to", self.repo_id, lambda: api.auth_check(self.repo_id, write=True))
         if self.private and not said("reading", self.repo_id, lambda: api.repo_info(self.repo_id).private):
             raise ValueError(
-                f"{self.repo_id} is public, and making it private is up to you: change it in its settings, or give "
-                "another name"
+                f"{self.repo_id} is public: make it private in its settings on the Hub, or give another name"
             )
         if self.revision and not self.revision.startswith("refs/pr"):
             branch = self.revision
@@ -132,7 +131,9 @@ def said(doing: str, repo_id: str, ask: Callable[[], Answer]) -> Answer:
     try:
         return ask()
     except (HTTPError, OSError, RuntimeError) as error:
-        cause = error.__cause__ or error
+        cause = (
+            error.__cause__ if isinstance(error.__cause__, HTTPError) and type(error) is RuntimeError else error
+        )
         status = getattr(getattr(cause, "response", None), "status_code", None)
         todo = {401: "log in with `hf auth login` or set HF_TOKEN", 403: "use a token that may write there"}
         remedy = todo.get(status or 0, "check the name, the token and the network")

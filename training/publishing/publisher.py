@@ -1,7 +1,7 @@
-"""`--push_to_hub`: whole folders while training and the finished one at the end, in place of the Trainer's own pushing.
+"""`--push_to_hub`: whole folders while training and the finished one at the end.
 
-The Trainer leaves out the code and the card, takes pickles along, and writes a configuration without the cache that
-answering needs: a repository that nobody can load.
+It stands in for the Trainer's own pushing, which leaves out the code and the card, takes pickles along, and
+writes a configuration without the cache that answering needs: a repository that nobody can load.
 """
 
 import copy
