@@ -14,8 +14,8 @@ from transformers import PreTrainedTokenizerFast
 PAD_CHARACTER = "\u25a1"  # □
 MASK_CHARACTER = "\u2047"  # ⁇
 
-# Chat as a model reads it that was taught questions: `question ⁇ answer ⁇`, one exchange after the other. The marks
-# of generation tell trainers which tokens are the assistant's.
+# Chat as a model reads it that was taught questions: `question ⁇ answer ⁇`, one exchange after the other. The
+# marks of generation tell trainers which tokens are the assistant's.
 QUESTION_CHAT_TEMPLATE = (
     "{%- for message in messages -%}"
     "{%- if message['role'] == 'assistant' -%}"

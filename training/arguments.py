@@ -170,6 +170,8 @@ class ClosedbookTrainingArguments(TrainingArguments):
         super().__post_init__()
         check_hub_flags(self)
 
+    __repr__ = TrainingArguments.__str__  # that of a dataclass would show the token
+
     def __getstate__(self) -> dict[str, Any]:
         """Without the token: the library pickles its arguments into every checkpoint."""
         return self.__dict__ | {"hub_token": None}

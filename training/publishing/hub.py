@@ -131,9 +131,8 @@ def said(doing: str, repo_id: str, ask: Callable[[], Answer]) -> Answer:
     try:
         return ask()
     except (HTTPError, OSError, RuntimeError) as error:
-        cause = (
-            error.__cause__ if isinstance(error.__cause__, HTTPError) and type(error) is RuntimeError else error
-        )
+        below = error.__cause__  # of a large file's upload, which the library wraps
+        cause = below if isinstance(below, HTTPError) and type(error) is RuntimeError else error
         status = getattr(getattr(cause, "response", None), "status_code", None)
         todo = {401: "log in with `hf auth login` or set HF_TOKEN", 403: "use a token that may write there"}
         remedy = todo.get(status or 0, "check the name, the token and the network")
