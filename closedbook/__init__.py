@@ -19,7 +19,10 @@ _names, __dir__, __all__ = lazy_loader.attach(
         "data": ["Mixture", "Population"],
         "evaluation": ["Run", "Stage", "answer_questions", "answer_with_confidence", "read_run"],
         "modeling": ["CharTokenizer", "PerceiverGPTForCausalLM", "VanillaGPTForCausalLM"],
-        "training": ["FinetuningSettings", "PretrainingSettings", "finetune", "load_model_folder", "pretrain"],
+        "training": [
+            *("FinetuningSettings", "PretrainingSettings", "finetune", "load_model_folder", "pretrain"),
+            "push_model_folder",
+        ],
     },
 )
 __getattr__ = _names

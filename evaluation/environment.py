@@ -11,6 +11,8 @@ from typing import Any
 
 import psutil
 
+from closedbook.data.secrets import withhold_words
+
 _PACKAGES = ("torch", "transformers", "datasets", "accelerate", "evaluate", "tokenizers", "closedbook")
 _RESULTS = "results"  # the project's own, in the folder of the package
 
@@ -20,7 +22,7 @@ def run_environment() -> dict[str, Any]:
 
     `commit` is the checkout's commit hash, with "-dirty" appended if tracked files, results aside, were
     changed, or None where the package does not run from a git checkout. `command` is the command line as it was
-    typed.
+    typed, without secrets (`secrets.py`).
     """
     versions = {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
     return {"versions": versions, "hardware": _hardware(), "commit": _commit(), "command": _command()}
@@ -111,21 +113,11 @@ def _package() -> Path:
 
 def _command() -> str:
     if sys.argv[0].startswith("closedbook "):  # started as a command of the package, which says which one
-        return shlex.join(_without_tokens([*sys.argv[0].split(), *sys.argv[1:]]))
+        return shlex.join(withhold_words([*sys.argv[0].split(), *sys.argv[1:]]))
     spec = sys.modules["__main__"].__spec__
     # With `python -m name` the first argument is not what was typed, but the full path of the module's file.
     typed = sys.argv if spec is None else ["-m", spec.name, *sys.argv[1:]]
     script, package = Path(typed[0]).resolve(), _package()
     if spec is None and script.is_relative_to(package):  # wherever the package lies, as the README names it
         typed = [script.relative_to(package).as_posix(), *typed[1:]]
-    return shlex.join(["python", *_without_tokens(typed)])
-
-
-def _without_tokens(words: list[str]) -> list[str]:
-    """Access tokens (`--hub_token ...`) do not belong into files that are shared."""
-    hidden = []
-    for word in words:
-        if hidden and re.fullmatch(r"--\w*token", hidden[-1]):
-            word = "..."
-        hidden.append(re.sub(r"^(--\w*token)=.*", r"\1=...", word))
-    return hidden
+    return shlex.join(["python", *withhold_words(typed)])

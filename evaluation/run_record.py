@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from closedbook.data.secrets import withhold_all
 from closedbook.evaluation.files import write_json_atomic
 
 RUN_FILE = "run.json"
@@ -201,5 +202,5 @@ def read_run(folder: str | Path) -> Run:
 
 
 def write_run(folder: str | Path, run: Run) -> None:
-    """Write the record of a run into its folder, in one step."""
-    write_json_atomic(Path(folder) / RUN_FILE, run.to_json())
+    """Write the record of a run into its folder, in one step and without secrets (`secrets.py`)."""
+    write_json_atomic(Path(folder) / RUN_FILE, withhold_all(run.to_json()))

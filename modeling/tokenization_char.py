@@ -18,6 +18,18 @@ PAD_CHARACTER = "\u25a1"  # □
 MASK_CHARACTER = "\u2047"  # ⁇
 LINE_FEED = "\n"
 
+# Chat as a model reads it that was taught questions: `question ⁇ answer ⁇`, one exchange after the other. The
+# marks of generation tell trainers which tokens are the assistant's.
+QUESTION_CHAT_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'assistant' -%}"
+    "{%- generation -%}{{- message['content'] + 'END' -}}{%- endgeneration -%}"
+    "{%- elif message['role'] == 'user' -%}{{- message['content'] + 'END' -}}"
+    "{%- else -%}{{- raise_exception('this model knows questions and answers only, no ' + message['role']) -}}"
+    "{%- endif -%}"
+    "{%- endfor -%}"
+).replace("END", MASK_CHARACTER)
+
 
 class CharTokenizer(PreTrainedTokenizerFast):
     """One token a character; any string over the vocabulary comes back from `decode(encode(text))` as it was.

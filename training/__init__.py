@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "models": ["build_model"],
         "optimizer": ["MuonWithAdamW"],
         "pretraining": ["PretrainingSettings", "pretrain"],
+        "publishing.hub": ["push_model_folder"],
         "run_folder": ["load_model_folder", "save_model_folder"],
         "trainer": ["train"],
         "asking.questions": ["EvaluationArguments", "evaluate"],

@@ -8,6 +8,7 @@ import torch
 from transformers import TrainingArguments
 
 from closedbook.training.hardware import has_bf16
+from closedbook.training.publishing.publisher import check_hub_flags
 
 # where the user wants TensorBoard files; by default each run keeps its own
 CHOSEN_LOGGING_DIR = os.environ.get("TENSORBOARD_LOGGING_DIR")
@@ -199,6 +200,13 @@ class ClosedbookTrainingArguments(TrainingArguments):
             self.lr_scheduler_kwargs = {"min_lr_rate": 0.1}
         os.environ["TENSORBOARD_LOGGING_DIR"] = CHOSEN_LOGGING_DIR or os.path.join(str(self.output_dir), "logs")
         super().__post_init__()
+        check_hub_flags(self)
+
+    __repr__ = TrainingArguments.__str__  # that of a dataclass would show the token
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the token: the library pickles its arguments into every checkpoint."""
+        return self.__dict__ | {"hub_token": None}
 
     def set_threads(self) -> None:
         """Use the whole CPU: `accelerate launch` sets one thread a process where nothing else is said."""

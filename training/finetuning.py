@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 from closedbook.data.mixture import Component
 from closedbook.data.questions import check_fit, entity_key
 from closedbook.evaluation.run_record import Run, Stage
+from closedbook.modeling.tokenization_char import QUESTION_CHAT_TEMPLATE
 from closedbook.training.arguments import (
     ClosedbookTrainingArguments,
     PopulationArguments,
@@ -92,6 +93,7 @@ def finetune(settings: FinetuningSettings) -> Run:
         model = AutoModelForCausalLM.from_config(model.config)
     apply_dropout(model, settings.regularisation)
     learned = learnable_questions(asked, settings.people, args.seed)
+    tokenizer.chat_template = QUESTION_CHAT_TEMPLATE  # what it is about to learn
     base = read_base_run(start.model)
     if base.last.protocol == "mixed" and learned.validation is not None:
         check_same_people(base.last, learned.validation, asked.validation_share, args.seed)

@@ -10,7 +10,7 @@ from closedbook.data.mixture import Component
 from closedbook.data.objectives.table import IRREGULAR_RECORDS, check_objectives
 from closedbook.data.questions import check_fit
 from closedbook.evaluation.run_record import Run, Stage
-from closedbook.modeling.tokenization_char import build_char_tokenizer
+from closedbook.modeling.tokenization_char import QUESTION_CHAT_TEMPLATE, build_char_tokenizer
 from closedbook.training.arguments import (
     ClosedbookTrainingArguments,
     CorpusArguments,
@@ -98,6 +98,7 @@ def pretrain(settings: PretrainingSettings, corpus: Corpus | None = None) -> Run
     if learned is not None:
         check_fit(learned.questions, block_size=block_size, vocabulary=tokenizer.get_vocab())
         records[QUESTIONS] = learned.questions.to_list()
+        tokenizer.chat_template = QUESTION_CHAT_TEMPLATE
         mixed_in = {"protocol": "mixed", "questions": asked.questions} | learned.recorded()
         if learned.validation is not None:
             callbacks.append(Answering(learned.validation, tokenizer))

@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from closedbook.evaluation.answering.stock_models import from_pretrained
 from closedbook.evaluation.run_record import RUN_FILE, Run, read_run
 from closedbook.modeling.tokenization_char import CharTokenizer
 from closedbook.training.checks.outputs import check_writable
@@ -20,6 +21,11 @@ from closedbook.training.keeping.finite import check_weights
 from closedbook.training.keeping.lock import sole_writer
 from closedbook.training.keeping.manifest import CONFIG_FILE, MANIFEST_FILE, first_difference, write_manifest
 from closedbook.training.keeping.written import is_occupied, remove_files, remove_leftovers, written_files
+
+REMEDY = (
+    "Only models of this package are loaded here, and they need none. Read it first; if you trust it, ask the "
+    "model with scripts/evaluate.py --prompt and --trust_remote_code true"
+)
 
 
 def check_output_folder(folder: str | Path, resume: bool, overwrite: bool, record: str = RUN_FILE) -> Path | None:
@@ -140,14 +146,20 @@ def load_model_folder(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTo
     Raises:
         FileNotFoundError: if the folder holds no model.
         ValueError: if its weights are damaged, not finite, or belong to another architecture, size or vocabulary,
-            or if weights, vocabulary or configuration are not those that the run wrote.
+            if weights, vocabulary or configuration are not those that the run wrote, or if it needs code of its
+            own.
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"{folder} holds no model (no config.json)")
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+        model, info = from_pretrained(
+            AutoModelForCausalLM,
+            folder,
+            remedy=REMEDY,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )  # what does not fit is complained about below, all of it at once
     except SafetensorError as error:
         raise ValueError(

@@ -28,6 +28,7 @@ from closedbook.training.keeping.stopping import StopEarly
 from closedbook.training.keeping.written import remove_leftovers
 from closedbook.training.model_card import record_run
 from closedbook.training.optimizer import MuonWithAdamW
+from closedbook.training.publishing.publisher import Publisher, without_pushing
 from closedbook.training.run_folder import check_output_folder, save_model_folder
 
 logger = logging.getLogger(__name__)
@@ -176,6 +177,7 @@ def train(
     run = (earlier or Run()).then(stage)
     known = read_run(args.output_dir).last if checkpoint else Stage()
     refuse_another_run(known, stage, int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
+    publisher = Publisher.open(args)
     with sole_writer(args.output_dir) if args.process_index == 0 else nullcontext():
         with args.main_process_first(desc="claiming the output folder"):
             if args.process_index == 0:  # once more, now that no other run can come between
@@ -187,12 +189,12 @@ def train(
         try:
             trainer = FiniteTrainer(
                 model=model,
-                args=args,
+                args=without_pushing(args),  # publisher does it
                 data_collator=collator,
                 train_dataset=mixture,
                 eval_dataset=evaluation,
                 processing_class=tokenizer,
-                callbacks=[*callbacks, keeper, stopping],
+                callbacks=[*callbacks, keeper, *([publisher] if publisher else []), stopping],
                 optimizers=(optimizer, None),
                 skip_limit=args.nonfinite_limit if args.on_nonfinite == "skip" else 0,
             )
@@ -202,7 +204,10 @@ def train(
             if args.process_index == 0:
                 keeper.undo()
         stopping.check(trainer.state, args.output_dir)
-        return _finish(trainer, keeper, run, num_steps, mixture, tokenizer)
+        run = _finish(trainer, keeper, run, num_steps, mixture, tokenizer)
+        if publisher is not None:
+            print(f"uploaded {args.output_dir}: {publisher.finish(str(args.output_dir))}")
+        return run
 
 
 def _finish(

@@ -1,6 +1,12 @@
-"""Causal language models that this package did not train: from the Hub or a folder, asked with a prompt."""
+"""Causal language models that this package did not train: from the Hub or a folder, asked with a prompt.
+
+All that an Auto class loads goes through `from_pretrained` here. Left to itself, transformers asks on a terminal
+whether code that a model brings along may run, waits, and runs it on "y"; here nobody is asked, and it runs where
+the caller said so.
+"""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -9,6 +15,31 @@ import closedbook.modeling  # noqa: F401  models of this package need no code fr
 
 PLACE = "{question}"
 ANSWER_END = "\n"
+
+
+def from_pretrained(
+    auto_class: Any, name: str | Path, *, remedy: str, trust_remote_code: bool = False, **options: Any
+) -> Any:
+    """`auto_class.from_pretrained`, which runs code from the folder only if it is trusted.
+
+    Args:
+        auto_class: AutoConfig, AutoTokenizer, AutoModel and so on.
+        name: a folder, or a name on the Hub.
+        remedy: a sentence for those whose model needs such code: the flag that allows it, or what to use instead.
+        trust_remote_code: whether code that the model brings along may run.
+        options: of `from_pretrained`.
+
+    Raises:
+        ValueError: if the model cannot be loaded without code of its own; everything else that transformers
+            raises passes through.
+    """
+    trusted = bool(trust_remote_code)  # None, transformers' own default, would ask
+    try:
+        return auto_class.from_pretrained(name, trust_remote_code=trusted, **options)
+    except ValueError as error:
+        if trusted or "trust_remote_code" not in str(error):
+            raise
+        raise ValueError(f"{name} brings code of its own, which runs with your rights. {remedy}") from error
 
 
 def load_stock_model(
@@ -28,16 +59,12 @@ def load_stock_model(
             model passes through.
     """
     dtype = resolve_dtype(dtype)
-    try:
-        model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, trust_remote_code=trust_remote_code)
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
-    except ValueError as error:
-        if "trust_remote_code" not in str(error) or trust_remote_code:
-            raise
-        raise ValueError(
-            f"{name} brings code of its own, which runs with your rights. Read it first; if you trust it, say so "
-            "with --trust_remote_code true"
-        ) from error
+    trust: Any = {
+        "trust_remote_code": trust_remote_code,
+        "remedy": "Read it first; if you trust it, say so with --trust_remote_code true",
+    }
+    model = from_pretrained(AutoModelForCausalLM, name, dtype=dtype, **trust)
+    tokenizer = from_pretrained(AutoTokenizer, name, **trust)
     embeddings = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > embeddings:
         raise ValueError(

@@ -13,6 +13,8 @@ import scipy  # whose parts are imported when they are used
 import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+from closedbook.evaluation.answering.stock_models import from_pretrained
+
 BATCH_SIZE = 64  # texts read at once; it changes speed and memory only
 
 
@@ -71,24 +73,20 @@ class EncoderEmbedder:
     """
 
     def __init__(self, folder: str | Path):
-        options = {"trust_remote_code": False}  # else transformers asks on the terminal
+        remedy = (
+            "--trust_remote_code is not offered for encoders: choose one whose architecture transformers has, "
+            "such as a BERT"
+        )
         try:
-            config = AutoConfig.from_pretrained(folder, **options)
-            tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+            config = from_pretrained(AutoConfig, folder, remedy=remedy)
+            tokenizer = from_pretrained(AutoTokenizer, folder, remedy=remedy)
             if config.is_encoder_decoder or tokenizer.pad_token is None:
                 lack = "has a decoder as well" if config.is_encoder_decoder else "has no pad token"
                 raise ValueError(f"{folder} {lack}: give an encoder, such as a BERT or a sentence encoder")
-            model = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32, **options)
+            model = from_pretrained(AutoModel, folder, remedy=remedy, config=config, dtype=torch.float32)
         except OSError as error:
             raise FileNotFoundError(
                 f"{folder} is no encoder: give a folder with config.json, weights and tokenizer ({error})"
-            ) from error
-        except ValueError as error:
-            if "trust_remote_code" not in str(error):
-                raise
-            raise ValueError(
-                f"{folder} needs Python code that it brings along, and --trust_remote_code is not offered for "
-                "encoders: choose one whose architecture transformers has, such as a BERT"
             ) from error
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
         self._model, self._tokenizer = model.to(device).eval(), tokenizer

@@ -28,6 +28,7 @@ from closedbook.data.people.biographies import biography_questions
 from closedbook.data.people.population import Population
 from closedbook.data.questions import load_question_file
 from closedbook.evaluation.answering.closed_book import answer_questions
+from closedbook.evaluation.answering.stock_models import from_pretrained
 from closedbook.evaluation.environment import check_recordable
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 from closedbook.scripts.benchmarks.measure import (
@@ -83,7 +84,8 @@ def load_model(folder: str | None, questions: list[str]):
         return build_model(ModelArguments(), RegularisationArguments(), len(tokenizer)), tokenizer
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"--model: there is no folder {folder}")
-    return AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    remedy = "This benchmark runs none: give a model of this package or of transformers"
+    return tuple(from_pretrained(kind, folder, remedy=remedy) for kind in (AutoModelForCausalLM, AutoTokenizer))
 
 
 def answer_in_batches(model, tokenizer, questions: list[str], batch_size: int) -> list[str]:

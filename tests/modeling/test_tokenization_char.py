@@ -2,15 +2,19 @@
 
 import json
 import re
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2.exceptions import TemplateError
 from transformers import AutoTokenizer
 
+from closedbook.data.objectives.table import OBJECTIVES
 from closedbook.modeling.tokenization_char import (
     MASK_CHARACTER,
     PAD_CHARACTER,
+    QUESTION_CHAT_TEMPLATE,
     CharTokenizer,
     build_char_tokenizer,
 )
@@ -234,3 +238,18 @@ def test_folders_saved_with_a_pattern_give_the_same_ids(tokenizer, tmp_path, tex
     assert old.backend_tokenizer.pre_tokenizer.__class__.__name__ == "Split"
     assert old(text)["input_ids"] == tokenizer(text)["input_ids"]
     assert old.decode(old(text)["input_ids"]) == tokenizer.decode(tokenizer(text)["input_ids"])
+
+
+def test_the_chat_template_writes_what_question_answering_teaches():
+    tokenizer = build_char_tokenizer(["Where? In Oslo. Rome"])
+    tokenizer.chat_template = QUESTION_CHAT_TEMPLATE
+    taught = OBJECTIVES["question_answering"]({"question": "Where?", "answers": ["Oslo"]}, Random(0), 64)
+    asked = [{"role": "user", "content": "Where?"}]
+    told = [*asked, {"role": "assistant", "content": "Oslo"}]
+    assert tokenizer.apply_chat_template(told, tokenize=False) == taught.text
+    prompt = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+    assert prompt == taught.text[: taught.loss_start]
+    read = tokenizer.apply_chat_template(told, return_dict=True, return_assistant_tokens_mask=True)
+    assert read["assistant_masks"] == [int(place >= taught.loss_start) for place in range(len(taught.text))]
+    with pytest.raises(TemplateError, match="no system"):
+        tokenizer.apply_chat_template([{"role": "system", "content": "Rome"}], tokenize=False)

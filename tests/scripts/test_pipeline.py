@@ -70,6 +70,13 @@ def test_the_folder_loads_with_the_auto_classes_and_is_ready_to_answer(finetuned
     assert output.shape[1] > prompt["input_ids"].shape[1]
 
 
+def test_a_model_that_was_taught_questions_is_saved_with_their_chat_template(pretrained, finetuned):
+    chat = [{"role": "user", "content": "Where was she born?"}]
+    tokenizer = AutoTokenizer.from_pretrained(finetuned)
+    assert tokenizer.apply_chat_template(chat, tokenize=False) == "Where was she born?⁇"
+    assert AutoTokenizer.from_pretrained(pretrained).chat_template is None
+
+
 def test_evaluation_writes_predictions_and_a_result_that_agree(tiny, finetuned, tmp_path):
     returned = tiny.evaluate(finetuned, *tiny.people(), "--split", "train", "--output_dir", tmp_path)
     result = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))

@@ -46,7 +46,6 @@ _NEVER = {
 }
 # Name -> whether it counts, given the arguments, and what it needs.
 _NEEDS_MUON_OFF = ("optim", "optim_args", "optim_target_modules", "adam_epsilon")
-_NEEDS_PUSH = ("hub_token", "hub_private_repo", "hub_model_id", "hub_strategy", "hub_always_push", "hub_revision")
 _NEEDS_WORKERS = (
     *("dataloader_persistent_workers", "dataloader_prefetch_factor", "dataloader_multiprocessing_context"),
     "dataloader_in_order",
@@ -88,7 +87,7 @@ def check_effect_in_training(args: ClosedbookTrainingArguments) -> None:
     on_best = on_best or args.lr_scheduler_type == "reduce_lr_on_plateau"
     needs = (
         (_NEEDS_MUON_OFF, args.optimizer != "muon", "--optimizer muon brings its own; --optimizer adamw uses it"),
-        (_NEEDS_PUSH, args.push_to_hub, "it needs --push_to_hub"),
+        (("hub_strategy",), args.push_to_hub, "it needs --push_to_hub"),  # for the others, see `check_hub_flags`
         (_NEEDS_WORKERS, args.dataloader_num_workers > 0, "it needs --dataloader_num_workers"),
         (_NEEDS_TRACKIO, "trackio" in _words(args.report_to), "it needs --report_to trackio"),
         (_NEEDS_PROCESSES, args.world_size > 1, "this run is one process"),

@@ -7,10 +7,12 @@ import shutil
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+from closedbook.evaluation.answering.stock_models import from_pretrained
 from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic
 from closedbook.training.checks.outputs import check_inputs_outside
@@ -52,12 +54,12 @@ def convert(path: Path, folder: Path, name: str) -> dict:
         from gguf import GGUFReader
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("reading GGUF needs gguf: pip install 'closedbook[icl]'") from error
-    source = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
-    unpacked = {"quantization_config": GgufConfig(dequantize=True), "dtype": torch.bfloat16}
+    source: Any = {"name": path.parent, "gguf_file": path.name, "remedy": "A GGUF file is converted without it"}
+    unpacked: Any = {"quantization_config": GgufConfig(dequantize=True), "dtype": torch.bfloat16}
     try:
         reader = GGUFReader(path)
-        tokenizer = AutoTokenizer.from_pretrained(**source)
-        model, info = AutoModelForCausalLM.from_pretrained(**source, **unpacked, output_loading_info=True)
+        tokenizer = from_pretrained(AutoTokenizer, **source)
+        model, info = from_pretrained(AutoModelForCausalLM, **source, **unpacked, output_loading_info=True)
     except Exception as error:  # on a damaged or unknown file, the readers raise whatever they stumble over
         raise ValueError(f"transformers cannot read {name}: {error}") from error
     architecture = reader.get_field("general.architecture").contents()
@@ -82,7 +84,7 @@ def convert(path: Path, folder: Path, name: str) -> dict:
         raise ValueError(f"{name} is damaged: weights that are no numbers in {broken[:3]}")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    saved = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+    saved = from_pretrained(AutoModelForCausalLM, folder, dtype="auto", remedy=source["remedy"])
     same = all(torch.equal(weight, weights[key]) for key, weight in saved.state_dict().items())
     if not same or saved.dtype != torch.bfloat16 or hasattr(saved.config, "quantization_config"):
         raise RuntimeError(f"{name}: the saved model is not the one that was read from the file")

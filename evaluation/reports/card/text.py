@@ -3,6 +3,8 @@
 import re
 import shlex
 
+from closedbook.data.secrets import withhold, withhold_words
+
 
 def cell(value) -> str:
     """A value as plain text inside Markdown, in one line; numbers with commas, or to four digits."""
@@ -18,25 +20,30 @@ def fenced(text: str, language: str) -> str:
 
 
 def public(value, hub_names: set[str]):
-    """An argument without the folders of the machine, or inside a list; names on the Hub stay whole.
+    """An argument without secrets and the folders of the machine, or inside a list; names on the Hub stay whole.
 
     Recipes and scripts of this package keep their place in it, which is the same for everybody.
     """
     if isinstance(value, list):
         return [public(item, hub_names) for item in value]
-    if not isinstance(value, str) or value in hub_names or value.startswith("{"):
+    if isinstance(value, dict):
+        return {name: public(item, hub_names) for name, item in value.items()}
+    if not isinstance(value, str):
+        return value
+    value = withhold(value)
+    if value in hub_names or value.startswith("{"):
         return value
     ours = re.search(r"(?:^|[/\\])(scripts[/\\](?:recipes[/\\]|launch[/\\])?[\w.-]+)$", value)
     return ours[1] if ours else re.split(r"[/\\]", value.rstrip("/\\"))[-1]
 
 
 def public_command(command: str, hub_names: set[str]) -> str:
-    """A command line with `public` arguments and without access tokens, one flag a line."""
+    """A command line with `public` arguments and without secrets, one flag a line."""
     lines, before = [[]], ""
-    for word in shlex.split(command):
+    for word in withhold_words(shlex.split(command)):
         flag, equals, value = word.partition("=") if word.startswith("-") else (before, "", word)
         if value:
-            value = "..." if flag.endswith("token") else public(value, hub_names)
+            value = public(value, hub_names)
         if word.startswith("--"):
             lines.append([])
         lines[-1].append(flag + equals + value if word.startswith("-") else value)

@@ -1,0 +1,1 @@
+"""Sharing that arrives: the folder of a run on the Hub, as others load it."""
