@@ -103,12 +103,17 @@ def test_no_file_is_named_for_nothing():
 NO_ROOMS = {"closedbook", "docs", "examples", "golden", "surface", "upstream"}  # tests of what is in no one room
 # Tests of several modules together; those of modeling/ are named for laws, each over every variant.
 WHOLES = {
+    "data/test_readers_refuse.py",  # what is damaged is named with file and line
     "data/test_reassembly.py",  # every corruption can be undone
+    "evaluation/answering/test_foreign_code.py",  # code of a model's own is run by nobody unasked
     "evaluation/metrics/test_modules.py",  # each loaded by the library evaluate, from a copy
     "scripts/test_bad_input.py",
     "scripts/test_distributed.py",
     "scripts/test_pipeline.py",
     "scripts/test_recordable.py",
+    "training/asking/test_published_rules.py",
+    "training/conversion/test_wirings.py",  # against equations written out
+    "training/publishing/test_publishing.py",  # against a small Hub
     "training/test_every_flag_counts.py",
     "training/test_sharded.py",  # fully_shard around saving and resuming
 }
