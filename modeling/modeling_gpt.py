@@ -326,6 +326,12 @@ class _CausalLMHead:
     def set_output_embeddings(self, value):
         self.lm_head = value
 
+    def _assisted_decoding(self, *args, generation_config=None, **kwargs):
+        # the library would take apart weights over tokens that landmarks do not have, and fail without a reason
+        if self.config.attention == "linformer" and getattr(generation_config, "output_attentions", False):
+            raise ValueError("linformer has no attention weights over tokens: leave out output_attentions")
+        return super()._assisted_decoding(*args, generation_config=generation_config, **kwargs)
+
     @can_return_tuple
     def forward(
         self,

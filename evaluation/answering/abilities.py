@@ -12,10 +12,10 @@ only where nothing but speed changes. Which models allow that?
 import inspect
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from weakref import WeakKeyDictionary
 
-from transformers import DynamicCache, PreTrainedModel
+from transformers import DynamicCache, PretrainedConfig, PreTrainedModel
 
 from closedbook.evaluation.answering.ability_checks import Trial
 
@@ -158,7 +158,14 @@ def is_known(model: PreTrainedModel) -> bool:
         ours
         and model.config.model_type in KNOWN
         and getattr(model.config, "_attn_implementation", None) in KNOWN_ATTENTIONS
+        and not _foreign_windows(model.config)
     )
+
+
+def _foreign_windows(config: PretrainedConfig) -> list[str]:
+    """Windows in a configuration whose kind of model has none: the library's caches forget by them all the same."""
+    own = {field.name for field in fields(type(config))} if is_dataclass(config) else set(WINDOWS)
+    return [name for name in WINDOWS if name not in own and getattr(config, name, None)]
 
 
 def _try(able: Abilities, trial: Trial) -> Abilities:

@@ -94,6 +94,21 @@ def test_prompt_lookup_finds_the_greedy_answer_or_is_refused(variant):
             generate(model, {"input_ids": tokens}, **lookup)
 
 
+@pytest.mark.parametrize("returned", [["output_attentions"], ["output_attentions", "output_hidden_states"]])
+def test_checking_candidates_returns_attentions_or_says_why_not(variant, returned):
+    model = variant.model("eager")
+    options = {"do_sample": False, "max_new_tokens": variant.block - 9 - 3, "return_dict_in_generate": True}
+    lookup = {"prompt_lookup_num_tokens": 3, **dict.fromkeys(returned, True)}
+    prompt = {"input_ids": variant.tokens(1, 3).repeat(1, 3)}
+    if variant.croppable and variant.has_attentions:
+        checked = generate(model, prompt, **options, **lookup)
+        assert torch.equal(checked.sequences, generate(model, prompt, **options).sequences)
+        assert checked.attentions
+    else:
+        with pytest.raises(ValueError, match=r"leave out output_attentions|no token can be taken back"):
+            generate(model, prompt, **options, **lookup)
+
+
 def test_embeddings_can_stand_in_for_a_prompt(variant):
     model, tokens = variant.model(), variant.tokens(2, 6)
     expected = generate(model, {"input_ids": tokens}, do_sample=False, max_new_tokens=8)[:, 6:]

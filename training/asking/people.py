@@ -102,8 +102,13 @@ def check_population(people: PopulationArguments, run: Run) -> None:
     """Refuse to ask a model about synthetic people other than those it was trained on.
 
     Raises:
-        ValueError: naming the flag, what the run says and what was given.
+        ValueError: naming the flag, what the run says and what was given; or if it was trained on none.
     """
+    if run and not any("num_people" in stage.arguments for stage in run.stages):
+        raise ValueError(
+            "the model's run file tells of no synthetic people: say what to ask, with --questions and "
+            "--question_file"
+        )
     for stage in run.stages:
         for name in ("num_people", "population_seed"):
             before, now = stage.arguments.get(name), getattr(people, name)

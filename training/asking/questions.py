@@ -196,8 +196,8 @@ def checks(args: EvaluationArguments, people: PopulationArguments | None) -> lis
 
     def check_people() -> None:
         run = read_run(args.model)
-        if args.questions == "biographies" and people is not None:
-            check_population(people, run)
+        if args.questions == "biographies" and args.prompt is None:
+            check_population(people or recorded_people(run), run)
 
     return [
         lambda: check_recordable(args.results),

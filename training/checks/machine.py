@@ -35,7 +35,9 @@ def check_optimizer(args: ClosedbookTrainingArguments) -> None:
     try:
         Trainer.get_optimizer_cls_and_kwargs(args)
     except (ImportError, importlib.metadata.PackageNotFoundError, RuntimeError) as error:
-        raise ValueError(f"--optim {args.optim}: {' '.join(str(error).split())}") from error
+        raise ValueError(
+            f"--optim {getattr(args.optim, 'value', args.optim)}: {' '.join(str(error).split())}"
+        ) from error
 
 
 def check_sharding(args: ClosedbookTrainingArguments, is_sharded: bool) -> None:
