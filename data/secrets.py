@@ -43,7 +43,11 @@ def is_secret_name(name: str) -> bool:
 
 def withhold(text: str) -> str:
     """A text without the secrets that are known by form or value."""
-    for value in sorted(_remembered | _in_environment(), key=len, reverse=True):
+    return _withhold(text, _known_values())
+
+
+def _withhold(text: str, values: Sequence[str]) -> str:
+    for value in values:
         text = text.replace(value, HIDDEN)
     for form in _FORMS:
         text = form.sub(HIDDEN, text)
@@ -69,15 +73,23 @@ def withhold_words(words: Sequence[str]) -> list[str]:
 
 def withhold_all(value: Any) -> Any:
     """The same for whatever JSON can hold: strings in lists and mappings, and all that a secret name is for."""
+    return _withhold_all(value, _known_values())  # looked up once: a record may hold thousands of names
+
+
+def _withhold_all(value: Any, values: Sequence[str]) -> Any:
     if isinstance(value, dict):
         return {
-            name: HIDDEN if isinstance(held, str) and held and is_secret_name(str(name)) else withhold_all(held)
+            name: HIDDEN
+            if held and isinstance(held, str) and is_secret_name(str(name))
+            else _withhold_all(held, values)
             for name, held in value.items()
         }
     if isinstance(value, list | tuple):
-        return [withhold_all(item) for item in value]
-    return withhold(value) if isinstance(value, str) else value
+        return [_withhold_all(item, values) for item in value]
+    return _withhold(value, values) if isinstance(value, str) else value
 
 
-def _in_environment() -> set[str]:
-    return {held for name, held in os.environ.items() if len(held) >= _SHORTEST and is_secret_name(name)}
+def _known_values() -> list[str]:
+    """Secrets known by value, the longest first: one may be the beginning of another."""
+    held = {held for name, held in os.environ.items() if len(held) >= _SHORTEST and is_secret_name(name)}
+    return sorted(_remembered | held, key=len, reverse=True)

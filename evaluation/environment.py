@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,13 @@ def run_environment() -> dict[str, Any]:
     changed, or None where the package does not run from a git checkout. `command` is the command line as it was
     typed, without secrets (`secrets.py`).
     """
-    versions = {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
-    return {"versions": versions, "hardware": _hardware(), "commit": _commit(), "command": _command()}
+    return {"versions": dict(_versions()), "hardware": _hardware(), "commit": _commit(), "command": _command()}
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Of Python and the packages: those that this process began with."""
+    return {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES}
 
 
 def _hardware() -> str:

@@ -163,7 +163,7 @@ def is_known(model: PreTrainedModel) -> bool:
 
 
 def _foreign_windows(config: PretrainedConfig) -> list[str]:
-    """Windows in a configuration whose kind of model has none: the library's caches forget by them all the same."""
+    """Windows in a configuration whose kind of model has none: caches forget by them all the same."""
     own = {field.name for field in fields(type(config))} if is_dataclass(config) else set(WINDOWS)
     return [name for name in WINDOWS if name not in own and getattr(config, name, None)]
 
