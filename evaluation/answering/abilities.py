@@ -152,12 +152,19 @@ def structure(model: PreTrainedModel) -> Abilities:
 
 
 def is_known(model: PreTrainedModel) -> bool:
-    """Whether the model is of a type that the tests hold to its abilities, run as they run it."""
+    """Whether the model is of a type that the tests hold to its abilities, run as they run it.
+
+    A window that stands in the configuration of a type that has none makes the library's cache forget what the
+    model itself still reads: such a model is tried like any other.
+    """
     ours = type(model).__module__.startswith(("transformers.models.", "closedbook.modeling."))
+    config = model.config
+    stray = getattr(config, "sliding_window", None) and not hasattr(type(config), "sliding_window")
     return (
         ours
-        and model.config.model_type in KNOWN
-        and getattr(model.config, "_attn_implementation", None) in KNOWN_ATTENTIONS
+        and config.model_type in KNOWN
+        and not stray
+        and getattr(config, "_attn_implementation", None) in KNOWN_ATTENTIONS
     )
 
 
