@@ -12,10 +12,10 @@ only where nothing but speed changes. Which models allow that?
 import inspect
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from weakref import WeakKeyDictionary
 
-from transformers import DynamicCache, PretrainedConfig, PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 from closedbook.evaluation.answering.ability_checks import Trial
 
@@ -152,20 +152,20 @@ def structure(model: PreTrainedModel) -> Abilities:
 
 
 def is_known(model: PreTrainedModel) -> bool:
-    """Whether the model is of a type that the tests hold to its abilities, run as they run it."""
+    """Whether the model is of a type that the tests hold to its abilities, run as they run it.
+
+    A window that stands in the configuration of a type that has none makes the library's cache forget what the
+    model itself still reads: such a model is tried like any other.
+    """
     ours = type(model).__module__.startswith(("transformers.models.", "closedbook.modeling."))
+    config = model.config
+    stray = getattr(config, "sliding_window", None) and not hasattr(type(config), "sliding_window")
     return (
         ours
-        and model.config.model_type in KNOWN
-        and getattr(model.config, "_attn_implementation", None) in KNOWN_ATTENTIONS
-        and not _foreign_windows(model.config)
+        and config.model_type in KNOWN
+        and not stray
+        and getattr(config, "_attn_implementation", None) in KNOWN_ATTENTIONS
     )
-
-
-def _foreign_windows(config: PretrainedConfig) -> list[str]:
-    """Windows in a configuration whose kind of model has none: caches forget by them all the same."""
-    own = {field.name for field in fields(type(config))} if is_dataclass(config) else set(WINDOWS)
-    return [name for name in WINDOWS if name not in own and getattr(config, name, None)]
 
 
 def _try(able: Abilities, trial: Trial) -> Abilities:

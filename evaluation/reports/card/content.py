@@ -37,8 +37,12 @@ prompt = tokenizer({prompt}, return_tensors="pt")
 output = model.generate(**prompt, max_new_tokens={room})[0, prompt["input_ids"].shape[1] :]
 print(tokenizer.decode(output))
 
-# several at once: padded on the left, where an answer does not begin after padding
-batch = tokenizer([{prompt}, {shorter}], padding=True, padding_side="left", return_tensors="pt")
+batch = tokenizer(
+    [{prompt}, {shorter}],  # several at once
+    padding=True,
+    padding_side="left",  # so that no answer begins after padding
+    return_tensors="pt",
+)
 outputs = model.generate(**batch, max_new_tokens={room}, do_sample=False)[:, batch["input_ids"].shape[1] :]
 print(tokenizer.batch_decode(outputs))"""
 
