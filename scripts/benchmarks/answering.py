@@ -33,6 +33,7 @@ from closedbook.evaluation.environment import check_recordable
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 from closedbook.scripts.benchmarks.measure import (
     SIDES,
+    AskingArguments,
     alternate,
     check_flags,
     device,
@@ -51,17 +52,10 @@ WARMUP_QUESTIONS = 4
 
 
 @dataclass
-class AnsweringBenchmarkArguments:
+class AnsweringBenchmarkArguments(AskingArguments):
     """Flags of this benchmark."""
 
-    model: str | None = field(default=None, metadata={"help": "folder of a trained model; default: random"})
-    questions: str | None = field(default=None, metadata={"help": "file in the course's format"})
-    num_questions: int = field(default=500, metadata={"help": "how many; of a file, the first ones"})
     batch_size: int = field(default=64, metadata={"help": "of ours"})
-    repeats: int = field(default=3, metadata={"help": "of each side; the median counts"})
-    num_threads: int = field(default=0, metadata={"help": "CPU threads, both sides; 0 takes all cores"})
-    output: str | None = field(default=None, metadata={"help": "file for the JSON object"})
-    only: str | None = field(default=None, metadata={"help": "ours or starter: run it once, for its memory"})
 
 
 def load_questions(args: AnsweringBenchmarkArguments) -> list[str]:

@@ -33,6 +33,7 @@ from closedbook.evaluation.environment import check_recordable
 from closedbook.scripts.benchmarks.answering import WARMUP_QUESTIONS, count_equal, load_model, load_questions
 from closedbook.scripts.benchmarks.measure import (
     SIDES,
+    AskingArguments,
     alternate,
     check_flags,
     device,
@@ -46,20 +47,14 @@ from closedbook.training.command_line import parse_flags
 
 
 @dataclass
-class ConfidenceBenchmarkArguments:
+class ConfidenceBenchmarkArguments(AskingArguments):
     """Flags of this benchmark."""
 
-    model: str | None = field(default=None, metadata={"help": "folder of a trained model; default: random"})
-    questions: str | None = field(default=None, metadata={"help": "file in the course's format"})
-    num_questions: int = field(default=500, metadata={"help": "how many; of a file, the first ones"})
     num_samples: int = field(default=8, metadata={"help": "samples a question"})
     num_beams: int = field(default=4, metadata={"help": "beams a question"})
     batch_size: int = field(default=32, metadata={"help": "of ours"})
     plain_batch_size: int = field(default=64, metadata={"help": "of the peer"})
     repeats: int = field(default=5, metadata={"help": "of each side; the median counts"})
-    num_threads: int = field(default=0, metadata={"help": "CPU threads, both sides; 0 takes all cores"})
-    output: str | None = field(default=None, metadata={"help": "file for the JSON object"})
-    only: str | None = field(default=None, metadata={"help": "ours or starter: run it once, for its memory"})
 
 
 def main(argv: list[str]) -> dict:

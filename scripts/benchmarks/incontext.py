@@ -39,6 +39,7 @@ from closedbook.evaluation.environment import check_recordable
 from closedbook.scripts.benchmarks.answering import WARMUP_QUESTIONS, count_equal
 from closedbook.scripts.benchmarks.measure import (
     SIDES,
+    PeerArguments,
     alternate,
     check_flags,
     device,
@@ -55,7 +56,7 @@ PADDED = "left_padded"
 
 
 @dataclass
-class IncontextBenchmarkArguments:
+class IncontextBenchmarkArguments(PeerArguments):
     """Flags of this benchmark."""
 
     model: str | None = field(
@@ -67,10 +68,6 @@ class IncontextBenchmarkArguments:
     max_new_tokens: int = field(default=16, metadata={"help": "longest answer in tokens"})
     tokens_per_batch: int = field(default=8192, metadata={"help": "of ours"})
     batch_size: int = field(default=16, metadata={"help": "of left-padded batches"})
-    repeats: int = field(default=3, metadata={"help": "of each side; the median counts"})
-    num_threads: int = field(default=0, metadata={"help": "CPU threads, all sides; 0 takes all cores"})
-    output: str | None = field(default=None, metadata={"help": "file for the JSON object"})
-    only: str | None = field(default=None, metadata={"help": "ours or starter: run it once, for its memory"})
 
 
 def load_prompts(args: IncontextBenchmarkArguments) -> list[str]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -16,6 +17,31 @@ from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic
 
 SIDES = ("ours", "starter")
+
+
+@dataclass
+class MeasuringArguments:
+    """Flags of every benchmark."""
+
+    repeats: int = field(default=3, metadata={"help": "of each side; the median counts"})
+    output: str | None = field(default=None, metadata={"help": "file for the JSON object"})
+
+
+@dataclass
+class PeerArguments(MeasuringArguments):
+    """Flags of a benchmark that runs a peer beside ours."""
+
+    num_threads: int = field(default=0, metadata={"help": "CPU threads, all sides; 0 takes all cores"})
+    only: str | None = field(default=None, metadata={"help": "ours or starter: run it once, for its memory"})
+
+
+@dataclass
+class AskingArguments(PeerArguments):
+    """Flags of a benchmark that asks a model of this package."""
+
+    model: str | None = field(default=None, metadata={"help": "folder of a trained model; default: random"})
+    questions: str | None = field(default=None, metadata={"help": "file in the course's format"})
+    num_questions: int = field(default=500, metadata={"help": "how many; of a file, the first ones"})
 
 
 def device() -> torch.device:

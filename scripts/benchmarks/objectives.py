@@ -33,6 +33,7 @@ from closedbook.data.people.population import Population
 from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.files import write_json_atomic
 from closedbook.modeling.tokenization_char import build_char_tokenizer
+from closedbook.scripts.benchmarks.measure import MeasuringArguments
 from closedbook.scripts.benchmarks.training import BLOCK, TrainingBenchmarkArguments, time_ours
 from closedbook.training.arguments import CorpusArguments, PopulationArguments
 from closedbook.training.checks.commands import run_command
@@ -44,14 +45,13 @@ ASKED = 10  # times the characters that training consumes
 
 
 @dataclass
-class ObjectivesBenchmarkArguments:
+class ObjectivesBenchmarkArguments(MeasuringArguments):
     """Flags of this benchmark."""
 
     corpus_path: str | None = field(default=None, metadata={"help": "wiki.txt; default: synthetic biographies"})
     num_people: int = field(default=500, metadata={"help": "synthetic people"})
     repeats: int = field(default=3, metadata={"help": "later walks of each objective, and training; the median"})
     training_steps: int = field(default=6, metadata={"help": "counted steps of each training repeat"})
-    output: str | None = field(default=None, metadata={"help": "file for the JSON object"})
 
 
 def walk_speeds(name: str, records: list[dict], vocabulary: dict[str, int], repeats: int) -> tuple[float, float]:

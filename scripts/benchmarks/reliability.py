@@ -290,7 +290,10 @@ def full_disk(trials: Trials, count: int) -> dict[str, int]:
 
 
 def damage(trials: Trials, count: int) -> dict[str, int]:
-    """Change, cut or remove a file of a checkpoint, or one of a model that decides what it answers."""
+    """Change, cut or remove a file of a checkpoint, or one of a model that decides what it answers.
+
+    Of a model's configuration a value is changed: other tools may write it in another way.
+    """
     checkpoint = last_good_checkpoint(trials.model)
     assert checkpoint is not None, "the run keeps checkpoints"
     found = 0
@@ -306,8 +309,8 @@ def damage(trials: Trials, count: int) -> dict[str, int]:
         how = trials.random.choice(("changed", "cut", "removed"))
         if path.name == "config.json":
             values = json.loads(content)
-            name = trials.random.choice(("num_attention_heads", "hidden_size", "vocab_size", "norm_epsilon"))
-            values[name] = 2 * values.get(name, 3)
+            name = trials.random.choice(("num_attention_heads", "hidden_size", "vocab_size", "num_hidden_layers"))
+            values[name] *= 2
             path.write_text(json.dumps(values), encoding="utf-8")
         elif how == "removed":
             path.unlink()

@@ -42,6 +42,7 @@ from closedbook.evaluation.run_record import Stage
 from closedbook.modeling.tokenization_char import PAD_CHARACTER, build_char_tokenizer
 from closedbook.scripts.benchmarks.measure import (
     SIDES,
+    PeerArguments,
     alternate,
     check_flags,
     device,
@@ -65,7 +66,7 @@ LEARNING_RATE, WARMUP_TOKENS = 6e-3, 10_240
 
 
 @dataclass
-class TrainingBenchmarkArguments:
+class TrainingBenchmarkArguments(PeerArguments):
     """Flags of this benchmark."""
 
     corpus_path: str | None = field(default=None, metadata={"help": "wiki.txt; default: synthetic biographies"})
@@ -73,11 +74,7 @@ class TrainingBenchmarkArguments:
     batch_size: int = field(default=128, metadata={"help": "examples a step, both sides"})
     warmup_steps: int = field(default=3, metadata={"help": "first steps of each repeat, not counted"})
     steps: int = field(default=20, metadata={"help": "counted steps of each repeat"})
-    repeats: int = field(default=3, metadata={"help": "of each side; the median counts"})
     workers: int = field(default=0, metadata={"help": "data workers, both sides"})
-    num_threads: int = field(default=0, metadata={"help": "CPU threads, both sides; 0 takes all cores"})
-    output: str | None = field(default=None, metadata={"help": "file for the JSON object"})
-    only: str | None = field(default=None, metadata={"help": "ours or starter: run it once, for its memory"})
 
 
 class Stopwatch(TrainerCallback):

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from closedbook.data.mixture import Component
+from closedbook.data.secrets import withhold_all
 from closedbook.evaluation.run_record import Stage
 from closedbook.training.checks.effect import sizes_without_effect
 
@@ -76,8 +77,8 @@ def _setting_pairs(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[st
 
 
 def _plain(value: Any) -> Any:
-    """As a file would give it back."""
-    return json.loads(json.dumps(value, default=str))
+    """As a run file would give it back: without secrets."""
+    return withhold_all(json.loads(json.dumps(value, default=str)))
 
 
 def _short(value: Any) -> str:
