@@ -40,11 +40,25 @@ def leave_process_as_it_was(monkeypatch, tmp_path):
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def known_memory(monkeypatch):
+    """No fresh processes for memory, each half a minute: the test of the answering benchmark has real ones."""
+    asked = []
+
+    def measured(script, argv, side):
+        asked.append((Path(script).stem, side))
+        return {"peak_mib": 2.0, "peak_before_mib": 1.0}
+
+    for module in (training, confidence):
+        monkeypatch.setattr(module, "memory_in_fresh_process", measured)
+    return asked
+
+
 def last_line(capsys) -> dict:
     return json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
-def test_the_training_benchmark_ends_with_one_json_object_and_writes_it_too(capsys, tmp_path):
+def test_the_training_benchmark_ends_with_one_json_object_and_writes_it_too(capsys, tmp_path, known_memory):
     output = tmp_path / "new" / "training.json"
     flags = ["--batch_size", "4", "--warmup_steps", "1", "--steps", "1", "--repeats", "1", "--num_threads", "1"]
     returned = training.main([*flags, "--output", str(output)])
@@ -54,6 +68,7 @@ def test_the_training_benchmark_ends_with_one_json_object_and_writes_it_too(caps
     assert (printed["benchmark"], printed["parameters"]) == ("training", 3_323_392)
     assert (printed["settings"]["steps"], printed["settings"]["optimizer"]) == (1, "muon")
     assert min(printed["ours"], printed["peer"], printed["peak_memory_ours_mib"]) > 0
+    assert known_memory == [("training", "ours"), ("training", "starter")]
 
 
 def test_the_answering_benchmark_ends_with_one_json_object_and_counts_equal_answers(capsys):
@@ -64,7 +79,7 @@ def test_the_answering_benchmark_ends_with_one_json_object_and_counts_equal_answ
     assert min(printed["ours"], printed["peer"], printed["peak_memory_peer_mib"]) > 0
 
 
-def test_the_confidence_benchmark_says_what_confidence_costs(capsys, tmp_path):
+def test_the_confidence_benchmark_says_what_confidence_costs(capsys, tmp_path, known_memory):
     output = tmp_path / "cost.json"
     flags = ["--num_questions", "3", "--repeats", "1", "--num_threads", "1", "--num_samples", "2"]
     confidence.main([*flags, "--output", str(output)])
@@ -77,6 +92,7 @@ def test_the_confidence_benchmark_says_what_confidence_costs(capsys, tmp_path):
         2,
     )
     assert printed["cost"] == pytest.approx(printed["ours"] / printed["peer"])  # of a single turn
+    assert known_memory == [("confidence", "ours"), ("confidence", "starter")]
 
 
 def test_the_cost_of_confidence_is_the_median_over_turns():
