@@ -161,7 +161,9 @@ _LINE_END = re.compile(r"\\\\\s*\[[\d.]+\s?[a-z]{2}\]|\\\\(?![A-Za-z()\[\]{}$%,;
 _ESCAPED_TWICE = re.compile(r"\\\\(?=[A-Za-z()\[\]{}$%,;:!#&])")
 _THIN = r"(?:\\[,;:!> ]|[\u00a0\u2005-\u200a\u202f])"
 _PARTED_BY_SPACE = re.compile(rf"(?<![\d.,])\d{{1,3}}(?:{_THIN}\d{{3}})+(?!\d|{_THIN}\d)")
-_PARTED_BY_MARK = re.compile(r"(?<![\w.,'’])\d{1,3}(?:(?:['’]\d{3})+|(?:_\d{3})+)(?![\w'’]*\d)", re.ASCII)
+_PARTED_BY_MARK = re.compile(
+    r"(?<![^\W_])(?<![^\W_]_)(?<![.,'’])\d{1,3}(?:(?:['’]\d{3})+|(?:_\d{3})+)(?![\w'’]*\d)", re.ASCII
+)
 _WRAPPED = re.compile(
     r"\\(?:text(?:bf|it|tt|rm|sf|sc|up|normal)?|math(?:bf|rm|it|sf|tt|normal|bb)|emph|u{0,2}line|underline|bm|pmb"
     r"|boldsymbol|mbox|hbox|ensuremath|operatorname\*?|(?:text)?color\s*\{[^{}]*\})\s*\{([^{}]*)\}"

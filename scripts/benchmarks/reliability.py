@@ -41,6 +41,7 @@ from safetensors.torch import load_file
 from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.files import write_json_atomic
 from closedbook.evaluation.run_record import RUN_FILE, read_run
+from closedbook.scripts.benchmarks.measure import check_flags
 from closedbook.scripts.benchmarks.reliability_inputs import PEOPLE, TINY, TRAINING, command, wrong_inputs
 from closedbook.scripts.benchmarks.reliability_processes import across_processes
 from closedbook.scripts.benchmarks.reliability_runs import run, start, wait
@@ -373,6 +374,7 @@ def inputs(trials: Trials, every: int) -> dict[str, Any]:
 def main(argv: list[str]) -> dict[str, Any]:
     (args,) = parse_flags(ReliabilityArguments, argv)
     check_recordable(args.output and Path(args.output).parent)
+    check_flags(None, kills=args.kills, inputs_every=args.inputs_every)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     torch.set_num_threads(1)
     begun = time.perf_counter()

@@ -82,7 +82,7 @@ def test_an_unreadable_result_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"bad-seed0\.json lacks the fields split, model"):
         load_results(tmp_path)
     bad.write_text("[]")
-    with pytest.raises(ValueError, match=r"bad-seed0\.json is not a result"):
+    with pytest.raises(ValueError, match=r"bad-seed0\.json, line 1 has to be a JSON object"):
         load_results(tmp_path)
 
 

@@ -77,7 +77,9 @@ def stop_in_the_middle(checkout: Path, folder: Path) -> None:
 
 
 def unpack(target: Path) -> None:
-    """The stored folders as they were written, each with its code."""
+    """The stored folders as they were written, each with its code; runs of the same names make way."""
+    for stored in (path for path in STORED.iterdir() if path.name != "code"):
+        shutil.rmtree(target / stored.name, ignore_errors=True)
     shutil.copytree(STORED, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("code"))
     for config in list(target.rglob("config.json")):
         for path in (STORED / "code").glob("*.py.txt"):

@@ -9,6 +9,7 @@ import torch
 from closedbook.data.people.population import Population
 from closedbook.data.people.wordings import ATTRIBUTES, indefinite_article, name_pools
 from closedbook.evaluation.laboratory.knowledge_bits import Losses, knowledge_bits, measure_losses
+from closedbook.modeling.configuration_gpt import VanillaGPTConfig
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 
 UNIFORM = ("birth_date", "profession", "employer", "university")
@@ -75,7 +76,7 @@ class TableModel:
     def __init__(self, tokenizer, texts):
         self.tokenizer, self.texts = tokenizer, texts
         self.device = torch.device("cpu")
-        self.config = type("Config", (), {"max_position_embeddings": 200})
+        self.config = VanillaGPTConfig(max_position_embeddings=200)
 
     def eval(self):
         return self

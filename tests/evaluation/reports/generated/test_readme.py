@@ -65,7 +65,7 @@ def test_a_block_without_its_results_says_what_is_missing(results):
 
 def test_a_damaged_result_is_named(results):
     (results / "cs224n" / "broken.json").write_text("{")
-    with pytest.raises(ValueError, match=r"broken\.json is not readable as JSON"):
+    with pytest.raises(ValueError, match=r"broken\.json, line 1 is not JSON"):
         read_task(results, "cs224n")
     (results / "cs224n" / "broken.json").write_text("{}")
     with pytest.raises(ValueError, match=r"broken\.json lacks the fields"):
