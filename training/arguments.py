@@ -1,5 +1,6 @@
 """The arguments of the scripts: one dataclass a concern, each field a flag and a key of a recipe."""
 
+import math
 import os
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
@@ -179,7 +180,13 @@ class ClosedbookTrainingArguments(TrainingArguments):
             raise ValueError(f"optimizer must be muon or adamw, got {self.optimizer!r}")
         if self.on_nonfinite not in ("stop", "skip"):
             raise ValueError(f"on_nonfinite must be stop or skip, got {self.on_nonfinite!r}")
-        if self.nonfinite_limit < 1 or self.time_limit < 0:
+        if not (0 <= self.max_grad_norm < math.inf):
+            raise ValueError(f"max_grad_norm must be a number from 0 on (0: none), got {self.max_grad_norm}")
+        if self.num_threads < 0:
+            raise ValueError(f"num_threads must be 0 (all cores) or positive, got {self.num_threads}")
+        if self.save_total_limit is not None and self.save_total_limit < 1:
+            raise ValueError(f"save_total_limit must be positive, got {self.save_total_limit}")
+        if self.nonfinite_limit < 1 or not 0 <= self.time_limit < math.inf:
             raise ValueError(
                 f"nonfinite_limit must be positive and time_limit not negative, got {self.nonfinite_limit} and "
                 f"{self.time_limit}"

@@ -25,6 +25,7 @@ from closedbook.training.checks.effect import (
     check_effect_of_questions,
     given,
 )
+from closedbook.training.checks.machine import check_memory
 from closedbook.training.checks.outputs import check_inputs_outside
 from closedbook.training.command_line import parse_settings
 from closedbook.training.documents import Corpus, check_corpus, read_corpus
@@ -146,6 +147,7 @@ def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: boo
     found: list[Callable[[], object]] = [
         lambda: check_sources(objectives, corpus, asked),
         lambda: build_config(settings.model, settings.regularisation, vocab_size=8),
+        lambda: check_memory(settings.model.num_hidden_layers * 12 * settings.model.hidden_size**2),
         lambda: check_rows(settings.training.row_length, settings.model.block_size),
         lambda: check_effect_of_model(settings.model),
         lambda: check_inputs_outside(settings.training.output_dir, inputs),

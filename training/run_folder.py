@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,13 @@ from closedbook.training.keeping.checkpoints import last_good_checkpoint
 from closedbook.training.keeping.finite import check_weights
 from closedbook.training.keeping.lock import sole_writer
 from closedbook.training.keeping.manifest import CONFIG_FILE, MANIFEST_FILE, first_difference, write_manifest
-from closedbook.training.keeping.written import is_occupied, remove_files, remove_leftovers, written_files
+from closedbook.training.keeping.written import (
+    is_occupied,
+    is_of_a_model,
+    remove_files,
+    remove_leftovers,
+    written_files,
+)
 
 REMEDY = (
     "Only models of this package are loaded here, and they need none. Read it first; if you trust it, ask the "
@@ -82,6 +88,17 @@ def replacing(folder: str | Path, overwrite: bool, record: str = RUN_FILE) -> It
         yield
         # what was written anew has another inode: nothing is written in place
         remove_files([path for path, inode in before.items() if path.stat().st_ino == inode], folder)
+
+
+def check_outside_model(folder: str | Path, files: Iterable[str | Path | None]) -> None:
+    """Refuse to write over a file of a model, or into one of its checkpoints.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    for file in files:
+        if file and is_of_a_model(folder, file):
+            raise ValueError(f"{file} is a file of the model in {folder}, or in its checkpoints: write elsewhere")
 
 
 def save_model_folder(
@@ -173,7 +190,11 @@ def load_model_folder(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTo
             f"the weights in {folder} are not those of its config.json ({model.config.model_type}): {problems}"
         )
     check_weights(model, f"the model in {folder} cannot be used")
-    tokenizer = CharTokenizer.from_pretrained(folder)
+    try:
+        tokenizer = CharTokenizer.from_pretrained(folder)
+    except Exception as error:  # the libraries have no one class for it, and name no file
+        reason = first_difference(folder) or " ".join(str(error).split())
+        raise ValueError(f"the tokenizer in {folder} cannot be read: {reason}. Copy the folder again") from error
     if len(tokenizer) != model.config.vocab_size:
         raise ValueError(
             f"{folder}: the tokenizer has {len(tokenizer)} characters, the model {model.config.vocab_size}"

@@ -18,7 +18,7 @@ from closedbook.data.packing import PackingCollator
 from closedbook.evaluation.run_record import Run, Stage, read_run
 from closedbook.training.arguments import ClosedbookTrainingArguments, RegularisationArguments
 from closedbook.training.checks.effect import check_effect_in_training
-from closedbook.training.checks.machine import check_optimizer, check_reporting, check_sharding
+from closedbook.training.checks.machine import check_optimizer, check_reporting, check_schedule, check_sharding
 from closedbook.training.checks.together import check_together
 from closedbook.training.keeping.finite import FiniteTrainer, NonFiniteError
 from closedbook.training.keeping.keeper import RunKeeper
@@ -71,6 +71,7 @@ def prepare_run(args: ClosedbookTrainingArguments, *checks: Callable[[], object]
             lambda: check_sharding(args, parse_flag_from_env("ACCELERATE_USE_FSDP") or bool(args.fsdp)),
             lambda: check_reporting(args),
             lambda: check_optimizer(args),
+            lambda: check_schedule(args),
             check_folder,
         )
     set_seed(args.seed)

@@ -1,6 +1,7 @@
 """What is wrong is said before training begins, by its name, and nothing is written."""
 
 import json
+import shutil
 
 import pytest
 from huggingface_hub.errors import StrictDataclassError
@@ -202,3 +203,62 @@ def test_a_global_batch_that_does_not_divide_is_refused_before_reading_anything(
 
 def test_a_row_shorter_than_the_block_is_refused(refused):
     refused("pretrain", "row_length", "--row_length", "8")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--max_grad_norm", "-1"], "max_grad_norm must be a number from 0 on"),
+        (["--max_grad_norm", "nan"], "max_grad_norm must be a number from 0 on"),
+        (["--time_limit", "nan"], "time_limit"),
+        (["--time_limit", "inf"], "time_limit"),
+        (["--num_threads", "-1"], "num_threads must be 0"),
+        (["--save_total_limit", "0"], "save_total_limit must be positive"),
+        (["--save_steps", "0"], "save_steps must be positive"),
+        (["--lr_scheduler_kwargs", '{"foo": 1}'], "--lr_scheduler_kwargs .*foo"),
+        (["--num_hidden_layers", "1000000000"], "about .* weights, .* this machine has"),
+        (["--hidden_size", "100000000"], "about .* weights, .* this machine has"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_anything(refused, flags, message):
+    refused("pretrain", message, *flags)
+
+
+@pytest.fixture
+def asked_model(pretrained, tmp_path):
+    """A model of one's own, which is asked."""
+    return shutil.copytree(pretrained, tmp_path / "asked")
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "run.json", "checkpoint-4/answers.txt"])
+def test_answers_are_not_written_over_the_model(tiny, asked_model, file):
+    before = {path: path.read_bytes() for path in asked_model.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match="is a file of the model"):
+        tiny.evaluate(asked_model, "--plain_predictions", asked_model / file)
+    with pytest.raises(ValueError, match="is a file of the model"):
+        tiny.evaluate(asked_model, "--output_dir", asked_model / "checkpoint-4")
+    assert {path: path.read_bytes() for path in asked_model.rglob("*") if path.is_file()} == before
+
+
+def test_a_checkpoint_is_asked_about_the_people_of_its_run(tiny, asked_model, tmp_path):
+    result = tiny.evaluate(asked_model / "checkpoint-4", "--output_dir", tmp_path / "answers")
+    assert result["n"] == tiny.evaluate(asked_model)["n"]
+
+
+def test_a_model_without_a_record_is_asked_about_nobody_unless_told_whom(tiny, asked_model):
+    for name in ("run.json", "README.md"):
+        (asked_model / name).unlink()
+    with pytest.raises(ValueError, match="has no run file that tells which people"):
+        tiny.evaluate(asked_model)
+    assert tiny.evaluate(asked_model, *tiny.people())["n"] > 0
+
+
+@pytest.mark.parametrize("harm", ["cut", "missing"])
+def test_a_damaged_tokenizer_is_named(tiny, asked_model, harm):
+    path = asked_model / "tokenizer.json"
+    content = path.read_bytes()
+    path.unlink()
+    if harm == "cut":
+        path.write_bytes(content[:100])
+    with pytest.raises(ValueError, match="the tokenizer in .*asked cannot be read: tokenizer.json"):
+        tiny.evaluate(asked_model)

@@ -38,7 +38,7 @@ from closedbook.training.hardware import process_state
 from closedbook.training.model_card import record_evaluation
 from closedbook.training.models import model_name
 from closedbook.training.question_sets import ask_about_people, read_questions
-from closedbook.training.run_folder import load_model_folder
+from closedbook.training.run_folder import check_outside_model, load_model_folder, read_base_run
 
 # What `correct` and `answer_match` of a result mean, said where a published rule stands beside them.
 RULES = {
@@ -106,9 +106,12 @@ def main(argv: Sequence[str]) -> Result | None:
         raise ValueError("evaluate.py takes flags only; what was trained is read from the model's run.json")
     if args.questions != "biographies":
         refuse(people_without_effect(typed, f"the questions are {args.questions}"))
-    recorded = vars(recorded_people(read_run(args.model)))
+    run = read_base_run(args.model)  # of a checkpoint that of its run
+    recorded = vars(recorded_people(run))
     known = as_flags({name: value for name, value in recorded.items() if value != []})
-    result = evaluate(args, parse_arguments(kinds, [*known, *argv])[1])
+    people = parse_arguments(kinds, [*known, *argv])[1]
+    says_who = run or args.prompt is not None or any(word.startswith("--num_people") for word in argv)
+    result = evaluate(args, people if says_who else None)
     if result is not None:
         print(json.dumps(result, ensure_ascii=False))
     return result
@@ -128,7 +131,7 @@ def evaluate(args: EvaluationArguments, people: PopulationArguments | None = Non
             asked.
     """
     check_together(*checks(args, people))
-    people = people or recorded_people(read_run(args.model))
+    people = people or recorded_people(read_base_run(args.model))
     state = process_state()
     prompt = None if args.prompt is None else check_prompt(args.prompt)
     if prompt is None:
@@ -193,10 +196,18 @@ def checks(args: EvaluationArguments, people: PopulationArguments | None) -> lis
         written = [output / "predictions.jsonl", output / "results.json", args.plain_predictions]
         check_outputs(written, [("question_file", args.question_file), ("train_questions", args.train_questions)])
         check_outputs([args.results and Path(args.results) / "index"])
+        check_outside_model(args.model, written)
+        if args.without_answers and args.questions == "biographies":
+            raise ValueError("--without_answers has no effect: synthetic people have answers")
 
     def check_people() -> None:
-        run = read_run(args.model)
+        run = read_base_run(args.model)
         if args.questions == "biographies" and args.prompt is None:
+            if not run and people is None and (Path(args.model) / "config.json").is_file():
+                raise ValueError(
+                    f"{args.model} has no run file that tells which people it was trained on: say it with "
+                    "--num_people and --population_seed, or what else to ask with --questions"
+                )
             check_population(people or recorded_people(run), run)
 
     return [

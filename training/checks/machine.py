@@ -2,7 +2,9 @@
 
 import importlib.metadata
 
-from transformers import Trainer
+import psutil
+import torch
+from transformers import Trainer, get_scheduler
 from transformers.integrations import get_available_reporting_integrations
 
 from closedbook.training.arguments import ClosedbookTrainingArguments
@@ -38,6 +40,36 @@ def check_optimizer(args: ClosedbookTrainingArguments) -> None:
         raise ValueError(
             f"--optim {getattr(args.optim, 'value', args.optim)}: {' '.join(str(error).split())}"
         ) from error
+
+
+def check_schedule(args: ClosedbookTrainingArguments) -> None:
+    """Refuse settings that the schedule of the learning rate does not take.
+
+    Raises:
+        ValueError: with what the library says of them.
+    """
+    nothing = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    try:
+        get_scheduler(args.lr_scheduler_type, nothing, 1, 10, dict(args.lr_scheduler_kwargs or {}))
+    except TypeError as error:
+        raise ValueError(f"--lr_scheduler_kwargs {args.lr_scheduler_kwargs}: {error}") from error
+
+
+def check_memory(parameters: int) -> None:
+    """Refuse a model whose weights alone are larger than the memory of this machine.
+
+    Args:
+        parameters: about how many.
+
+    Raises:
+        ValueError: with both sizes.
+    """
+    needed, there = 4 * parameters / 2**30, psutil.virtual_memory().total / 2**30
+    if needed > there:
+        raise ValueError(
+            f"the model would have about {parameters:.1e} weights, {needed:.0f} GiB, and this machine has "
+            f"{there:.0f} GiB: lower --hidden_size or --num_hidden_layers"
+        )
 
 
 def check_sharding(args: ClosedbookTrainingArguments, is_sharded: bool) -> None:

@@ -71,6 +71,18 @@ def written_files(folder: str | Path, record: str = RUN_FILE) -> list[Path]:
     return found
 
 
+def is_of_a_model(folder: str | Path, path: str | Path) -> bool:
+    """Whether a file in a run's folder is the model's or a checkpoint's: no answers and no pictures of it."""
+    if not Path(path).resolve().is_relative_to(Path(folder).resolve()):
+        return False
+    name = Path(path).resolve().relative_to(Path(folder).resolve()).as_posix()
+    if _CHECKPOINT.fullmatch(name.partition("/")[0]):
+        return True
+    return bool(
+        re.fullmatch(f"{_IN_CHECKPOINT.pattern}|{re.escape(RUN_FILE)}|README\\.md|evaluations\\.json", name)
+    )
+
+
 def is_occupied(folder: str | Path) -> bool:
     """Whether a folder holds more than a run leaves behind that was killed before it began."""
     if not Path(folder).is_dir():
