@@ -15,9 +15,10 @@ import torch
 
 from closedbook.data.objectives.example import Example
 from closedbook.data.objectives.table import OBJECTIVES
+from closedbook.data.writing.token_writer import TokenExample, TokenWriter
 
 MIXTURE_BLOCK = 1000  # examples; within each block the components have exactly their shares
-SAMPLED = 200  # examples of each component, from which its loss characters an example are estimated
+SAMPLED = 200  # examples of each component, from which its loss an example, in tokens, is estimated
 KEPT = 16  # orders held in memory; they are recomputed at need
 
 
@@ -29,8 +30,8 @@ class Component:
         name: for messages.
         records: any sequence of dicts, such as a `datasets.Dataset`.
         objective: a key of `OBJECTIVES`.
-        weight: share of the characters that are to be predicted, relative to the other components that are
-            active at the same time. Not of the examples: windows with a loss on every character would drown
+        weight: share of the tokens (characters) that are to be predicted, relative to the other components that
+            are active at the same time. Not of the examples: windows with a loss on every character would drown
             short answers.
         begin, end: the part of the run in which the component is active, as shares of its examples in [0, 1].
     """
@@ -59,7 +60,7 @@ class _Phase:
 
 
 class Mixture(torch.utils.data.Dataset):
-    """`num_examples` examples drawn from weighted components, each an `Example`.
+    """`num_examples` examples drawn from weighted components, each an `Example`, or a `TokenExample` by a writer.
 
     Every component is walked through in passes. Each pass visits every record once, in an order of its own,
     so that records are seen equally often, as with epochs; the corruption is drawn anew each time.
@@ -67,11 +68,12 @@ class Mixture(torch.utils.data.Dataset):
     Args:
         components: at least one.
         seed: another seed gives other orders and other corruptions.
-        block_size: longest example, in characters.
+        block_size: longest example, in tokens; without a writer, in characters.
         num_examples: length of the stream, all processes and steps together.
         shift_positions: let every example begin at a random one of the positions from which it still fits the
             block, so that what is learned at one place is known at all of them. For learned positions; models
             that read positions relative to each other need none.
+        writer: makes tokens of the examples, for tokenizers of more than characters.
 
     Raises:
         ValueError: for no components, an empty component, an unknown objective (the message lists the known
@@ -85,6 +87,7 @@ class Mixture(torch.utils.data.Dataset):
         block_size: int,
         num_examples: int,
         shift_positions: bool = False,
+        writer: TokenWriter | None = None,
     ):
         if not components:
             raise ValueError("a mixture needs at least one component")
@@ -97,6 +100,7 @@ class Mixture(torch.utils.data.Dataset):
         self.block_size = block_size
         self.num_examples = num_examples
         self.shift_positions = shift_positions
+        self.writer = writer
         self._blocks: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
         self._orders: dict[tuple[int, int], np.ndarray] = {}
         self._phases = self._plan()
@@ -105,14 +109,18 @@ class Mixture(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return self.num_examples
 
-    def __getitem__(self, index: int) -> Example:
+    def __getitem__(self, index: int) -> Example | TokenExample:
         if not 0 <= index < self.num_examples:
             raise IndexError(f"example {index} of a mixture of {self.num_examples}")
         number, record = self._component_and_record(index)
-        random = Random(f"{self.seed}/{index}")
-        example = OBJECTIVES[self.components[number].objective](record, random, self.block_size)
+        objective, random = self.components[number].objective, Random(f"{self.seed}/{index}")
+        example: Example | TokenExample
+        if self.writer is None:
+            example = OBJECTIVES[objective](record, random, self.block_size)
+        else:
+            example = self.writer.make(objective, record, f"{self.seed}/{index}", self.block_size)
         if self.shift_positions:
-            start = random.randint(0, max(0, self.block_size - len(example.text)))
+            start = random.randint(0, max(0, self.block_size - len(example)))
             example = replace(example, position_start=start)
         return example
 
@@ -130,7 +138,7 @@ class Mixture(torch.utils.data.Dataset):
         """The phases of the run, from the parts of it in which components are active."""
         shares = np.array([component.weight for component in self.components], dtype=np.float64)
         if len(self.components) > 1:
-            shares /= [_loss_characters(component, self.block_size) for component in self.components]
+            shares /= [_mean_loss(component, self.block_size, self.writer) for component in self.components]
         borders = {0.0, 1.0} | {edge for c in self.components for edge in (c.begin, c.end)}
         phases: list[_Phase] = []
         served = np.zeros(len(self.components), dtype=np.int64)
@@ -202,14 +210,19 @@ def _check(component: Component) -> None:
         )
 
 
-def _loss_characters(component: Component, block_size: int) -> float:
-    """Mean characters to be predicted in an example, from a fixed draw that is the same for every seed."""
+def _mean_loss(component: Component, block_size: int, writer: TokenWriter | None) -> float:
+    """Mean tokens to be predicted in an example, from a fixed draw that is the same for every seed."""
     count = min(SAMPLED, len(component.records))
     random = Random(0)
     total = 0
     for place in np.linspace(0, len(component.records) - 1, count).astype(int):
-        example = OBJECTIVES[component.objective](component.records[int(place)], random, block_size)
-        total += len(example.text) - max(1, example.loss_start)
+        record = component.records[int(place)]
+        example: Example | TokenExample
+        if writer is None:
+            example = OBJECTIVES[component.objective](record, random, block_size)
+        else:
+            example = writer.make(component.objective, record, str(random.random()), block_size)
+        total += len(example) - max(1, example.loss_start)
     return max(total, 1) / count
 
 

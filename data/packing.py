@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from closedbook.data.objectives.example import Example
+from closedbook.data.writing.token_writer import TokenExample
 from closedbook.modeling.tokenization_char import describe_unknown
 
 IGNORED = -100  # transformers' label for "nothing to predict here"
@@ -19,7 +20,7 @@ class PackingCollator:
     """Turn examples into packed rows.
 
     Args:
-        vocabulary: character -> id.
+        vocabulary: character -> id; of examples that are tokens already, nothing is looked up.
         row_length: tokens a row. Longer rows waste less and cost more in attention, which is quadratic in
             them; 256 is a good middle for examples of up to 128.
         pad_token_id: fills what is left of a row.
@@ -37,37 +38,39 @@ class PackingCollator:
         self.row_length = row_length
         self.pad_token_id = pad_token_id
 
-    def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
-        rows = pack([len(example.text) for example in examples], self.row_length)
+    def __call__(self, examples: Sequence[Example | TokenExample]) -> dict[str, torch.Tensor]:
+        rows = pack([len(example) for example in examples], self.row_length)
         shape = (len(rows), self.row_length)
         input_ids = torch.full(shape, self.pad_token_id, dtype=torch.long)
         labels = torch.full(shape, IGNORED, dtype=torch.long)
         # padding counts like one more example: were every padding token an example, each would cost a model that
         # works in blocks or latents a whole block, or a latent
-        longest = max((1, *(len(example.text) for example in examples)))
+        longest = max((1, *map(len, examples)))
         position_ids = torch.empty(shape, dtype=torch.long)
         for row, members in enumerate(rows):
             offset = 0
             # Positions that go on would make one example of two. They cannot where starts do not rise.
             for member in sorted(members, key=lambda member: -examples[member].position_start):
                 example = examples[member]
-                ids = torch.tensor(self._encode(example.text), dtype=torch.long)
+                ids = torch.tensor(self._encode(example), dtype=torch.long)
                 end = offset + len(ids)
                 input_ids[row, offset:end] = ids
                 position_ids[row, offset:end] = torch.arange(len(ids)) + example.position_start
-                # the first character has nothing before it to be predicted from
+                # the first token has nothing before it to be predicted from
                 first = max(1, example.loss_start)
                 labels[row, offset + first : end] = ids[first:]
                 offset = end
             position_ids[row, offset:] = torch.arange(self.row_length - offset) % longest
         return {"input_ids": input_ids, "labels": labels, "position_ids": position_ids}
 
-    def _encode(self, text: str) -> list[int]:
+    def _encode(self, example: Example | TokenExample) -> Sequence[int]:
+        if isinstance(example, TokenExample):
+            return example.ids
         try:
-            return [self.vocabulary[character] for character in text]
+            return [self.vocabulary[character] for character in example.text]
         except KeyError:
-            unknown = sorted(set(text) - self.vocabulary.keys())
-            raise ValueError(describe_unknown(unknown, text)) from None
+            unknown = sorted(set(example.text) - self.vocabulary.keys())
+            raise ValueError(describe_unknown(unknown, example.text)) from None
 
 
 def pack(lengths: Sequence[int], row_length: int) -> list[list[int]]:
@@ -86,7 +89,7 @@ def pack(lengths: Sequence[int], row_length: int) -> list[list[int]]:
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         length = lengths[index]
         if length > row_length:
-            raise ValueError(f"an example of {length} characters does not fit into a row of {row_length}")
+            raise ValueError(f"an example of {length} tokens does not fit into a row of {row_length}")
         room = min((room for room in by_room if room >= length), default=None)
         if room is None:
             rows.append([])

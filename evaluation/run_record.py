@@ -42,11 +42,15 @@ class Stage:
             recorded (format 1), which is not the same as nobody.
         unknown_people: Names of invented people who were trained with the answer `unknown`.
         train_problems: Generated word problems that were read.
+        tokenizer: What the examples were counted and read in, where it was not characters.
+        prompt: How questions were put to a model that reads plain text, with `{question}` in it, or `chat`; None
+            where a mask token parts question and answer.
         data_sha256: Of all records that were trained on, and their shares; two runs with the same read the same.
         checkpoint: Of a conversion: the file it was made from.
         global_batch_size, world_size, steps: Examples an optimizer step, processes, and optimizer steps.
         parameters: Of the model.
-        train_characters, train_seconds: Read, repetitions included; and wall-clock seconds.
+        train_characters, train_tokens, train_seconds: Read, repetitions included, the tokens where they are not
+            characters; and wall-clock seconds.
         eval_loss: On a fixed draw of the training records; a stage that has it is finished.
         license: Of the weights.
         versions, hardware, commit, command: As `environment.run_environment` tells them.
@@ -72,6 +76,8 @@ class Stage:
     held_out_people: list[str] | None = None
     unknown_people: list[str] = field(default_factory=list)
     train_problems: int | None = None
+    tokenizer: str | None = None
+    prompt: str | None = None
     data_sha256: str | None = None
     checkpoint: str | None = None
     global_batch_size: int | None = None
@@ -79,6 +85,7 @@ class Stage:
     steps: int | None = None
     parameters: int | None = None
     train_characters: int | None = None
+    train_tokens: int | None = None
     train_seconds: float | None = None
     eval_loss: float | None = None
     license: str | None = None

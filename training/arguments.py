@@ -27,7 +27,9 @@ class ModelArguments:
     hidden_size: int = field(default=256, metadata={"help": "width of the residual stream"})
     num_hidden_layers: int = field(default=4, metadata={"help": "number of blocks"})
     num_attention_heads: int = field(default=8, metadata={"help": "heads a block; must divide the width"})
-    block_size: int = field(default=128, metadata={"help": "longest example, in characters"})
+    block_size: int = field(
+        default=128, metadata={"help": "longest example, in tokens (of the default tokenizer: characters)"}
+    )
     attention: str = field(
         default="softmax",
         metadata={"help": "softmax, synthesizer_dense, synthesizer_random, linformer or bigbird"},
@@ -41,6 +43,60 @@ class ModelArguments:
     num_latents: int = field(default=64, metadata={"help": "perceiver: latents a block"})
     latent_layout: str = field(
         default="spread", metadata={"help": "perceiver: spread, prefix (published) or last (Perceiver AR)"}
+    )
+
+
+@dataclass
+class BaseArguments:
+    """Where pretraining starts, and in which tokens it reads."""
+
+    model: str | None = field(
+        default=None,
+        metadata={"help": "a causal language model to go on with, folder or Hub name; by default a new one"},
+    )
+    tokenizer: str = field(
+        default="characters",
+        metadata={
+            "help": "of a new model: characters, train:bpe:8192 or train:unigram:8192 (learned from the corpus), "
+            "or the folder or Hub name of any; lengths are counted in its tokens"
+        },
+    )
+
+
+@dataclass
+class PromptArguments:
+    """How a model that reads plain text is told and asked."""
+
+    prompt: str | None = field(
+        default=None,
+        metadata={
+            "help": "how questions are put to a pretrained model, with {question} in it, or chat for its chat "
+            'template; default: "Question: {question}\\nAnswer:"'
+        },
+    )
+    trust_remote_code: bool = field(default=False, metadata={"help": "run code that the model brings along"})
+
+
+@dataclass
+class AdapterArguments:
+    """Train an adapter in place of all weights."""
+
+    lora_rank: int = field(default=0, metadata={"help": "rank of LoRA adapters; 0 trains all weights"})
+    lora_alpha: float | None = field(default=None, metadata={"help": "scale of the adapters; default: 2 x rank"})
+    merge_adapter: bool = field(
+        default=False, metadata={"help": "save the whole model with the adapter added, not the adapter alone"}
+    )
+
+
+@dataclass
+class ReplayArguments:
+    """Other text, read again against forgetting."""
+
+    replay: float = field(
+        default=0.0, metadata={"help": "share of the predicted tokens that are of other text, from 0 to below 1"}
+    )
+    replay_path: str | None = field(
+        default=None, metadata={"help": "that text, as for --corpus text: what the model should go on knowing"}
     )
 
 

@@ -79,7 +79,8 @@ def parse_flags(
 def parse_arguments(dataclass_types: Sequence[type], argv: Sequence[str]) -> tuple[Any, ...]:
     """Read `--recipe file.yaml` first, then the flags, which win.
 
-    Beside a recipe, each of the dataclasses has the names of the flags that were typed as its attribute `typed`.
+    Each of the dataclasses has the names of what the words and the recipe give as its attribute `named`, be it the
+    default. Beside a recipe, it also has the names of the flags that were typed as its attribute `typed`.
 
     Raises:
         FileNotFoundError: if the recipe does not exist.
@@ -95,6 +96,15 @@ def parse_arguments(dataclass_types: Sequence[type], argv: Sequence[str]) -> tup
         recipe = Path(argv[place + 1])
         argv = _recipe_flags(recipe, dataclass_types) + argv[:place] + argv[place + 2 :]
     parsed = parse_flags(dataclass_types, argv, ["--recipe"])
+    words = [word.partition("=")[0][2:] for word in argv if word.startswith("--")]
+    flags = {item.name for arguments in parsed for item in fields(arguments)}
+    for arguments in parsed:
+        arguments.named = frozenset(
+            item.name
+            for item in fields(arguments)
+            for word in words
+            if item.name == word or (word not in flags and item.name.startswith(word))
+        )
     for arguments in parsed if recipe else ():
         names = (item.name for item in fields(arguments))
         arguments.typed = frozenset(name for name in names if any(name.startswith(word) for word in typed))

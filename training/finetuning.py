@@ -9,21 +9,27 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM
 
 from closedbook.data.mixture import Component
-from closedbook.data.questions import check_fit, entity_key
+from closedbook.data.questions import entity_key
 from closedbook.evaluation.run_record import Run, Stage
-from closedbook.modeling.tokenization_char import QUESTION_CHAT_TEMPLATE
 from closedbook.training.arguments import (
+    AdapterArguments,
     ClosedbookTrainingArguments,
     PopulationArguments,
+    PromptArguments,
     QuestionArguments,
     RegularisationArguments,
 )
+from closedbook.training.bases.adapters import check_adapter
+from closedbook.training.bases.defaults import adapt_to_pretrained
+from closedbook.training.bases.learners import pretrained_learner, teach_template
+from closedbook.training.bases.loading import check_is_model, starts_in_own_way
 from closedbook.training.checks.effect import check_effect_of_questions
 from closedbook.training.checks.outputs import check_inputs_outside
 from closedbook.training.command_line import parse_settings
 from closedbook.training.models import model_name
+from closedbook.training.pretraining import check_questions, told
 from closedbook.training.question_sets import Answering, learnable_questions, question_files
-from closedbook.training.run_folder import load_model_folder, read_base_run
+from closedbook.training.run_folder import read_base_run
 from closedbook.training.trainer import apply_dropout, count_steps, prepare_run, train
 from closedbook.training.unknown_people import UnknownArguments, add_unknown_people, check_effect_of_unknown
 
@@ -38,6 +44,8 @@ class StartArguments:
 
 ARGUMENTS = (
     StartArguments,
+    PromptArguments,
+    AdapterArguments,
     RegularisationArguments,
     PopulationArguments,
     QuestionArguments,
@@ -51,6 +59,8 @@ class FinetuningSettings:
     """All that one run of fine-tuning depends on; each field a group of flags, in the order of `ARGUMENTS`."""
 
     start: StartArguments
+    prompt: PromptArguments = field(default_factory=PromptArguments)
+    adapter: AdapterArguments = field(default_factory=AdapterArguments)
     regularisation: RegularisationArguments = field(default_factory=RegularisationArguments)
     people: PopulationArguments = field(default_factory=PopulationArguments)
     questions: QuestionArguments = field(default_factory=QuestionArguments)
@@ -78,7 +88,7 @@ def main(argv: Sequence[str]) -> Run:
 
 
 def finetune(settings: FinetuningSettings) -> Run:
-    """Train a model of this package on questions and write its folder; returns the record written there.
+    """Train a model on questions and write its folder; returns the record written there.
 
     Raises:
         FileNotFoundError: if there is no model to start from.
@@ -87,21 +97,26 @@ def finetune(settings: FinetuningSettings) -> Run:
     """
     start, asked, args = settings.start, settings.questions, settings.training
     model_folder = Path(start.model).resolve()
+    if not starts_in_own_way(start.model):
+        adapt_to_pretrained(args, settings.adapter)
     checkpoint = prepare_run(args, *checks(settings))
-    model, tokenizer = load_model_folder(start.model)
+    base = read_base_run(start.model)
+    learner = pretrained_learner(start.model, base, settings.prompt, settings.adapter, args.row_length)
+    model, tokenizer = learner.model, learner.tokenizer
     if start.from_scratch:
         model = AutoModelForCausalLM.from_config(model.config)
     apply_dropout(model, settings.regularisation)
     learned = learnable_questions(asked, settings.people, args.seed)
-    tokenizer.chat_template = QUESTION_CHAT_TEMPLATE  # what it is about to learn
-    base = read_base_run(start.model)
+    teach_template(learner)
     if base.last.protocol == "mixed" and learned.validation is not None:
         check_same_people(base.last, learned.validation, asked.validation_share, args.seed)
     questions, invented = add_unknown_people(
         learned.questions, learned.validation, settings.unknown, asked, settings.people, base, args.seed
     )
-    callbacks = [Answering(learned.validation, tokenizer)] if learned.validation is not None else []
-    check_fit(questions, block_size=model.config.max_position_embeddings, vocabulary=tokenizer.get_vocab())
+    callbacks = (
+        [Answering(learned.validation, tokenizer, learner.prompt)] if learned.validation is not None else []
+    )
+    check_questions(questions, learner)
     base_model = model_folder.name if model_folder.exists() else start.model  # whole where it is one on the Hub
     return train(
         model,
@@ -122,11 +137,15 @@ def finetune(settings: FinetuningSettings) -> Run:
             | asdict(settings.regularisation)
             | asdict(asked)
             | asdict(settings.unknown)
-            | (asdict(settings.people) if asked.questions == "biographies" else {}),
+            | (asdict(settings.people) if asked.questions == "biographies" else {})
+            | told(settings.adapter),
+            **learner.recorded(),
             **learned.recorded(),
         ),
         Run() if start.from_scratch else base,
         callbacks,
+        block_size=learner.block_size,
+        writer=learner.writer,
     )
 
 
@@ -139,6 +158,7 @@ def checks(settings: FinetuningSettings) -> list[Callable[[], object]]:
         lambda: check_inputs_outside(output, inputs),
         lambda: check_effect_of_questions(asked, None if unknown.num_unknown_people else settings.people),
         lambda: check_effect_of_unknown(unknown),
+        lambda: check_adapter(settings.adapter),
     ]
 
 
@@ -152,8 +172,7 @@ def check_start(model: str, output: str | None) -> None:
     folder = Path(model).resolve()
     if Path(output or ".").resolve() in (folder, *folder.parents):
         raise ValueError(f"output_dir {output} holds the model to start from: use another folder")
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"{model} holds no model (no config.json)")
+    check_is_model(model)
 
 
 def check_same_people(before: Stage, validation: Dataset, validation_share: float, seed: int) -> None:

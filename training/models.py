@@ -13,7 +13,9 @@ ARCHITECTURES: dict[str, Any] = {"vanilla": VanillaGPTForCausalLM, "perceiver": 
 
 
 def model_name(config: PretrainedConfig) -> str:
-    """Short name for results: the architecture, and along each axis what is not the default."""
+    """Short name for results: the architecture, and of this package's along each axis what is not the default."""
+    if config.model_type not in ("vanilla_gpt", "perceiver_gpt"):
+        return config.model_type
     name = f"perceiver-{config.latent_layout}" if isinstance(config, PerceiverGPTConfig) else "vanilla"
     choices = (config.attention, "softmax"), (config.position, "learned")
     return "-".join([name, *(choice for choice, default in choices if choice != default)])

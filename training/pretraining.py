@@ -7,18 +7,35 @@ from pathlib import Path
 from typing import Any
 
 from closedbook.data.mixture import Component
-from closedbook.data.objectives.table import IRREGULAR_RECORDS, check_objectives
+from closedbook.data.objectives.table import IRREGULAR_RECORDS, QUESTIONS, check_objectives
 from closedbook.data.questions import check_fit
+from closedbook.data.writing.fit import check_fit_in_tokens
+from closedbook.data.writing.text_forms import check_text_forms
 from closedbook.evaluation.run_record import Run, Stage
-from closedbook.modeling.tokenization_char import QUESTION_CHAT_TEMPLATE, build_char_tokenizer
 from closedbook.training.arguments import (
+    AdapterArguments,
+    BaseArguments,
     ClosedbookTrainingArguments,
     CorpusArguments,
     ModelArguments,
     PopulationArguments,
+    PromptArguments,
     QuestionArguments,
     RegularisationArguments,
+    ReplayArguments,
 )
+from closedbook.training.bases.adapters import check_adapter
+from closedbook.training.bases.defaults import OBJECTIVES, adapt_to_pretrained, named
+from closedbook.training.bases.learners import (
+    Learner,
+    check_base,
+    check_special_tokens,
+    new_learner,
+    pretrained_learner,
+    teach_template,
+)
+from closedbook.training.bases.loading import check_is_model
+from closedbook.training.bases.replay import check_replay, replayed
 from closedbook.training.checks.effect import (
     check_effect_of_corpus,
     check_effect_of_model,
@@ -29,12 +46,17 @@ from closedbook.training.checks.machine import check_memory
 from closedbook.training.checks.outputs import check_inputs_outside
 from closedbook.training.command_line import parse_settings
 from closedbook.training.documents import Corpus, check_corpus, read_corpus
-from closedbook.training.models import build_config, build_model, model_name
+from closedbook.training.models import build_config, model_name
 from closedbook.training.objective_shares import parse_objectives
 from closedbook.training.question_sets import Answering, Learnable, learnable_questions, question_files
-from closedbook.training.trainer import check_rows, count_steps, prepare_run, train
+from closedbook.training.run_folder import read_base_run
+from closedbook.training.trainer import apply_dropout, check_rows, count_steps, prepare_run, train
 
 ARGUMENTS = (
+    BaseArguments,
+    PromptArguments,
+    AdapterArguments,
+    ReplayArguments,
     ModelArguments,
     RegularisationArguments,
     PopulationArguments,
@@ -42,13 +64,16 @@ ARGUMENTS = (
     QuestionArguments,
     ClosedbookTrainingArguments,
 )
-QUESTIONS = "question_answering"  # the objective whose records are questions, not documents
 
 
 @dataclass(kw_only=True)
 class PretrainingSettings:
     """All that one run of pretraining depends on; each field a group of flags, in the order of `ARGUMENTS`."""
 
+    base: BaseArguments = field(default_factory=BaseArguments)
+    prompt: PromptArguments = field(default_factory=PromptArguments)
+    adapter: AdapterArguments = field(default_factory=AdapterArguments)
+    replay: ReplayArguments = field(default_factory=ReplayArguments)
     model: ModelArguments = field(default_factory=ModelArguments)
     regularisation: RegularisationArguments = field(default_factory=RegularisationArguments)
     people: PopulationArguments = field(default_factory=PopulationArguments)
@@ -76,7 +101,7 @@ def main(argv: Sequence[str]) -> Run:
 
 
 def pretrain(settings: PretrainingSettings, corpus: Corpus | None = None) -> Run:
-    """Train a new model on documents and write its folder; returns the record written there.
+    """Train a model on documents, a new one or `--model`, and write its folder; returns the record written there.
 
     Args:
         settings: what to train on what, and where to write.
@@ -86,36 +111,43 @@ def pretrain(settings: PretrainingSettings, corpus: Corpus | None = None) -> Run
         ValueError: for settings that contradict each other or do not fit the documents, before anything slow.
     """
     args, asked = settings.training, settings.questions
+    if settings.base.model is not None:
+        adapt_to_pretrained(args, settings.adapter)
+        if "objectives" not in named(settings.corpus):
+            settings.corpus.objectives = list(OBJECTIVES)
     shares = parse_objectives(settings.corpus.objectives)
     objectives = [share.objective for share in shares]
     checkpoint = prepare_run(args, *checks(settings, objectives, corpus is not None))
     if corpus is None:
         corpus = read_corpus(settings.corpus, settings.people)
-    block_size = settings.model.block_size
     records, callbacks, mixed_in = {}, [], {}
     learned = learnable_questions(asked, settings.people, args.seed) if QUESTIONS in objectives else None
-    tokenizer = build_char_tokenizer([*corpus.texts, *written_in(learned)], model_max_length=block_size)
-    model = build_model(settings.model, settings.regularisation, len(tokenizer))
+    earlier, learner = begin(settings, [*corpus.texts, *written_in(learned)])
+    model, tokenizer = learner.model, learner.tokenizer
     if learned is not None:
-        check_fit(learned.questions, block_size=block_size, vocabulary=tokenizer.get_vocab())
+        check_questions(learned.questions, learner)
         records[QUESTIONS] = learned.questions.to_list()
-        tokenizer.chat_template = QUESTION_CHAT_TEMPLATE
+        teach_template(learner)
         mixed_in = {"protocol": "mixed", "questions": asked.questions} | learned.recorded()
         if learned.validation is not None:
-            callbacks.append(Answering(learned.validation, tokenizer))
+            callbacks.append(Answering(learned.validation, tokenizer, learner.prompt))
     texts = corpus.documents.to_list()  # reading one row of an Arrow table costs more than corrupting it
     path = settings.corpus.corpus_path or ""
     is_dataset = settings.corpus.corpus == "hub" and not Path(path).exists()
+    components = [
+        Component(share.objective, records.get(share.objective, texts), **asdict(share)) for share in shares
+    ]
     return train(
         model,
         tokenizer,
-        [Component(share.objective, records.get(share.objective, texts), **asdict(share)) for share in shares],
+        replayed(settings.replay, components),
         count_steps(args, len(texts)),
         args,
         checkpoint,
         Stage(
             stage="pretrain",
             model=model_name(model.config),
+            base_model=settings.base.model,
             recipe=settings.recipe,
             corpus=settings.corpus.corpus,
             objectives=settings.corpus.objectives,
@@ -123,14 +155,58 @@ def pretrain(settings: PretrainingSettings, corpus: Corpus | None = None) -> Run
             documents=len(texts),
             irregular_documents=count_irregular(objectives, texts),
             document_characters=sum(len(document["text"]) for document in texts),
-            arguments=asdict(settings.model)
+            arguments=(
+                asdict(settings.model) if settings.base.model is None else {"block_size": learner.block_size}
+            )
             | asdict(settings.regularisation)
             | corpus.arguments
-            | (asdict(asked) if records else {}),
+            | (asdict(asked) if records else {})
+            | {
+                name: value for group in (settings.adapter, settings.replay) for name, value in told(group).items()
+            },
+            **learner.recorded(),
             **mixed_in,
         ),
+        earlier,
         callbacks=callbacks,
+        block_size=learner.block_size,
+        writer=learner.writer,
     )
+
+
+def begin(settings: PretrainingSettings, texts: list[str]) -> tuple[Run, Learner]:
+    """What is trained: the record so far, and the model with its tokenizer.
+
+    Args:
+        settings: of the run.
+        texts: all that is read and written.
+    """
+    if settings.base.model is None:
+        return Run(), new_learner(settings.model, settings.regularisation, settings.base.tokenizer, texts)
+    run = read_base_run(settings.base.model)
+    learner = pretrained_learner(
+        settings.base.model, run, settings.prompt, settings.adapter, settings.model.block_size
+    )
+    check_special_tokens(learner.tokenizer, texts)
+    apply_dropout(learner.model, settings.regularisation)
+    return run, learner
+
+
+def told(args: Any) -> dict[str, Any]:
+    """What was given of a group of flags, for a record that says nothing of what was not used."""
+    return {name: getattr(args, name) for name in sorted(given(args))}
+
+
+def check_questions(questions: Any, learner: Learner) -> None:
+    """Refuse questions that do not fit the block, or that the tokenizer does not keep.
+
+    Raises:
+        ValueError: naming up to five of them.
+    """
+    if learner.writer is None:
+        check_fit(questions, block_size=learner.block_size, vocabulary=learner.tokenizer.get_vocab())
+    else:
+        check_fit_in_tokens(questions, learner.writer, block_size=learner.block_size)
 
 
 def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: bool) -> list[Callable[[], object]]:
@@ -143,13 +219,30 @@ def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: boo
     """
     corpus, asked = settings.corpus, settings.questions
     asks = QUESTIONS in objectives
-    inputs = [("corpus_path", corpus.corpus_path), *question_files(asked)]
+    base, replay = settings.base, settings.replay
+    inputs = [
+        ("corpus_path", corpus.corpus_path),
+        ("replay_path", replay.replay_path),
+        ("model", base.model),
+        *question_files(asked),
+    ]
+
+    def check_model() -> None:
+        if base.model is None:
+            check_memory(settings.model.num_hidden_layers * 12 * settings.model.hidden_size**2)
+            build_config(settings.model, settings.regularisation, vocab_size=8)
+            check_effect_of_model(settings.model)
+        else:
+            check_is_model(base.model)
+            check_text_forms(objectives)
+
     found: list[Callable[[], object]] = [
         lambda: check_sources(objectives, corpus, asked),
-        lambda: build_config(settings.model, settings.regularisation, vocab_size=8),
-        lambda: check_memory(settings.model.num_hidden_layers * 12 * settings.model.hidden_size**2),
+        check_model,
+        lambda: check_base(base, settings.model, settings.prompt),
+        lambda: check_adapter(settings.adapter),
+        lambda: check_replay(replay),
         lambda: check_rows(settings.training.row_length, settings.model.block_size),
-        lambda: check_effect_of_model(settings.model),
         lambda: check_inputs_outside(settings.training.output_dir, inputs),
     ]
     if asks:

@@ -12,6 +12,7 @@ from closedbook.data.people.biographies import biography_questions
 from closedbook.data.people.population import Population
 from closedbook.data.questions import QUESTION_SETS, entity_key, remove_overlap, split_by_entity
 from closedbook.evaluation.answering.closed_book import answer_questions
+from closedbook.evaluation.answering.stock_models import asked_as
 from closedbook.evaluation.metrics.exact_match.matching import exact_match_scores
 from closedbook.training.arguments import PopulationArguments, QuestionArguments
 
@@ -121,12 +122,13 @@ def read_names(kind: str, path: str) -> Dataset:
 class Answering(TrainerCallback):
     """Answer held-out training people's questions at every evaluation, and log the exact match."""
 
-    def __init__(self, questions: Dataset, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, questions: Dataset, tokenizer: PreTrainedTokenizerBase, prompt: str | None = None) -> None:
         self.questions = questions
         self.tokenizer = tokenizer
+        self.texts, self.end = asked_as(prompt, tokenizer, questions["question"][:])
 
     def on_evaluate(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        answers = answer_questions(model, self.tokenizer, self.questions["question"][:], progress=False)
+        answers = answer_questions(model, self.tokenizer, self.texts, progress=False, end_token=self.end)
         scores = exact_match_scores([answer.text for answer in answers], self.questions["answers"][:])
         share = sum(scores) / len(scores)
         state.log_history.append({"step": state.global_step, "eval_exact_match": share})

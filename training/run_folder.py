@@ -8,29 +8,20 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from closedbook.evaluation.answering.stock_models import from_pretrained
 from closedbook.evaluation.run_record import RUN_FILE, Run, read_run
-from closedbook.modeling.tokenization_char import CharTokenizer
 from closedbook.training.checks.outputs import check_writable
 from closedbook.training.keeping.checkpoints import last_good_checkpoint
 from closedbook.training.keeping.finite import check_weights
 from closedbook.training.keeping.lock import sole_writer
-from closedbook.training.keeping.manifest import CONFIG_FILE, MANIFEST_FILE, first_difference, write_manifest
+from closedbook.training.keeping.manifest import CONFIG_FILE, MANIFEST_FILE, write_manifest
 from closedbook.training.keeping.written import (
     is_occupied,
     is_of_a_model,
     remove_files,
     remove_leftovers,
     written_files,
-)
-
-REMEDY = (
-    "Only models of this package are loaded here, and they need none. Read it first; if you trust it, ask the "
-    "model with scripts/evaluate.py --prompt and --trust_remote_code true"
 )
 
 
@@ -134,6 +125,7 @@ def save_model_folder(
             model.generation_config.do_sample = False
         tokenizer.padding_side = "left"
         model.save_pretrained(unfinished)
+        (unfinished / "README.md").unlink(missing_ok=True)  # of an adapter, by its library; the card comes later
         tokenizer.save_pretrained(unfinished)
         write_manifest(unfinished, [path.name for path in unfinished.iterdir() if _decides(path)])
         (folder / MANIFEST_FILE).unlink(missing_ok=True)  # of the files that are replaced now
@@ -146,7 +138,7 @@ def save_model_folder(
 
 def _decides(path: Path) -> bool:
     """Whether a file of a model folder decides what the model answers."""
-    return path.suffix == ".safetensors" or path.name in (CONFIG_FILE, "tokenizer.json")
+    return path.suffix == ".safetensors" or path.name in (CONFIG_FILE, "adapter_config.json", "tokenizer.json")
 
 
 def _unsharded(model: PreTrainedModel, state_dict: dict) -> PreTrainedModel:
@@ -155,57 +147,6 @@ def _unsharded(model: PreTrainedModel, state_dict: dict) -> PreTrainedModel:
     whole.load_state_dict(state_dict)
     whole.generation_config = model.generation_config
     return whole
-
-
-def load_model_folder(folder: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a checkpoint of this package with its tokenizer: `(model, tokenizer)`.
-
-    Raises:
-        FileNotFoundError: if the folder holds no model.
-        ValueError: if its weights are damaged, not finite, or belong to another architecture, size or vocabulary,
-            if weights, vocabulary or configuration are not those that the run wrote, or if it needs code of its
-            own.
-    """
-    folder = Path(folder)
-    if not (folder / "config.json").is_file():
-        raise FileNotFoundError(f"{folder} holds no model (no config.json)")
-    try:
-        model, info = from_pretrained(
-            AutoModelForCausalLM,
-            folder,
-            remedy=REMEDY,
-            dtype=torch.float32,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )  # what does not fit is complained about below, all of it at once
-    except SafetensorError as error:
-        raise ValueError(
-            f"the weights in {folder} are damaged ({error}). Copy the folder again, or load its last good "
-            "checkpoint-* folder"
-        ) from error
-    kinds = ("missing_keys", "unexpected_keys", "mismatched_keys")
-    problems = {kind: sorted(map(str, info[kind])) for kind in kinds if info[kind]}
-    if problems:
-        raise ValueError(
-            f"the weights in {folder} are not those of its config.json ({model.config.model_type}): {problems}"
-        )
-    check_weights(model, f"the model in {folder} cannot be used")
-    try:
-        tokenizer = CharTokenizer.from_pretrained(folder)
-    except Exception as error:  # the libraries have no one class for it, and name no file
-        reason = first_difference(folder) or " ".join(str(error).split())
-        raise ValueError(f"the tokenizer in {folder} cannot be read: {reason}. Copy the folder again") from error
-    if len(tokenizer) != model.config.vocab_size:
-        raise ValueError(
-            f"{folder}: the tokenizer has {len(tokenizer)} characters, the model {model.config.vocab_size}"
-        )
-    different = first_difference(folder)
-    if different is not None:
-        raise ValueError(
-            f"{folder} is not as its run left it: {different}. Copy the folder again; if you changed it on "
-            f"purpose, remove {MANIFEST_FILE}"
-        )
-    return model, tokenizer
 
 
 def read_base_run(folder: str | Path) -> Run:

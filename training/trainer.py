@@ -15,9 +15,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, Trai
 
 from closedbook.data.mixture import Component, Mixture
 from closedbook.data.packing import PackingCollator
+from closedbook.data.writing.token_writer import TokenWriter
+from closedbook.evaluation.answering.batches import padding_id
 from closedbook.evaluation.run_record import Run, Stage, read_run
 from closedbook.training.arguments import ClosedbookTrainingArguments, RegularisationArguments
-from closedbook.training.checks.effect import check_effect_in_training
+from closedbook.training.bases.loading import is_of_this_package
+from closedbook.training.checks.effect import check_effect_in_training, given, refuse
 from closedbook.training.checks.machine import check_optimizer, check_reporting, check_schedule, check_sharding
 from closedbook.training.checks.together import check_together
 from closedbook.training.keeping.finite import FiniteTrainer, NonFiniteError
@@ -104,13 +107,15 @@ def apply_dropout(model: PreTrainedModel, regularisation: RegularisationArgument
     There the flags would have no one meaning: GPT-2 alone has three rates, and names none of them as we do.
 
     Raises:
+        ValueError: for rates given for a model of another package.
         huggingface_hub.errors.StrictDataclassError: for a rate outside [0, 1).
     """
-    if not hasattr(model.config, "embedding_dropout") or not hasattr(model.config, "hidden_dropout"):
-        logger.warning(
-            "%s keeps the dropout of its own configuration: --dropout and --attention_dropout are for the "
-            "architectures of this package",
-            type(model).__name__,
+    if not is_of_this_package(model.config):
+        refuse(
+            [
+                f"--{name} has no effect: {type(model).__name__} keeps the dropout of its own configuration"
+                for name in sorted(given(regularisation))
+            ]
         )
         return
     model.config.embedding_dropout = model.config.hidden_dropout = regularisation.dropout
@@ -131,6 +136,8 @@ def train(
     stage: Stage,
     earlier: Run | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    block_size: int | None = None,
+    writer: TokenWriter | None = None,
 ) -> Run:
     """Train, evaluate and save; returns the record written to the folder.
 
@@ -143,24 +150,32 @@ def train(
             losses and the settings of the run are added here.
         earlier: the stages that made the model to start from.
         callbacks: for example periodic answering.
+        block_size: longest example in tokens; by default as many as the model has positions.
+        writer: makes tokens of records; None for characters.
 
     Raises:
         ValueError: if another run holds the folder, or is the one that `checkpoint` is of.
         NonFiniteError: at the first loss, gradient or weight that is not finite.
         Stopped: after a last checkpoint, where SIGTERM came or the time limit was reached.
     """
-    block_size = model.config.max_position_embeddings
+    block_size = block_size or model.config.max_position_embeddings
     check_rows(args.row_length, block_size)
     args.max_steps = num_steps
     num_examples = num_steps * (args.global_batch_size or 1)  # prepare_run has set it
-    mixture = Mixture(components, args.seed, block_size, num_examples, args.shift_positions)
-    evaluation = Mixture(components, args.seed + 1_000_003, block_size, args.eval_examples, args.shift_positions)
-    collator = PackingCollator(tokenizer.get_vocab(), args.row_length, pad_token_id=tokenizer.pad_token_id)
+    how = (block_size, num_examples, args.shift_positions, writer)
+    mixture = Mixture(components, args.seed, *how)
+    how = (block_size, args.eval_examples, args.shift_positions, writer)
+    evaluation = Mixture(components, args.seed + 1_000_003, *how)
+    collator = PackingCollator(
+        tokenizer.get_vocab() if writer is None else {}, args.row_length, pad_token_id=padding_id(tokenizer)
+    )
     implementation = args.attn_implementation
-    if implementation == "auto":
+    own = is_of_this_package(model.config)
+    if implementation == "auto" and own:
         # a CPU's fused kernel has a slow backward pass, which pays off only where rows are long (see LOG.md)
         implementation = "eager" if args.use_cpu and args.row_length <= 256 else "sdpa"
-    model.set_attn_implementation(implementation)
+    if implementation != "auto":
+        model.set_attn_implementation(implementation)
     optimizer = None
     if args.optimizer == "muon":
         optimizer = MuonWithAdamW(model, args.learning_rate, args.weight_decay, (args.adam_beta1, args.adam_beta2))
@@ -211,6 +226,17 @@ def train(
         return run
 
 
+def count_read(mixture: Mixture) -> dict[str, int]:
+    """Characters of all examples of a run, and their tokens where they are something else."""
+    if mixture.writer is None:
+        return {"train_characters": sum(len(mixture[i]) for i in range(len(mixture)))}
+    examples = [mixture[i] for i in range(len(mixture))]
+    return {
+        "train_characters": sum(getattr(example, "characters", 0) for example in examples),
+        "train_tokens": sum(map(len, examples)),
+    }
+
+
 def _finish(
     trainer: Trainer,
     keeper: RunKeeper,
@@ -226,6 +252,8 @@ def _finish(
     state_dict = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
     model: Any = trainer.accelerator.unwrap_model(trainer.model)
     if args.process_index == 0:
+        if run.last.arguments.get("merge_adapter"):
+            model = model.merge_and_unload()
         model.config.use_cache = True  # the library switched it off for training; answering needs it
         save_model_folder(model, tokenizer, args.output_dir, state_dict)
     eval_loss = trainer.evaluate()["eval_loss"]
@@ -234,7 +262,7 @@ def _finish(
     run = run.with_last(
         steps=num_steps,
         train_seconds=seconds,
-        train_characters=sum(len(mixture[i].text) for i in range(len(mixture))),
+        **count_read(mixture),
         eval_loss=eval_loss,
         parameters=model.num_parameters(),
     )

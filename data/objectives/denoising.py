@@ -9,6 +9,7 @@ Something always stands between two gaps, so that masks meet only where reading 
 alone are to be predicted, each with the mask that ends it, as with T5's targets.
 """
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from random import Random
@@ -26,6 +27,7 @@ T5_MEAN_SPAN = 6
 MOST_SALIENT_SPANS = 3
 EXTREME_RATE = 0.5
 EXTREME_MEAN_SPANS = (6, 24)  # many short spans, or few long ones
+MASKED_RATES = (0.15, 0.3, 0.5)  # of the words of a copy that is read before the text itself
 SMALLEST_BLOCK = 6  # characters: two of text, four masks
 MODES = 3
 
@@ -90,6 +92,73 @@ def mixture_of_denoisers(record: dict, random: Random, block_size: int) -> Examp
         window, spans = _random_spans(text, rate, mean, random, room, after_first=True)
     example = _ask_for_spans(window, spans)
     return Example(MASK_CHARACTER * mode + example.text, mode + example.loss_start)
+
+
+def masked_reconstruction(record: dict, random: Random, block_size: int) -> Example:
+    """`copy with ⁇ gaps ⁇⁇ text ⁇`: a window with gaps is read, and then the window itself predicted.
+
+    What a model from left to right can do in place of masking: it has the whole surroundings of a gap in view, on
+    both sides, and writes the text in its own order (masked fine-tuning, 2025, arXiv:2510.09885, which needs no
+    paraphrases for facts to be found from either end). Every draw has other gaps: either words, as many as one of
+    three rates says, or each entity of the window with an even chance. Windows and gaps are whole words.
+
+    Raises:
+        ValueError: if the block is below 9 characters.
+    """
+    _check_block(block_size, SMALLEST_BLOCK + 3)
+    text = record["text"]
+    # a gap's mark is never longer than what it stands for, so a window takes twice its length at most
+    window = _whole_words(text, *draw_window(text, (block_size - 3) // 2, random))
+    copy, place = "", 0
+    for start, end in _draw_gaps(window, random):
+        copy += window[place:start] + MASK_CHARACTER
+        place = end
+    context = copy + window[place:] + MASK_CHARACTER * 2
+    return Example(context + window + MASK_CHARACTER, len(context))
+
+
+def _whole_words(text: str, first: int, last: int) -> str:
+    """The whole words of a window; the window as it is where that would leave none."""
+    start, end = first, last
+    if start > 0 and not text[start - 1].isspace():
+        start = next((place for place in range(start, last) if text[place].isspace()), last)
+    if end < len(text) and not text[end].isspace():
+        end = next((place for place in range(end, start, -1) if text[place - 1].isspace()), start)
+    return text[start:end].strip() or text[first:last]
+
+
+def _draw_gaps(window: str, random: Random) -> list[tuple[int, int]]:
+    """Stretches of a window that a copy leaves out, in their order; something is left between them and at the end.
+
+    The mark of a gap at the end would be one with the marks behind the copy.
+    """
+    if random.random() < 0.5:
+        found = [(entity.start, entity.end) for entity in find_entities(window)]
+        drawn = [span for span in found if random.random() < 0.5] or found[:1]
+    else:
+        drawn = []
+    if not drawn:
+        words = [match.span() for match in re.finditer(r"\w+", window)]
+        count = round(random.choice(MASKED_RATES) * len(words))
+        drawn = sorted(random.sample(words, min(len(words), max(1, count))))
+    gaps: list[tuple[int, int]] = []
+    for start, end in drawn:
+        end = min(end, len(window) - 1)
+        if start < end and (not gaps or gaps[-1][1] < start):
+            gaps.append((start, end))
+    return gaps
+
+
+def reassemble_masked_reconstruction(example: Example) -> str:
+    """Undo `masked_reconstruction`: the window of the document.
+
+    Raises:
+        ValueError: for a text that is not in its notation.
+    """
+    _, mark, text = example.text.partition(MASK_CHARACTER * 2)
+    if not mark or not text.endswith(MASK_CHARACTER) or MASK_CHARACTER in text[:-1]:
+        raise ValueError(f"expected a copy with gaps, a double mask and a text, got {example.text!r}")
+    return text[:-1]
 
 
 def reassemble_spans(example: Example) -> str:

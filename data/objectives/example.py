@@ -16,3 +16,6 @@ class Example:
     text: str
     loss_start: int
     position_start: int = 0
+
+    def __len__(self) -> int:
+        return len(self.text)

@@ -11,7 +11,9 @@ from random import Random
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
 
 from .denoising import (
+    masked_reconstruction,
     mixture_of_denoisers,
+    reassemble_masked_reconstruction,
     reassemble_mixture_of_denoisers,
     reassemble_spans,
     salient_spans,
@@ -66,6 +68,8 @@ def question_answering(record: dict, random: Random, block_size: int) -> Example
     return Example(text, len(prompt))
 
 
+QUESTIONS = "question_answering"  # the objective whose records are questions, not documents
+
 Objective = Callable[[dict, Random, int], Example]
 
 OBJECTIVES: dict[str, Objective] = {
@@ -74,6 +78,7 @@ OBJECTIVES: dict[str, Objective] = {
     "t5_multi_span": t5_multi_span,
     "salient_spans": salient_spans,
     "mixture_of_denoisers": mixture_of_denoisers,
+    "masked_reconstruction": masked_reconstruction,
     "fill_in_the_middle": fill_in_the_middle,
     "left_to_right": left_to_right,
     "reversed_order": reversed_order,
@@ -106,6 +111,7 @@ REASSEMBLE: dict[str, Callable[[Example], str]] = {
     "t5_multi_span": reassemble_spans,
     "salient_spans": reassemble_spans,
     "mixture_of_denoisers": reassemble_mixture_of_denoisers,
+    "masked_reconstruction": reassemble_masked_reconstruction,
     "fill_in_the_middle": reassemble_fill_in_the_middle,
     "left_to_right": lambda example: example.text,
     "reversed_order": reassemble_reversed_order,

@@ -14,6 +14,7 @@ from itertools import groupby
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from closedbook.data.writing.question_form import encode_prompt
 from closedbook.evaluation.answering.abilities import abilities
 from closedbook.evaluation.answering.prefix_reader import PromptBatch
 from closedbook.evaluation.answering.text_end import end_of_text_ids
@@ -48,7 +49,7 @@ def prompt_batches(
             tokenizer.encode(question + tokenizer.mask_token, add_special_tokens=False) for question in questions
         ]
     else:
-        prompts = [tokenizer.encode(question) for question in questions]
+        prompts = [encode_prompt(tokenizer, question) for question in questions]
     budgets = token_budgets(model, questions, prompts, max_new_tokens)
     batches = []
     padding = padding_id(tokenizer, ends)

@@ -12,8 +12,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 import closedbook.modeling  # noqa: F401  models of this package need no code from elsewhere
+from closedbook.data.writing.question_form import CHAT, PLACE, QuestionForm
 
-PLACE = "{question}"
 ANSWER_END = "\n"
 
 
@@ -92,11 +92,26 @@ def check_prompt(prompt: str) -> str:
     Raises:
         ValueError: if it does not say where the question goes.
     """
-    if PLACE not in prompt:
-        raise ValueError(f"--prompt {prompt!r} has no {PLACE}: write it where the question goes")
+    if prompt != CHAT and PLACE not in prompt:
+        raise ValueError(
+            f"--prompt {prompt!r} has no {PLACE}: write it where the question goes, or say {CHAT} for the chat "
+            "template"
+        )
     return prompt.replace("\\n", "\n")
 
 
-def prompts_of(prompt: str, questions: list[str]) -> list[str]:
-    """Every question in its place in the prompt."""
-    return [prompt.replace(PLACE, question) for question in questions]
+def asked_as(
+    prompt: str | None, tokenizer: PreTrainedTokenizerBase, questions: list[str]
+) -> tuple[list[str], str | None]:
+    """What `answer_questions` is given for questions: their texts, and what ends an answer.
+
+    Args:
+        prompt: with `{question}` in it, or `chat`; None for models that part question and answer by the mask
+        token.
+        tokenizer: of the model.
+        questions: as they were written.
+    """
+    if prompt is None:
+        return questions, None
+    form = QuestionForm(prompt, tokenizer)
+    return [form.read(question) for question in questions], ANSWER_END

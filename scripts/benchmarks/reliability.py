@@ -47,10 +47,10 @@ from closedbook.scripts.benchmarks.reliability_processes import across_processes
 from closedbook.scripts.benchmarks.reliability_runs import run, start, wait
 from closedbook.training import finetuning, pretraining
 from closedbook.training.asking import knowing, questions
+from closedbook.training.bases.loading import load_model_folder
 from closedbook.training.checks.commands import run_command
 from closedbook.training.command_line import parse_flags
 from closedbook.training.keeping.checkpoints import checkpoint_problem, last_good_checkpoint
-from closedbook.training.run_folder import load_model_folder
 
 MAINS: dict[str, Callable[[list[str]], object]] = {
     "pretrain": pretraining.main,

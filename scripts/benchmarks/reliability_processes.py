@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from closedbook.scripts.benchmarks.reliability_inputs import TINY
-from closedbook.training.run_folder import load_model_folder
+from closedbook.training.bases.loading import load_model_folder
 
 SCRIPT = Path(__file__).resolve().parents[1] / "pretrain.py"
 EXACT = ["--precision", "fp32", "--dropout", "0", "--save_steps", "2", "--global_batch_size", "8"]

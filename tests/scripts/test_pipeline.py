@@ -11,8 +11,8 @@ from closedbook.evaluation.metrics.exact_match.exact_match import is_match
 from closedbook.evaluation.results import check_result
 from closedbook.evaluation.run_record import read_run
 from closedbook.modeling.modeling_gpt import VanillaGPTForCausalLM
+from closedbook.training.bases.loading import load_model_folder
 from closedbook.training.question_sets import ask_about_people
-from closedbook.training.run_folder import load_model_folder
 
 MODEL_FILES = {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "run.json"}
 CODE_FILES = {"modeling_gpt.py", "configuration_gpt.py", "tokenization_char.py"}

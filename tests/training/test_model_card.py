@@ -17,8 +17,8 @@ from closedbook.evaluation.results import make_result
 from closedbook.evaluation.run_record import Run, Stage, read_run, write_run
 from closedbook.evaluation.statistics.intervals import wilson_interval
 from closedbook.training import model_card, pretraining
+from closedbook.training.bases.loading import load_model_folder
 from closedbook.training.model_card import is_unchanged, record_evaluation, record_run, write_card
-from closedbook.training.run_folder import load_model_folder
 
 TITLE = "a|b `c` <i>*x* {{ 7*7 }} \"q\" 'r' $y$ --- #1 Ω"
 

@@ -13,10 +13,10 @@ from closedbook.evaluation.run_record import read_run
 from closedbook.modeling.configuration_gpt import VanillaGPTConfig
 from closedbook.modeling.modeling_gpt import VanillaGPTForCausalLM
 from closedbook.modeling.tokenization_char import CharTokenizer, build_char_tokenizer
+from closedbook.training.bases.loading import load_model_folder
 from closedbook.training.keeping.checkpoints import checkpoint_problem, last_good_checkpoint
 from closedbook.training.run_folder import (
     check_output_folder,
-    load_model_folder,
     save_model_folder,
 )
 

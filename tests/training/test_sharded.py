@@ -11,8 +11,9 @@ import sys
 import pytest
 import torch
 
+from closedbook.training.bases.loading import load_model_folder
 from closedbook.training.checks.machine import check_sharding
-from closedbook.training.run_folder import load_model_folder, save_model_folder
+from closedbook.training.run_folder import save_model_folder
 
 SHARDED = """
 import sys
@@ -20,7 +21,8 @@ import torch
 import torch.distributed as dist
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, set_model_state_dict
 from torch.distributed.fsdp import fully_shard
-from closedbook.training.run_folder import load_model_folder, save_model_folder
+from closedbook.training.bases.loading import load_model_folder
+from closedbook.training.run_folder import save_model_folder
 
 source, target = sys.argv[1:]
 dist.init_process_group("gloo")

@@ -23,8 +23,8 @@ from closedbook.evaluation.reports.attention import (
     draw_maps,
     draw_scales,
 )
+from closedbook.training.bases.loading import load_model_folder
 from closedbook.training.command_line import parse_flags
-from closedbook.training.run_folder import load_model_folder
 
 SCALES = [float(scale) for scale in range(0, 41, 2)]
 IDENTITY_SCORES = [0.25 * number for number in range(25)]

@@ -10,8 +10,8 @@ import torch
 from accelerate import PartialState
 from datasets import concatenate_datasets
 
-from closedbook.data.questions import check_fit
 from closedbook.evaluation.answering.confidence import answer_with_confidence
+from closedbook.evaluation.answering.stock_models import asked_as, check_prompt
 from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
 from closedbook.evaluation.knowing.provenance import trace_questions
@@ -19,13 +19,13 @@ from closedbook.evaluation.knowing.summary import NUM_SAMPLES, describe_knowing,
 from closedbook.evaluation.run_record import read_run
 from closedbook.training.arguments import PopulationArguments
 from closedbook.training.asking.people import DEFAULT_SPLIT, KnowingArguments, gather, recorded_flags
+from closedbook.training.bases.asking import check_fit_to_ask, load_to_ask
 from closedbook.training.checks.effect import people_without_effect, refuse, unread_files
 from closedbook.training.checks.outputs import check_name, check_outputs
 from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import parse_arguments
 from closedbook.training.model_card import record_knowing
 from closedbook.training.models import model_name
-from closedbook.training.run_folder import load_model_folder
 
 
 def main(argv: list[str]) -> None:
@@ -44,7 +44,7 @@ def know(argv: list[str]) -> dict:
     check_together(*checks(args))
     run = read_run(args.model)
     parts = gather(args, people, run)
-    model, tokenizer = load_model_folder(args.model)
+    model, tokenizer, prompt = load_to_ask(args.model, args.prompt, args.trust_remote_code)
     model = model.to(PartialState().device)
     groups = {"asked": parts.asked, "held_out": parts.held_out, "invented": parts.invented}
     if parts.trained is not None:
@@ -53,22 +53,22 @@ def know(argv: list[str]) -> dict:
         )
         groups["trained"] = parts.trained.select(chosen)
     for group in groups.values():
-        check_fit(
-            group, block_size=model.config.max_position_embeddings, vocabulary=tokenizer.get_vocab(), answer_room=1
-        )
+        check_fit_to_ask(group, model, tokenizer, prompt)
     everything = concatenate_datasets([group.select_columns(["entity", "answers"]) for group in groups.values()])
     traces = iter(trace_questions(everything, parts.documents, parts.trained))
     rows = []
     for name, group in groups.items():
         print(f"{name}: {len(group)} questions", file=sys.stderr)
+        texts, end_token = asked_as(prompt, tokenizer, group["question"][:])
         scored = answer_with_confidence(
             model,
             tokenizer,
-            group["question"][:],
+            texts,
             num_samples=NUM_SAMPLES,
             seed=args.seed,
             batch_size=args.batch_size,
             max_new_tokens=args.max_new_tokens,
+            end_token=end_token,
         )
         rows += prediction_rows(name, group, scored, list(islice(traces, len(group))))
     summary = {
@@ -78,6 +78,7 @@ def know(argv: list[str]) -> dict:
         "recipe": run.last.recipe,
         "train_seed": run.last.seed,
         "unknown_people": len(run.last.unknown_people),
+        **({} if prompt is None else {"prompt": prompt}),
         "questions": args.questions,
         "split": args.split or (DEFAULT_SPLIT if args.questions == "biographies" else None),
         "seed": args.seed,
@@ -108,6 +109,7 @@ def checks(args: KnowingArguments) -> list[Callable[[], object]]:
 
     return [
         check_rate,
+        lambda: args.prompt is None or check_prompt(args.prompt),
         lambda: refuse(unread_files(args.questions, **files)),
         lambda: check_name("split", args.split or DEFAULT_SPLIT),
         lambda: check_outputs([folder / "predictions.jsonl", folder / "knowing.json"], inputs),

@@ -21,6 +21,11 @@ class KnowingArguments:
     """What to ask whom, what to promise, and where to write."""
 
     model: str = field(metadata={"help": "folder of the model"})
+    prompt: str | None = field(
+        default=None,
+        metadata={"help": "ask so, with {question} in it, or chat; default: as the model was taught"},
+    )
+    trust_remote_code: bool = field(default=False, metadata={"help": "run code that the model brings along"})
     questions: str = field(default="biographies", metadata={"help": "biographies, cs224n or file"})
     question_file: str | None = field(default=None, metadata={"help": "the questions to report on"})
     split: str | None = field(
@@ -56,7 +61,9 @@ class KnowingArguments:
     )
     output_dir: str | None = field(default=None, metadata={"help": "default: <model>/knowing"})
     batch_size: int = field(default=64, metadata={"help": "questions decoded at once"})
-    max_new_tokens: int = field(default=32, metadata={"help": "longest answer, in characters"})
+    max_new_tokens: int = field(
+        default=32, metadata={"help": "longest answer, in tokens (characters, in models of ours)"}
+    )
 
 
 @dataclass(frozen=True)

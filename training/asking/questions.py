@@ -11,15 +11,9 @@ import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 
-from closedbook.data.questions import QUESTION_SETS, check_fit
+from closedbook.data.questions import QUESTION_SETS
 from closedbook.evaluation.answering.closed_book import answer_questions
-from closedbook.evaluation.answering.stock_models import (
-    ANSWER_END,
-    PLACE,
-    check_prompt,
-    load_stock_model,
-    prompts_of,
-)
+from closedbook.evaluation.answering.stock_models import asked_as, check_prompt
 from closedbook.evaluation.environment import check_recordable
 from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
 from closedbook.evaluation.knowing.baselines import evaluate_majority
@@ -30,6 +24,7 @@ from closedbook.evaluation.results import PROTOCOLS, Result, make_result, result
 from closedbook.evaluation.run_record import read_run
 from closedbook.training.arguments import PopulationArguments
 from closedbook.training.asking.people import check_population, recorded_people
+from closedbook.training.bases.asking import check_fit_to_ask, load_to_ask
 from closedbook.training.checks.effect import people_without_effect, refuse, unread_files
 from closedbook.training.checks.outputs import check_name, check_outputs
 from closedbook.training.checks.together import check_together
@@ -38,7 +33,7 @@ from closedbook.training.hardware import process_state
 from closedbook.training.model_card import record_evaluation
 from closedbook.training.models import model_name
 from closedbook.training.question_sets import ask_about_people, read_questions
-from closedbook.training.run_folder import check_outside_model, load_model_folder, read_base_run
+from closedbook.training.run_folder import check_outside_model, read_base_run
 
 # What `correct` and `answer_match` of a result mean, said where a published rule stands beside them.
 RULES = {
@@ -73,13 +68,16 @@ PUBLISHED_RULES: dict[str, tuple[str, Callable[[Sequence[str], Sequence[Sequence
 class EvaluationArguments:
     """What to ask whom, and where to write."""
 
-    model: str = field(metadata={"help": "folder of the model; with --prompt also a name on the Hub"})
+    model: str = field(
+        metadata={"help": "folder of the model or of an adapter; with --prompt also a name on the Hub"}
+    )
     questions: str = field(default="biographies", metadata={"help": f"biographies, {', '.join(QUESTION_SETS)}"})
     question_file: str | None = field(
         default=None, metadata={"help": "file with the questions; of published sets also the name on the Hub"}
     )
     prompt: str | None = field(
-        default=None, metadata={"help": "ask so, with {question} in it: for models not trained by this package"}
+        default=None,
+        metadata={"help": "ask so, with {question} in it, or chat: for models not trained by this package"},
     )
     trust_remote_code: bool = field(default=False, metadata={"help": "with --prompt: run the model's own code"})
     without_answers: bool = field(default=False, metadata={"help": "the file holds questions only"})
@@ -133,23 +131,15 @@ def evaluate(args: EvaluationArguments, people: PopulationArguments | None = Non
     check_together(*checks(args, people))
     people = people or recorded_people(read_base_run(args.model))
     state = process_state()
-    prompt = None if args.prompt is None else check_prompt(args.prompt)
-    if prompt is None:
-        model, tokenizer = load_model_folder(args.model)
-    else:
-        model, tokenizer = load_stock_model(args.model, trust_remote_code=args.trust_remote_code)
-    if prompt is None and tokenizer.mask_token is None:
-        raise ValueError(f'{args.model} knows no mask token: ask it with --prompt "Question: {PLACE}\\nAnswer:"')
+    model, tokenizer, prompt = load_to_ask(args.model, args.prompt, args.trust_remote_code)
     model = model.to(state.device)
     if args.questions == "biographies":
         asked, known = ask_about_people(people, args.split), ask_about_people(people, "train")
     else:
         asked = read_questions(args.questions, args.question_file, with_answers=not args.without_answers)
         known = read_questions(args.questions, args.train_questions) if args.train_questions else None
-    if prompt is None:
-        block_size = model.config.max_position_embeddings
-        check_fit(asked, block_size=block_size, vocabulary=tokenizer.get_vocab(), answer_room=1)
-    texts = asked["question"][:] if prompt is None else prompts_of(prompt, asked["question"][:])
+    check_fit_to_ask(asked, model, tokenizer, prompt)
+    texts, end_token = asked_as(prompt, tokenizer, asked["question"][:])
     with state.split_between_processes(list(range(len(asked)))) as mine:
         answers = answer_questions(
             model,
@@ -158,7 +148,7 @@ def evaluate(args: EvaluationArguments, people: PopulationArguments | None = Non
             batch_size=args.batch_size,
             max_new_tokens=args.max_new_tokens,
             progress=state.is_main_process,
-            end_token=None if prompt is None else ANSWER_END,
+            end_token=end_token,
         )
     if state.num_processes > 1:
         answers = gather_object(answers)

@@ -8,6 +8,7 @@ import yaml
 
 from closedbook.data.corpora import load_wiki
 from closedbook.data.mixture import Component, Mixture
+from closedbook.data.objectives.table import QUESTIONS
 from closedbook.data.questions import load_cs224n
 from closedbook.evaluation.environment import check_recordable
 from closedbook.evaluation.results import result_path
@@ -18,7 +19,7 @@ from closedbook.training.experiments.variants import check_choices
 from closedbook.training.finetuning import FinetuningSettings, finetune
 from closedbook.training.finished_runs import RunFolder
 from closedbook.training.objective_shares import parse_objectives
-from closedbook.training.pretraining import QUESTIONS, PretrainingSettings, pretrain
+from closedbook.training.pretraining import PretrainingSettings, pretrain
 
 PRETRAINING, FINETUNING = "cs224n_ablation.yaml", "cs224n_finetune.yaml"
 TASK = "cs224n-ablation"

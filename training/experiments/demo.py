@@ -14,11 +14,11 @@ from closedbook.evaluation.results import result_path
 from closedbook.training.arguments import PopulationArguments
 from closedbook.training.asking import attention
 from closedbook.training.asking.questions import EvaluationArguments, evaluate, majority_result
+from closedbook.training.bases.loading import load_model_folder
 from closedbook.training.command_line import RECIPES, parse_flags
 from closedbook.training.finetuning import FinetuningSettings, finetune
 from closedbook.training.pretraining import PretrainingSettings, pretrain
 from closedbook.training.question_sets import ask_about_people
-from closedbook.training.run_folder import load_model_folder
 
 SHOWN = 5  # questions answered on the screen
 

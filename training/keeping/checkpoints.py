@@ -56,7 +56,9 @@ def checkpoint_problem(checkpoint: Path) -> str | None:
             return different
         if any(checkpoint.glob("pytorch_model_fsdp*")):
             return None  # sharded: torch.distributed.checkpoint checks its own files when it reads them
-        with safe_open(checkpoint / "model.safetensors", framework="pt") as weights:
+        adapter = checkpoint / "adapter_model.safetensors"
+        file = adapter if adapter.is_file() else checkpoint / "model.safetensors"
+        with safe_open(file, framework="pt") as weights:
             broken = non_finite_tensor((name, weights.get_tensor(name)) for name in weights.keys())  # noqa: SIM118
         torch.load(checkpoint / "optimizer.pt", weights_only=True, map_location="meta")
         torch.load(checkpoint / "scheduler.pt", weights_only=True)

@@ -20,10 +20,10 @@ from closedbook.evaluation.laboratory.reasoning import baseline_rows, grade
 from closedbook.evaluation.run_record import Run, Stage
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 from closedbook.training.arguments import ClosedbookTrainingArguments, ModelArguments, RegularisationArguments
+from closedbook.training.bases.loading import load_model_folder
 from closedbook.training.command_line import as_flags, parse_arguments, recipe_name
 from closedbook.training.finished_runs import RunFolder, digest
 from closedbook.training.models import build_model, model_name
-from closedbook.training.run_folder import load_model_folder
 from closedbook.training.trainer import RECORDED_ARGUMENTS, prepare_run, train
 
 SPARE_TOKENS = 16  # beyond the longest right answer: room for a step too many, so that it is seen as such

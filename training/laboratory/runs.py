@@ -21,13 +21,13 @@ from closedbook.evaluation.laboratory.knowledge_bits import knowledge_bits, meas
 from closedbook.evaluation.laboratory.memorisation import find_stated_facts
 from closedbook.evaluation.metrics.exact_match.matching import is_match
 from closedbook.evaluation.run_record import Run
+from closedbook.training.bases.loading import load_model_folder
 from closedbook.training.command_line import RECIPES, as_flags
 from closedbook.training.documents import Corpus
 from closedbook.training.finetuning import FinetuningSettings, finetune
 from closedbook.training.finished_runs import RunFolder, digest
 from closedbook.training.laboratory.arms import Arm
 from closedbook.training.pretraining import PretrainingSettings, pretrain
-from closedbook.training.run_folder import load_model_folder
 
 PRETRAINING, FINETUNING = RECIPES / "laboratory_pretrain.yaml", RECIPES / "laboratory_finetune.yaml"
 

@@ -31,8 +31,8 @@ SNIPPET = """\
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 folder = {name}  # where this folder lies, or its name on the Hub
-model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
-tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
+model = AutoModelForCausalLM.from_pretrained(folder{trust})
+tokenizer = AutoTokenizer.from_pretrained(folder{trust})
 prompt = tokenizer({prompt}, return_tensors="pt")
 output = model.generate(**prompt, max_new_tokens={room})[0, prompt["input_ids"].shape[1] :]
 print(tokenizer.decode(output))
@@ -59,7 +59,10 @@ def build_card(
         knowing: what scripts/knowing.py wrote, if it did.
     """
     remedy = "A card is written for models of this package, which need none"
-    config = from_pretrained(AutoConfig, folder, remedy=remedy)
+    adapter = base_of(folder)
+    config = from_pretrained(AutoConfig, adapter or folder, remedy=remedy)
+    own = config.model_type in FAMILIES
+    sizes = config.get_text_config()
     name = " ".join(folder.name.encode("utf-8", "replace").decode().split()) or "model"
     stages, protocol = run.stages, run.protocol
     # a result may be older than the word for how this run was made
@@ -67,7 +70,8 @@ def build_card(
     datasets = [stage.dataset for stage in stages if stage.dataset]
     bases = [stage.base_model for stage in stages if "/" in (stage.base_model or "")]
     synthetic = all("biographies" in (stage.corpus, stage.questions) for stage in stages)
-    block_size = config.max_position_embeddings
+    context = getattr(sizes, "max_position_embeddings", None)
+    block_size = min(run.last.arguments.get("block_size") or 128, context or 128) if not own else context
     prompt = example_prompt(run, block_size, folder)
     measured = [eval_result(result) for result in results] + knowing_results(knowing)
     metadata = ModelCardData(
@@ -88,7 +92,13 @@ def build_card(
         cell=cell,
         fenced=fenced,
         name=name,
-        config=config,
+        config=sizes,
+        own=own,
+        level="character-level" if run.last.tokenizer is None and own else "causal",
+        unit="characters" if run.last.tokenizer is None and own else "tokens",
+        context=context,
+        adapter=adapter,
+        asked=run.last.prompt,
         parameters=run.last.parameters,
         family=FAMILIES.get(config.model_type, config.model_type),
         attention=getattr(config, "attention", "softmax").replace("_", " "),
@@ -96,6 +106,7 @@ def build_card(
         layout=getattr(config, "latent_layout", None),
         history=PROTOCOLS.get(protocol, "trained"),
         snippet=SNIPPET.format(
+            trust=", trust_remote_code=True" if own else "",
             name=json.dumps(name, ensure_ascii=False),  # such a string is one of Python, too
             prompt=json.dumps(prompt, ensure_ascii=False),
             shorter=json.dumps(prompt[len(prompt) // 2 :], ensure_ascii=False),
@@ -109,6 +120,14 @@ def build_card(
     )
 
 
+def base_of(folder: Path) -> str | None:
+    """The base model of an adapter's folder; None for a folder with a whole model."""
+    path = folder / "adapter_config.json"
+    if not path.is_file():
+        return None
+    return json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")
+
+
 def example_prompt(run: Run, block_size: int, folder: Path) -> str:
     """A prompt in the form that the model was trained on, of characters that it knows."""
     objectives = {name.partition("=")[0] for name in run.last.objectives}
@@ -118,6 +137,11 @@ def example_prompt(run: Run, block_size: int, folder: Path) -> str:
         text, mark = f"Ada Lind was born in {MASK_CHARACTER}.", MASK_CHARACTER
     else:
         text, mark = "Where was Ada Lind born?", MASK_CHARACTER
+    if run.last.prompt is not None:
+        question = "Where was Ada Lind born?"
+        return question if run.last.prompt == "chat" else run.last.prompt.replace("{question}", question)
+    if run.last.tokenizer is not None:
+        return text + mark
     known = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
     text = "".join(character for character in text if character in known)
     return text[: max(0, block_size // 2 - 1)] + mark or MASK_CHARACTER

@@ -10,7 +10,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.evaluation.answering.confidence import answer_with_confidence
-from closedbook.evaluation.answering.stock_models import ANSWER_END, check_prompt, load_stock_model, prompts_of
+from closedbook.evaluation.answering.stock_models import ANSWER_END, asked_as, check_prompt, load_stock_model
 
 FIXTURES = Path(__file__).parents[2] / "data" / "fixtures"
 PROMPT = r"Question: {question}\nAnswer:"
@@ -92,7 +92,9 @@ def test_a_published_question_set_is_asked_by_its_name_and_relation(tiny, gpt2, 
 
 def test_an_answer_is_the_same_alone_and_in_company(gpt2):
     model, tokenizer = load_stock_model(gpt2)
-    prompts = prompts_of(check_prompt(PROMPT), [question for question, _ in FACTS] + ["Who?", "Where is Q?"])
+    prompts = asked_as(
+        check_prompt(PROMPT), tokenizer, [*(question for question, _ in FACTS), "Who?", "Where is Q?"]
+    )[0]
     options = {"max_new_tokens": 12, "end_token": ANSWER_END, "progress": False}
     together = answer_questions(model, tokenizer, prompts, **options)
     alone = [answer_questions(model, tokenizer, [prompt], **options)[0] for prompt in prompts]
@@ -103,7 +105,9 @@ def test_an_answer_is_the_same_alone_and_in_company(gpt2):
 
 def test_the_answers_are_the_same_with_all_confidences(gpt2):
     model, tokenizer = load_stock_model(gpt2)
-    prompts = prompts_of(check_prompt(PROMPT), [question for question, _ in FACTS] + ["Who?", "Where is Q?"])
+    prompts = asked_as(
+        check_prompt(PROMPT), tokenizer, [*(question for question, _ in FACTS), "Who?", "Where is Q?"]
+    )[0]
     options = {"max_new_tokens": 12, "end_token": ANSWER_END, "progress": False}
     plain = answer_questions(model, tokenizer, prompts, **options)
     scored = answer_with_confidence(model, tokenizer, prompts, **options)

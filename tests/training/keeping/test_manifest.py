@@ -7,8 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from closedbook.training.bases.loading import load_model_folder
 from closedbook.training.keeping.manifest import MANIFEST_FILE, first_difference, manifest_files, write_manifest
-from closedbook.training.run_folder import load_model_folder, save_model_folder
+from closedbook.training.run_folder import save_model_folder
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from hub_server import Hub
 from transformers import AutoModelForCausalLM
 
 from closedbook.evaluation.run_record import read_run
+from closedbook.training.bases.loading import load_model_folder
 from closedbook.training.publishing import push
 from closedbook.training.publishing.folder import finished_files, public_record
-from closedbook.training.run_folder import load_model_folder
 
 TOKEN = "hf_writeAbcdefghijklmnopqrstuvwxyz12"
 CODE = {"modeling_gpt.py", "configuration_gpt.py", "tokenization_char.py", "attention.py", "loading.py"}

@@ -1,0 +1,37 @@
+"""What a run of a pretrained model does where nobody says otherwise: gentler than training from scratch.
+
+The defaults of `ClosedbookTrainingArguments` are those of small models from random weights; at their learning rate
+a pretrained model forgets everything in a few steps. Only what neither a flag nor a recipe named is changed.
+"""
+
+from typing import Any
+
+from closedbook.training.arguments import AdapterArguments, ClosedbookTrainingArguments
+
+# AdamW with no decay towards zero: the weights to stay near are the pretrained ones.
+_FULL: dict[str, Any] = {
+    "optimizer": "adamw",
+    "learning_rate": 5e-5,
+    "weight_decay": 0.0,
+    "warmup_steps": 0.03,
+    "num_train_epochs": 20.0,
+    "per_device_train_batch_size": 8,
+    "per_device_eval_batch_size": 8,
+    "logging_steps": 10,
+}
+OBJECTIVES = ("entity_sequence=1", "masked_reconstruction=1", "left_to_right=1")
+_ADAPTER = _FULL | {"learning_rate": 5e-4}
+
+
+def named(args: Any) -> frozenset[str]:
+    """Names of the arguments that a flag or a recipe gave, be it the default."""
+    found: frozenset[str] | None = getattr(args, "named", None)
+    return args.given if found is None else found
+
+
+def adapt_to_pretrained(args: ClosedbookTrainingArguments, adapter: AdapterArguments) -> None:
+    """Set what nobody named to values for a pretrained model, in place."""
+    spoken_for = named(args)
+    for name, value in (_ADAPTER if adapter.lora_rank else _FULL).items():
+        if name not in spoken_for:
+            setattr(args, name, value)

@@ -1,0 +1,166 @@
+"""What a run trains: a model with its tokenizer, and how records become the tokens that it reads."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from closedbook.data.writing.question_form import DEFAULT_PROMPT, QuestionForm
+from closedbook.data.writing.token_writer import TokenWriter
+from closedbook.data.writing.tokenizers import CHARACTERS, add_marks, check_tokenizer_name, train_tokenizer
+from closedbook.evaluation.run_record import Run
+from closedbook.modeling.tokenization_char import QUESTION_CHAT_TEMPLATE, CharTokenizer, build_char_tokenizer
+from closedbook.training.arguments import (
+    AdapterArguments,
+    BaseArguments,
+    ModelArguments,
+    PromptArguments,
+    RegularisationArguments,
+)
+from closedbook.training.bases.adapters import add_adapter
+from closedbook.training.bases.loading import (
+    context_length,
+    is_of_this_package,
+    load_model_folder,
+    load_tokenizer,
+)
+from closedbook.training.checks.effect import given, refuse
+from closedbook.training.models import build_model
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A model that is to be trained, and what it reads.
+
+    Attributes:
+        model: with an adapter, where one is to be trained.
+        tokenizer: of the model.
+        block_size: longest example, in tokens.
+        writer: makes tokens of records; None for characters, whose examples are their tokens.
+        prompt: how questions are put; None for marks.
+        tokenizer_name: for the record; None for characters.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    block_size: int
+    writer: TokenWriter | None = None
+    prompt: str | None = None
+    tokenizer_name: str | None = None
+
+    def recorded(self) -> dict[str, Any]:
+        """What the record of a stage says of it."""
+        return {"tokenizer": self.tokenizer_name, "prompt": self.prompt}
+
+
+def new_learner(
+    args: ModelArguments, regularisation: RegularisationArguments, tokenizer_name: str, texts: Iterable[str]
+) -> Learner:
+    """A model from random weights, in the tokens that `--tokenizer` names.
+
+    Args:
+        args, regularisation: of the model.
+        tokenizer_name: `characters`, `train:KIND:SIZE`, or a folder or Hub name.
+        texts: strings that hold all that the model must know: its characters, or what a vocabulary is learned
+        from.
+    """
+    block_size = args.block_size
+    texts = list(texts)
+    if tokenizer_name == CHARACTERS:
+        characters = build_char_tokenizer(texts, model_max_length=block_size)
+        return Learner(build_model(args, regularisation, len(characters)), characters, block_size)
+    tokenizer: PreTrainedTokenizerBase
+    if tokenizer_name.startswith("train:"):
+        tokenizer = train_tokenizer(tokenizer_name, texts, block_size)
+    else:
+        tokenizer = load_tokenizer(tokenizer_name)
+        add_marks(tokenizer)
+        tokenizer.model_max_length = block_size
+    check_special_tokens(tokenizer, texts)
+    writer = TokenWriter(tokenizer)
+    model = build_model(args, regularisation, len(tokenizer))
+    return Learner(model, tokenizer, block_size, writer, None, tokenizer_name)
+
+
+def pretrained_learner(
+    name: str, run: Run, asked: PromptArguments, adapter: AdapterArguments, block_size: int
+) -> Learner:
+    """A model that was trained before, of this package or any other, to be trained on.
+
+    A model of this package keeps its block and its marks; any other is told in plain words, with `--prompt` for
+    questions, and reads examples of `block_size` tokens, or of as many as its context holds.
+
+    Args:
+        name: folder or Hub name.
+        run: its record, if it has one.
+        asked: how questions are put.
+        adapter: what is to be trained.
+        block_size: tokens.
+
+    Raises:
+        ValueError: as `load_model_folder` does; for a prompt where marks are read; or a block beyond the context.
+    """
+    model, tokenizer = load_model_folder(name, asked.trust_remote_code)
+    own = is_of_this_package(model.config)
+    if own and run.last.prompt is None:
+        if asked.prompt is not None:
+            raise ValueError(f"--prompt has no effect: {name} reads the marks of this package")
+        prompt, writer = None, None
+        block_size = model.config.max_position_embeddings
+        if not isinstance(tokenizer, CharTokenizer):
+            writer = TokenWriter(tokenizer)
+    else:
+        limit = context_length(model)
+        if limit is not None and block_size > limit:
+            raise ValueError(f"a block of {block_size} tokens is beyond the context of {name}, {limit} tokens")
+        prompt = asked.prompt or run.last.prompt or DEFAULT_PROMPT
+        prompt = prompt.replace("\\n", "\n")
+        writer = TokenWriter(tokenizer, QuestionForm(prompt, tokenizer))
+    label = None if writer is None else run.last.tokenizer or name
+    if adapter.lora_rank:
+        model = add_adapter(model, adapter, name)
+    return Learner(model, tokenizer, block_size, writer, prompt, label)
+
+
+def check_base(args: BaseArguments, model: ModelArguments, asked: PromptArguments) -> None:
+    """Refuse flags of a new model beside one to go on with, and the other way round.
+
+    Raises:
+        ValueError: with one line a flag.
+    """
+    if args.model is None:
+        check_tokenizer_name(args.tokenizer)
+        refuse([f"--{name} has no effect: it needs --model" for name in sorted(given(asked))])
+        return
+    shape = sorted(given(model) - {"block_size"})
+    lines = [f"--{name} has no effect: {args.model} has its own shape" for name in shape]
+    if args.tokenizer != CHARACTERS:
+        lines.append(f"--tokenizer has no effect: {args.model} has its own")
+    refuse(lines)
+
+
+def check_special_tokens(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> None:
+    """Refuse texts in which the model would read structure: one of the tokenizer's special tokens.
+
+    Raises:
+        ValueError: naming the token and where it stands.
+    """
+    special = [str(token) for token in tokenizer.all_special_tokens]
+    if not special:
+        return
+    pattern = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))))
+    for text in texts:
+        if found := pattern.search(text):
+            around = text[max(0, found.start() - 30) : found.end() + 30]
+            raise ValueError(
+                f"{found[0]!r} stands in {around!r}, which the tokenizer reads as a special token: replace it by "
+                "other characters"
+            )
+
+
+def teach_template(learner: Learner) -> None:
+    """Give a tokenizer the chat template of what its model is about to learn, where that is marks."""
+    if learner.writer is None:
+        learner.tokenizer.chat_template = QUESTION_CHAT_TEMPLATE
