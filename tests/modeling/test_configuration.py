@@ -378,12 +378,7 @@ def test_a_folder_that_another_tool_has_touched_loads_without_the_package(tmp_pa
         tmp_path / "plain"
     )
     model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(tmp_path / "plain"))
-    type(model).register_for_auto_class("AutoModelForCausalLM")
-    VanillaGPTConfig.register_for_auto_class("AutoConfig")
-    try:
-        model.save_pretrained(tmp_path / "model")
-    finally:
-        del type(model)._auto_class, VanillaGPTConfig._auto_class
+    model.save_pretrained(tmp_path / "model")
     path = tmp_path / "model" / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **FOREIGN, "head_dim": 8}))
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "model", trust_remote_code=True)
