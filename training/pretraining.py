@@ -146,8 +146,7 @@ def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: boo
     inputs = [("corpus_path", corpus.corpus_path), *question_files(asked)]
     found: list[Callable[[], object]] = [
         lambda: check_sources(objectives, corpus, asked),
-        lambda: build_config(settings.model, settings.regularisation, vocab_size=8),
-        lambda: check_memory(settings.model.num_hidden_layers * 12 * settings.model.hidden_size**2),
+        lambda: _check_model(settings),
         lambda: check_rows(settings.training.row_length, settings.model.block_size),
         lambda: check_effect_of_model(settings.model),
         lambda: check_inputs_outside(settings.training.output_dir, inputs),
@@ -159,6 +158,12 @@ def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: boo
         about_people = asks and asked.questions == "biographies"
         found.append(lambda: check_effect_of_corpus(corpus, settings.people, about_people))
     return found
+
+
+def _check_model(settings: PretrainingSettings) -> None:
+    """Refuse a model that does not fit, before its configuration is made: that lists its layers one by one."""
+    check_memory(settings.model.num_hidden_layers * 12 * settings.model.hidden_size**2)
+    build_config(settings.model, settings.regularisation, vocab_size=8)
 
 
 def written_in(learned: Learnable | None) -> list[str]:
