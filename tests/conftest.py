@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Neither torch nor the package here: of several processes under xdist, the one that hands out tests needs them not,
-# and the others begin when it has read this file.
+# Neither torch nor the package here: the process of xdist that hands out tests does not need them, and those that
+# run tests begin when it has read this file.
 sys.path.append(str(Path(__file__).parent / "processes"))  # for warm.py; the tests are no package
 from leaks import changes, state
 
@@ -185,6 +185,10 @@ def _process_left_as_it_was():
 
 @pytest.fixture(scope="session")
 def tiny() -> TinyRuns:
+    """With all that its runs import: later a test may have changed what importing reads (as `online` does)."""
+    from closedbook.training import finetuning, pretraining  # noqa: F401
+    from closedbook.training.asking import questions  # noqa: F401
+
     return TinyRuns()
 
 

@@ -47,11 +47,7 @@ def _state() -> Iterator[tuple[str, object]]:
 
 def changes(before: dict[str, object], after: dict[str, object]) -> list[str]:
     """In words; a module that was imported in between has changed nothing."""
-    found = [
-        f"{name} was {before[name]!r}, is {after.get(name)!r}"
-        for name in before
-        if before[name] != after.get(name)
-    ]
-    return found + [
-        f"{name} is new: {after[name]!r}" for name in after if name.startswith("$") and name not in before
-    ]
+    changed = [name for name in before if before[name] != after.get(name)]
+    new = [name for name in after if name.startswith("$") and name not in before]
+    told = [f"{name} was {before[name]!r}, is {after.get(name)!r}" for name in changed]
+    return told + [f"{name} is new: {after[name]!r}" for name in new]

@@ -3,10 +3,10 @@
     done = warm.run([script, "--flag"], cwd=folder, env=environment)     # as subprocess.run would start Python
     process = warm.Process(["-c", code])                                 # as subprocess.Popen
 
-To import torch and transformers takes seconds, and most processes under test do nothing else for most of their time.
-Here they are imported once (`libraries.py`, by the standard library's fork server); every process is a copy of that
-one, in which neither this package nor anything of a test was ever imported, with an environment, a folder, a
-`sys.argv` and a `sys.path` of its own.
+To import torch and transformers takes seconds, and most processes under test do nothing else for most of their
+time. Here they are imported once (`libraries.py`, by the standard library's fork server); every process is a copy
+of that one, in which neither this package nor anything of a test was ever imported, with an environment, a folder,
+a `sys.argv` and a `sys.path` of its own.
 
 Where it matters how a process comes to its imports, a test starts `sys.executable`: the variables that libraries
 read when they are imported (`FIXED`) are those of the server. A few more have their places in `READ_EARLY`.
