@@ -11,18 +11,63 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import settings
-from safetensors.torch import load_file
 
-from closedbook.evaluation.run_record import Stage
-from closedbook.training import finetuning, pretraining
-from closedbook.training.asking import questions
+# Neither torch nor the package here: the process of xdist that hands out tests does not need them, and those that
+# run tests begin when it has read this file.
+sys.path.append(str(Path(__file__).parent / "processes"))  # for warm.py; the tests are no package
+from leaks import changes, state
 
 settings.register_profile("closedbook", deadline=None)  # a busy machine is not a failing property
 settings.load_profile("closedbook")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+# Files that take longest, the longest first: each is run by one process, and none is to be left over for the end.
+LONG = (
+    "golden/test_golden.py",
+    "modeling/test_saving.py",
+    "modeling/test_cache.py",
+    "examples/test_notebooks.py",
+    "modeling/test_generation.py",
+    "modeling/test_native_graphs.py",
+    "training/publishing/test_publishing.py",
+    "modeling/test_outputs.py",
+    "scripts/benchmarks/test_measure.py",
+    "scripts/benchmarks/test_architectures.py",
+    "training/test_every_flag_counts.py",
+    "training/laboratory/test_figures.py",
+    "modeling/test_packed_rows.py",
+    "modeling/test_native.py",
+    "scripts/benchmarks/test_reliability.py",
+    "evaluation/answering/test_prompts.py",
+    "evaluation/answering/test_closed_book.py",
+    "training/keeping/test_keeper.py",
+    "training/conversion/test_course.py",
+    "training/test_trainer.py",
+    "scripts/test_distributed.py",
+)
+
+
+def pytest_collection_modifyitems(items) -> None:
+    places = {str(CHECKOUT / "tests" / name): place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(str(item.path), len(LONG)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    item.state_before = state()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item):
+    """What a test changes for those after it is an error of that test, with the name of what changed."""
+    result = yield
+    if changed := changes(item.state_before, state()):
+        pytest.fail(f"this test changed what later tests find: {'; '.join(changed)}", pytrace=False)
+    return result
 
 
 def pytest_collection_finish() -> None:
@@ -46,13 +91,21 @@ class TinyRuns:
 
     checkout = CHECKOUT
 
-    def pretrain(self, output, *flags) -> Stage:
+    def pretrain(self, output, *flags):
+        """The stage as `run.json` has it."""
+        from closedbook.training import pretraining
+
         return _call(pretraining.main, [*PRETRAINING, "--output_dir", output, *flags]).last
 
-    def finetune(self, output, model, *flags) -> Stage:
+    def finetune(self, output, model, *flags):
+        """The stage as `run.json` has it."""
+        from closedbook.training import finetuning
+
         return _call(finetuning.main, [*FINETUNING, "--model", model, "--output_dir", output, *flags]).last
 
     def evaluate(self, model, *flags) -> dict | None:
+        from closedbook.training.asking import questions
+
         return _call(questions.main, ["--model", model, "--max_new_tokens", "8", *flags])
 
     def people(self) -> list[str]:
@@ -60,9 +113,9 @@ class TinyRuns:
         return list(PEOPLE)
 
     def pretraining_process(self, output, *flags) -> list[str]:
-        """The command of `pretrain` as a process of its own."""
+        """The command of `pretrain` for a process of its own: script and flags."""
         script = CHECKOUT / "scripts" / "pretrain.py"
-        return [sys.executable, *map(str, [script, *PRETRAINING, "--output_dir", output, *flags])]
+        return [*map(str, [script, *PRETRAINING, "--output_dir", output, *flags])]
 
     def environment(self, **variables) -> dict[str, str]:
         """Of a child process: one thread, no network, and nothing that this process set for itself."""
@@ -76,7 +129,10 @@ class TinyRuns:
         shutil.copytree(run / f"checkpoint-{step}", folder / f"checkpoint-{step}")
         return folder
 
-    def weights(self, folder) -> dict[str, torch.Tensor]:
+    def weights(self, folder) -> dict:
+        """Name -> tensor."""
+        from safetensors.torch import load_file
+
         return load_file(Path(folder) / "model.safetensors")
 
     def log(self, folder) -> list[dict]:
@@ -88,6 +144,8 @@ class TinyRuns:
 
     def assert_equal(self, one, other) -> None:
         """Bit-equal weights and equal logs."""
+        import torch
+
         weights, others = self.weights(one), self.weights(other)
         assert weights.keys() == others.keys()
         differing = [name for name in weights if not torch.equal(weights[name], others[name])]
@@ -96,6 +154,8 @@ class TinyRuns:
 
     def assert_close(self, one, other, *, logged: float, weights: float) -> None:
         """Logged losses and gradient norms within `logged` (relative), weights within `weights` (absolute)."""
+        import torch
+
         for entry, again in zip(self.log(one), self.log(other), strict=True):
             assert entry == pytest.approx(again, rel=logged)
         ours, others = self.weights(one), self.weights(other)
@@ -110,6 +170,8 @@ def _call(main, argv):
 
 @contextmanager
 def _process_left_as_it_was():
+    import torch
+
     threads = torch.get_num_threads()
     variables = dict(os.environ)
     try:
@@ -123,6 +185,10 @@ def _process_left_as_it_was():
 
 @pytest.fixture(scope="session")
 def tiny() -> TinyRuns:
+    """With all that its runs import: later a test may have changed what importing reads (as `online` does)."""
+    from closedbook.training import finetuning, pretraining  # noqa: F401
+    from closedbook.training.asking import questions  # noqa: F401
+
     return TinyRuns()
 
 
@@ -159,6 +225,11 @@ def _free_port() -> int:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         return server.getsockname()[1]
+
+
+@pytest.fixture
+def free_port() -> int:
+    return _free_port()
 
 
 @pytest.fixture

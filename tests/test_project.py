@@ -100,7 +100,8 @@ def test_no_file_is_named_for_nothing():
     assert names.isdisjoint({"utils.py", "helpers.py", "common.py", "misc.py"})
 
 
-NO_ROOMS = {"closedbook", "docs", "examples", "golden", "surface", "upstream"}  # tests of what is in no one room
+# Tests of what is in no one room, and what tests start.
+NO_ROOMS = {"closedbook", "docs", "examples", "golden", "processes", "surface", "upstream"}
 # Tests of several modules together; those of modeling/ are named for laws, each over every variant.
 WHOLES = {
     "data/test_readers_refuse.py",  # what is damaged is named with file and line

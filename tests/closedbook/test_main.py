@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 from closedbook import __version__
 from closedbook.__main__ import commands, main
@@ -54,7 +55,7 @@ def test_a_command_is_the_script_and_its_record_says_how_it_was_started(tmp_path
 
 
 def test_a_flag_that_no_command_knows_ends_in_one_line(tmp_path):
-    command = [sys.executable, "-m", "closedbook", "pretrain", "--leanring_rate", "1"]
-    process = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    started = "from closedbook.__main__ import main; import sys; sys.exit(main(sys.argv[1:]))"
+    process = warm.run(["-c", started, "pretrain", "--leanring_rate", "1"], cwd=tmp_path)
     line = "closedbook pretrain: there is no flag --leanring_rate; did you mean --learning_rate?\n"
     assert (process.returncode, process.stderr) == (2, line)

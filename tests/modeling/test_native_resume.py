@@ -2,12 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+import warm
 from safetensors.torch import load_file
 from variants import VARIANTS
 
@@ -82,8 +81,7 @@ def train_elsewhere(models: Path, runs: Path, task: str) -> dict:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     scratch = runs / f"modules-{task}"
     environment |= {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(scratch), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", READER, str(models), str(runs), task]
-    done = subprocess.run(command, cwd=runs, env=environment, capture_output=True, text=True, timeout=900)
+    done = warm.run(["-c", READER, models, runs, task], cwd=runs, env=environment, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads((runs / f"{task}.json").read_text())
 

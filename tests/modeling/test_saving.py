@@ -2,12 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+import warm
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -26,6 +25,7 @@ if package == "absent":
 else:
     import closedbook.modeling
 import torch
+import warm
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
@@ -75,8 +75,7 @@ def read_elsewhere(source: Path, target: Path, package: str, scratch: Path) -> d
     target.mkdir()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment |= {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(scratch / "modules"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", READER, str(source), str(target), package]
-    done = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True, timeout=240)
+    done = warm.run(["-c", READER, source, target, package], cwd=scratch, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     report = json.loads((target / "report.json").read_text())
     (target / "report.json").unlink()

@@ -10,7 +10,7 @@ from closedbook.evaluation.run_record import read_run
 def test_two_processes_train_as_one(tiny, launch, tmp_path):
     flags = ["--precision", "fp32", "--dropout", "0", "--global_batch_size", "8", "--save_strategy", "no"]
     command = tiny.pretraining_process(tmp_path / "two", *flags, "--per_device_train_batch_size", "2")
-    launch("pretrain", *command[2:])
+    launch("pretrain", *command[1:])
     tiny.pretrain(tmp_path / "one", *flags)
     two, one = read_run(tmp_path / "two").last, read_run(tmp_path / "one").last
     assert (two.world_size, one.world_size) == (2, 1)
@@ -22,9 +22,9 @@ def test_two_processes_train_as_one(tiny, launch, tmp_path):
 @pytest.mark.slow
 def test_two_processes_resume_what_two_processes_began(tiny, launch, tmp_path):
     flags = ["--dropout", "0.1", "--global_batch_size", "8", "--per_device_train_batch_size", "2"]
-    launch("pretrain", *tiny.pretraining_process(tmp_path / "straight", *flags)[2:])
+    launch("pretrain", *tiny.pretraining_process(tmp_path / "straight", *flags)[1:])
     stopped = tiny.stopped_at(4, tmp_path / "straight", tmp_path / "stopped")
-    launch("pretrain", *tiny.pretraining_process(stopped, *flags, "--resume")[2:])
+    launch("pretrain", *tiny.pretraining_process(stopped, *flags, "--resume")[1:])
     assert read_run(stopped).last.world_size == 2
     tiny.assert_equal(tmp_path / "straight", stopped)
 
@@ -32,7 +32,7 @@ def test_two_processes_resume_what_two_processes_began(tiny, launch, tmp_path):
 @pytest.mark.slow
 def test_two_processes_refuse_an_occupied_folder_together(tiny, launch, pretrained):
     with pytest.raises(AssertionError, match="already holds files"):
-        launch("pretrain", *tiny.pretraining_process(pretrained)[2:])
+        launch("pretrain", *tiny.pretraining_process(pretrained)[1:])
 
 
 @pytest.mark.slow

@@ -2,11 +2,10 @@
 
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
+import warm
 import yaml
 from huggingface_hub import ModelCard
 from hypothesis import given
@@ -109,14 +108,8 @@ def test_the_snippets_run_where_the_package_is_absent(pretrained, run, tiny, tmp
         write_card(folder)  # with the new name
         (snippet,) = blocks(read(folder), "python")
         program += snippet + "print('answered')\n"
-    process = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        env=tiny.environment(HF_MODULES_CACHE=str(tmp_path / "modules"), PYTHONIOENCODING="utf-8"),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=200,
-    )
+    modules = tiny.environment(HF_MODULES_CACHE=str(tmp_path / "modules"))
+    process = warm.run(["-c", program], cwd=tmp_path, env=modules)
     assert process.returncode == 0, process.stderr[-3000:]
     assert process.stdout.count("answered") == 2
 

@@ -5,11 +5,12 @@ the project's saving and resuming here, and the silent case is refused (see `che
 """
 
 import json
-import subprocess
-import sys
+import os
+from pathlib import Path
 
 import pytest
 import torch
+import warm
 
 from closedbook.training.bases.loading import load_model_folder
 from closedbook.training.checks.machine import check_sharding
@@ -52,13 +53,15 @@ dist.destroy_process_group()
 """
 
 
-def test_the_folder_of_a_sharded_model_is_that_of_a_plain_one(tiny, pretrained, tmp_path):
-    script = tmp_path / "sharded.py"
-    script.write_text(SHARDED, encoding="utf-8")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [*launcher, str(script), str(pretrained), str(tmp_path / "sharded")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=tiny.environment())
-    assert done.returncode == 0, done.stderr[-3000:]
+def test_the_folder_of_a_sharded_model_is_that_of_a_plain_one(tiny, pretrained, tmp_path, free_port):
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port), "WORLD_SIZE": "2"}
+    command, said = ["-c", SHARDED, pretrained, tmp_path / "sharded"], str(tmp_path / "said")
+    processes = [
+        warm.Process(command, env=tiny.environment(**meeting, RANK=rank), standard=(os.devnull, said, said))
+        for rank in ("0", "1")
+    ]
+    status = [process.wait(timeout=200) for process in processes]
+    assert status == [0, 0], Path(said).read_text(encoding="utf-8")[-3000:]
 
     model, tokenizer = load_model_folder(pretrained)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)

@@ -2,11 +2,11 @@
 
 import os
 import signal
-import subprocess
 import time
 
 import pytest
 import torch
+import warm
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from closedbook.evaluation.run_record import read_run
@@ -56,19 +56,18 @@ def test_finetuning_resumes_like_pretraining(tiny, pretrained, tmp_path):
 
 
 def test_a_run_killed_in_the_middle_and_resumed_equals_one_never_stopped(tiny, tmp_path):
-    flags = ["--max_steps", "100", "--save_steps", "10", "--dropout", "0.1"]
+    flags = ["--max_steps", "60", "--save_steps", "10", "--dropout", "0.1"]
     killed = tmp_path / "killed"
-    with open(tmp_path / "log", "w", encoding="utf-8") as log:
-        command = tiny.pretraining_process(killed, *flags)
-        process = subprocess.Popen(command, env=tiny.environment(), stdout=log, stderr=log)
-        patience = time.monotonic() + 120
-        while process.poll() is None and not (killed / "checkpoint-20").exists():
-            assert time.monotonic() < patience, (tmp_path / "log").read_text(encoding="utf-8")
-            time.sleep(0.01)
-        os.kill(process.pid, signal.SIGKILL)
+    command, log = tiny.pretraining_process(killed, *flags), str(tmp_path / "log")
+    process = warm.Process(command, env=tiny.environment(), standard=(os.devnull, log, log))
+    patience = time.monotonic() + 120
+    while process.poll() is None and not (killed / "checkpoint-20").exists():
+        assert time.monotonic() < patience, (tmp_path / "log").read_text(encoding="utf-8")
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not (killed / "model.safetensors").exists(), "the run was over before it could be killed"
-    subprocess.run([*command, "--resume"], env=tiny.environment(), check=True, capture_output=True, timeout=120)
+    warm.run([*command, "--resume"], env=tiny.environment(), check=True)
     tiny.pretrain(tmp_path / "straight", *flags)
     tiny.assert_equal(tmp_path / "straight", killed)
 

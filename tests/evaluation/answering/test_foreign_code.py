@@ -5,12 +5,11 @@ import json
 import os
 import pty
 import select
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+import warm
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from closedbook.evaluation.answering.stock_models import from_pretrained
@@ -57,15 +56,8 @@ def test_code_of_its_own_is_refused_in_one_line_with_the_remedy(foreign, tmp_pat
 def test_on_a_terminal_nobody_is_asked(tiny, foreign, tmp_path):
     """With somebody at a terminal who would answer "y" to anything."""
     terminal, inside = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", LOADERS, str(foreign)],
-        stdin=inside,
-        stdout=inside,
-        stderr=inside,
-        cwd=ROOT,
-        env=tiny.environment(),
-    )
-    os.close(inside)
+    standard = (os.ttyname(inside),) * 3
+    process = warm.Process(["-c", LOADERS, foreign], cwd=ROOT, env=tiny.environment(), standard=standard)
     os.write(terminal, b"y\ny\ny\ny\n")
     said, deadline = b"", time.monotonic() + 90
     while time.monotonic() < deadline:
@@ -77,6 +69,7 @@ def test_on_a_terminal_nobody_is_asked(tiny, foreign, tmp_path):
         elif process.poll() is not None:
             break
     os.close(terminal)
+    os.close(inside)
     assert process.wait(timeout=30) == 0, said
     text = said.decode()
     assert "[y/N]" not in text and not (tmp_path / "ran").exists(), text

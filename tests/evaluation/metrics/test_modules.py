@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import warm
+
 import closedbook.evaluation
 
 METRICS = Path(closedbook.evaluation.__file__).parent / "metrics"
@@ -57,7 +59,10 @@ def test_every_metric_is_tried():
 
 def test_a_copied_folder_loads_offline_without_the_package_by_its_folder_and_by_its_file(tmp_path):
     shutil.copytree(METRICS, tmp_path / "elsewhere", ignore=shutil.ignore_patterns("__pycache__"))
-    found = json.loads(in_a_fresh_process(LOAD, "elsewhere", json.dumps(CASES), folder=tmp_path))
+    modules = os.environ | {"HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HUB_OFFLINE": "1"}
+    done = warm.run(["-c", LOAD, "elsewhere", json.dumps(CASES)], cwd=tmp_path, env=modules)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
     for name, (_, expected) in CASES.items():
         assert [found[f"elsewhere/{name}{file}"] for file in ("", f"/{name}.py")] == [expected] * 2
 

@@ -3,13 +3,13 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+import warm
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -81,12 +81,7 @@ def test_a_sweep_writes_every_answer_and_what_all_say_together(flags, tmp_path):
 
 def test_a_killed_sweep_goes_on_where_it_was_and_ends_as_if_it_had_not_stopped(flags, tmp_path):
     many = [*SMALL, "--num_shots", "0", "1", "2", "3", "--seeds", *map(str, range(8))]
-    process = subprocess.Popen(
-        [sys.executable, str(SCRIPT), *flags, *many],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+    process = warm.Process([SCRIPT, *flags, *many], env=os.environ | {"OMP_NUM_THREADS": "1"})
     arms = tmp_path / "sweep" / "arms"
     while process.poll() is None and not (arms.exists() and list(arms.glob("*.jsonl"))):
         time.sleep(0.002)

@@ -3,12 +3,11 @@
 import json
 import math
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+import warm
 from safetensors.torch import save_file
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -210,16 +209,9 @@ def test_the_script_runs_as_a_command(tmp_path, corpus):
     reference = build_reference("perceiver")
     checkpoint, folder = tmp_path / "model.params", tmp_path / "converted"
     torch.save(reference.state_dict(), checkpoint)
-    subprocess.run(
-        [
-            sys.executable,
-            Path(__file__).resolve().parents[3] / "scripts" / "convert_mingpt.py",
-            *arguments(checkpoint, corpus, folder),
-        ],
-        check=True,
-        cwd=tmp_path,
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-    )
+    script = Path(__file__).resolve().parents[3] / "scripts" / "convert_mingpt.py"
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    warm.run([script, *arguments(checkpoint, corpus, folder)], cwd=tmp_path, env=environment, check=True)
     assert_same_logits(reference, folder, lengths=[1, LATENTS - 1, BLOCK])
 
 

@@ -4,12 +4,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
+import warm
 
 from closedbook.evaluation.run_record import RUN_FILE, read_run
 from closedbook.training import trainer
@@ -110,12 +109,16 @@ def test_a_killed_run_leaves_a_lock_that_the_next_one_takes(tiny, tmp_path):
         "import sys, time; from closedbook.training.keeping.lock import sole_writer\n"
         "with sole_writer(sys.argv[1]): print('held', flush=True); time.sleep(60)"
     )
-    command = [sys.executable, "-c", holder, str(tmp_path / "run")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=tiny.environment()) as process:
-        assert process.stdout.readline() == "held\n"
-        with pytest.raises(ValueError, match="another run"), sole_writer(tmp_path / "run"):
-            pass
-        process.send_signal(signal.SIGKILL)
+    said = tmp_path / "said"
+    command, standard = ["-c", holder, tmp_path / "run"], (os.devnull, str(said), os.devnull)
+    process = warm.Process(command, env=tiny.environment(), standard=standard)
+    while not said.exists() or said.read_text(encoding="utf-8") != "held\n":
+        assert process.poll() is None
+        time.sleep(0.01)
+    with pytest.raises(ValueError, match="another run"), sole_writer(tmp_path / "run"):
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.wait()
     assert (tmp_path / "run" / ".lock").exists()
     tiny.pretrain(tmp_path / "run", *QUICK)
 
@@ -275,23 +278,24 @@ def test_an_evaluation_in_half_precision_leaves_the_weights_as_trained(tiny, tmp
 
 
 def test_sigterm_leaves_a_last_checkpoint_from_which_the_run_goes_on(tiny, tmp_path):
-    flags = ["--max_steps", "400", "--save_strategy", "no", "--logging_steps", "1000"]
+    flags = ["--max_steps", "150", "--save_strategy", "no", "--logging_steps", "1000"]
     command = tiny.pretraining_process(tmp_path / "run", *flags)
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=tiny.environment()) as process:
-        while not (tmp_path / "run" / RUN_FILE).exists():  # written when training begins
-            time.sleep(0.05)
-            assert process.poll() is None, process.stderr.read()
-        time.sleep(0.5)
-        process.send_signal(signal.SIGTERM)
-        errors = process.communicate(timeout=60)[1]
-    assert process.returncode == 143
+    said = tmp_path / "said"
+    process = warm.Process(command, env=tiny.environment(), standard=(os.devnull, os.devnull, str(said)))
+    while not (tmp_path / "run" / RUN_FILE).exists():  # written when training begins
+        time.sleep(0.05)
+        assert process.poll() is None, said.read_text(encoding="utf-8")
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 143
+    errors = said.read_text(encoding="utf-8")
     assert "pretrain.py: stopped by SIGTERM after step" in errors and "Traceback" not in errors
     (last,) = (tmp_path / "run").glob("checkpoint-*")
     assert checkpoint_problem(last) is None
     done = json.loads((last / "trainer_state.json").read_text(encoding="utf-8"))["global_step"]
-    assert 0 < done < 400
+    assert 0 < done < 150
     facts = tiny.pretrain(tmp_path / "run", "--resume", *flags)
-    assert facts.steps == 400
+    assert facts.steps == 150
 
 
 def test_a_time_limit_leaves_a_last_checkpoint_too(tiny, tmp_path):
