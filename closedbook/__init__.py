@@ -16,6 +16,7 @@ _names, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["data", "evaluation", "modeling", "training"],
     submod_attrs={
+        "shortcuts": ["ask", "teach"],
         "data": ["Mixture", "Population"],
         "evaluation": ["Run", "Stage", "answer_questions", "answer_with_confidence", "read_run"],
         "modeling": ["CharTokenizer", "PerceiverGPTForCausalLM", "VanillaGPTForCausalLM"],

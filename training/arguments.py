@@ -2,6 +2,8 @@
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
@@ -11,8 +13,7 @@ from transformers import TrainingArguments
 from closedbook.training.hardware import has_bf16
 from closedbook.training.publishing.publisher import check_hub_flags
 
-# where the user wants TensorBoard files; by default each run keeps its own
-CHOSEN_LOGGING_DIR = os.environ.get("TENSORBOARD_LOGGING_DIR")
+LOGGING_DIR = "TENSORBOARD_LOGGING_DIR"
 
 
 def _default(item: Field) -> Any:
@@ -261,7 +262,6 @@ class ClosedbookTrainingArguments(TrainingArguments):
             self.bf16 = has_bf16(self.use_cpu)
         if self.lr_scheduler_type == "cosine_with_min_lr" and not self.lr_scheduler_kwargs:
             self.lr_scheduler_kwargs = {"min_lr_rate": 0.1}
-        os.environ["TENSORBOARD_LOGGING_DIR"] = CHOSEN_LOGGING_DIR or os.path.join(str(self.output_dir), "logs")
         super().__post_init__()
         check_hub_flags(self)
 
@@ -270,6 +270,18 @@ class ClosedbookTrainingArguments(TrainingArguments):
     def __getstate__(self) -> dict[str, Any]:
         """Without the token: the library pickles its arguments into every checkpoint."""
         return self.__dict__ | {"hub_token": None}
+
+    @contextmanager
+    def logging_in_own_folder(self) -> Iterator[None]:
+        """While a Trainer is made: TensorBoard's files go beside the run, unless the user has said where."""
+        if os.environ.get(LOGGING_DIR):
+            yield
+            return
+        os.environ[LOGGING_DIR] = os.path.join(str(self.output_dir), "logs")
+        try:
+            yield
+        finally:
+            del os.environ[LOGGING_DIR]
 
     def set_threads(self) -> None:
         """Use the whole CPU: `accelerate launch` sets one thread a process where nothing else is said."""

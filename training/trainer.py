@@ -203,17 +203,18 @@ def train(
         args.save_total_limit = None  # the keeper's, which removes nothing that a user has put there
         stopping = StopEarly(args.time_limit)
         try:
-            trainer = FiniteTrainer(
-                model=model,
-                args=without_pushing(args),  # publisher does it
-                data_collator=collator,
-                train_dataset=mixture,
-                eval_dataset=evaluation,
-                processing_class=tokenizer,
-                callbacks=[*callbacks, keeper, *([publisher] if publisher else []), stopping],
-                optimizers=(optimizer, None),
-                skip_limit=args.nonfinite_limit if args.on_nonfinite == "skip" else 0,
-            )
+            with args.logging_in_own_folder():
+                trainer = FiniteTrainer(
+                    model=model,
+                    args=without_pushing(args),  # publisher does it
+                    data_collator=collator,
+                    train_dataset=mixture,
+                    eval_dataset=evaluation,
+                    processing_class=tokenizer,
+                    callbacks=[*callbacks, keeper, *([publisher] if publisher else []), stopping],
+                    optimizers=(optimizer, None),
+                    skip_limit=args.nonfinite_limit if args.on_nonfinite == "skip" else 0,
+                )
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         finally:
             stopping.restore()

@@ -212,12 +212,13 @@ def test_the_defaults_that_the_data_depends_on_are_ours(training):
 def test_each_run_logs_into_its_own_folder_unless_the_user_chose_one(training, monkeypatch):
     import os
 
-    training("--output_dir", "first")
-    training("--output_dir", "second")
-    assert os.environ["TENSORBOARD_LOGGING_DIR"] == os.path.join("second", "logs")
-    monkeypatch.setattr(arguments, "CHOSEN_LOGGING_DIR", "mine")
-    training("--output_dir", "third")
-    assert os.environ["TENSORBOARD_LOGGING_DIR"] == "mine"
+    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
+    with training("--output_dir", "first").logging_in_own_folder():
+        assert os.environ["TENSORBOARD_LOGGING_DIR"] == os.path.join("first", "logs")
+    assert "TENSORBOARD_LOGGING_DIR" not in os.environ
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", "mine")
+    with training("--output_dir", "third").logging_in_own_folder():
+        assert os.environ["TENSORBOARD_LOGGING_DIR"] == "mine"
 
 
 def test_a_process_uses_its_share_of_the_cores(training, monkeypatch):
