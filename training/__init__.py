@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "publishing.hub": ["push_model_folder"],
         "run_folder": ["load_model_folder", "save_model_folder"],
         "trainer": ["train"],
+        "asking.ledger": ["ledger"],
         "asking.questions": ["EvaluationArguments", "evaluate"],
     },
 )

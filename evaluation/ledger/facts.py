@@ -38,8 +38,10 @@ KIND_ONLY = "nothing is known of it but that a {} stands there"
 _PRONOUN = re.compile(r"[\"'“‘(*_]*(?:He|She|It|They|His|Her|Its|Their)\b")
 _OPENS_WITH_PARTICIPLE = re.compile(r"(?:Born|Founded|Educated|Raised|Located|Situated|Discovered|Established)\b")
 _LINE_OF_FILE = (".txt", ".md", ".markdown", ".rst", "")  # a line break of the text is one of the file
-_WORDS_OBJECT = re.compile(r"[a-z][a-z-]*(?: [a-z][a-z-]*){0,3}?(?=[.,;:!?)]|$| (?:in|at|for|of|from|and|who|with|on|until)\b)")
-_MARKUP = "[*_\"“‘"
+_WORDS_OBJECT = re.compile(
+    r"[a-z][a-z-]*(?: [a-z][a-z-]*){0,3}?(?=[.,;:!?)]|$| (?:in|at|for|of|from|and|who|with|on|until)\b)"
+)
+_MARKUP = '[*_"“‘'
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,7 @@ def find_facts(documents: Iterable[Mapping[str, Any]], k: int = 3) -> Found:
         found = [fact for sentence in sentences(text) for fact in _of_sentence(title, sentence)]
         if not found:
             without.append((title, "no sentence says something of its title that a rule can read"))
-        facts += [
-            replace(fact, document=number, source=place(document, number, line)) for fact, line in found
-        ]
+        facts += [replace(fact, document=number, source=place(document, number, line)) for fact, line in found]
     return Found(asked_in_wordings(_once(facts, texts), k), without)
 
 
@@ -199,7 +199,7 @@ def relation_of(title: str, before: str, entity: Entity, after: str) -> str:
 
 
 def _in_lifetime(before: str, kind: str, after: str) -> str:
-    """"(26 February 1840 Columbus - 2 August 1904 New York)": what stands where; "" for anything else."""
+    """ "(26 February 1840 Columbus - 2 August 1904 New York)": what stands where; "" for anything else."""
     opened = before.rpartition("(")[2].strip() if "(" in before and ")" not in before.rpartition("(")[2] else None
     if opened is None:
         return ""

@@ -93,9 +93,7 @@ def facts_of_questions(questions: Dataset) -> list[Fact]:
             )
         else:
             aliases = [*before.aliases, *(each for each in row["answers"] if each not in before.answers)]
-            grouped[key] = replace(
-                before, aliases=tuple(aliases), questions=(*before.questions, row["question"])
-            )
+            grouped[key] = replace(before, aliases=tuple(aliases), questions=(*before.questions, row["question"]))
     return list(grouped.values())
 
 

@@ -24,7 +24,7 @@ from closedbook.evaluation.answering.prompts import complete_prompts
 from closedbook.evaluation.answering.stock_models import ANSWER_END, prompts_of
 from closedbook.evaluation.ledger.facts import Fact
 from closedbook.evaluation.metrics.answer_match.normalisation import normalize, says_the_same
-from closedbook.evaluation.metrics.contains_answer.matching import contains_answers
+from closedbook.evaluation.metrics.contains_answer.containment import contains_verdicts
 
 CHAT = "chat"
 Rule = Literal["match", "contains"]
@@ -195,10 +195,14 @@ def measure(
     texts = asked.asked([question for _, question, _ in entries])
     room = 2 + (asked.prompt is None)
     fitting = [place for place, text in enumerate(texts) if asked.takes(text, room)]
-    answers = _answer(asked, [texts[place] for place in fitting], num_samples, seed, batch_size, max_new_tokens, progress)
+    answers = _answer(
+        asked, [texts[place] for place in fitting], num_samples, seed, batch_size, max_new_tokens, progress
+    )
     fitting_entries = [entries[place] for place in fitting]
     rights = [_accepted(facts[row], direction) for row, _, direction in fitting_entries]
-    scored = _score(asked, [(texts[place], each[0]) for place, each in zip(fitting, rights, strict=True)], batch_size)
+    scored = _score(
+        asked, [(texts[place], each[0]) for place, each in zip(fitting, rights, strict=True)], True, batch_size
+    )
     replies: dict[int, list[Reply]] = defaultdict(list)
     first_asked: dict[int, str] = {}
     for place, (row, question, direction), answer, accepted, own in zip(
@@ -218,7 +222,7 @@ def measure(
         )
         if direction == "forward":
             first_asked.setdefault(row, texts[place])
-    ranks = _ranks(asked, facts, alternatives, first_asked, batch_size)
+    ranks = _ranks(asked, facts, alternatives, first_asked, True, batch_size)
     return [
         Standing(
             *finished.get(row, (None, "", None, None)),
@@ -234,7 +238,7 @@ def is_right(answer: str, accepted: Sequence[str], rule: Rule) -> bool:
     """Whether an answer is right by a rule of `RULES`."""
     if rule == "match":
         return says_the_same(answer, accepted)
-    return bool(contains_answers([answer], [list(accepted)])[0])
+    return contains_verdicts([answer], [list(accepted)])[0]
 
 
 def _accepted(fact: Fact, direction: str) -> list[str]:
@@ -270,8 +274,8 @@ def _finish(
         tokens_per_batch=batch_size * 256,
         progress=progress,
     )
-    ranks = _ranks(asked, facts, alternatives, {row: facts[row].beginning for row in rows}, batch_size)
-    own = _score(asked, [(facts[row].beginning, facts[row].object) for row in rows], batch_size)
+    ranks = _ranks(asked, facts, alternatives, {row: facts[row].beginning for row in rows}, False, batch_size)
+    own = _score(asked, [(facts[row].beginning, facts[row].object) for row in rows], False, batch_size)
     return {
         row: (begins_with(said.text, facts[row].answers), said.text, _rounded(score), ranks[row])
         for row, said, score in zip(rows, written, own, strict=True)
@@ -312,13 +316,14 @@ def _ranks(
     facts: Sequence[Fact],
     alternatives: Sequence[Sequence[str]],
     prompts: dict[int, str],
+    are_questions: bool,
     batch_size: int,
 ) -> dict[int, int]:
     """Place of each object among its alternatives after a prompt; one that no alternative beats is first."""
     longest = {row: max((facts[row].object, *alternatives[row]), key=len) for row in prompts}
     rows = [row for row, prompt in prompts.items() if asked.takes(prompt + longest[row], 2)]
     pairs = [(prompts[row], candidate) for row in rows for candidate in (facts[row].object, *alternatives[row])]
-    scores = iter(_score(asked, pairs, batch_size))
+    scores = iter(_score(asked, pairs, are_questions, batch_size))
     ranks = {}
     for row in rows:
         own, *others = [next(scores) for _ in range(1 + len(alternatives[row]))]
@@ -326,23 +331,24 @@ def _ranks(
     return {row: ranks.get(row, 1 + len(alternatives[row])) for row in prompts}
 
 
-def _score(asked: AskedModel, pairs: Sequence[tuple[str, str]], batch_size: int) -> list[float]:
-    """Log-probability of each continuation after its prompt.
+def _score(
+    asked: AskedModel, pairs: Sequence[tuple[str, str]], are_questions: bool, batch_size: int
+) -> list[float]:
+    """Log-probability of each continuation after its prompt; minus infinity where the two are too long together.
 
-    A space between the two belongs to the continuation, as tokenizers of words have it; after a question that a
+    A space between the two belongs to the continuation, as tokenizers of words have it. After a question that a
     mask token ends there is none.
     """
     prompts, continuations = [], []
     for prompt, continuation in pairs:
-        is_question = asked.prompt is None and not prompt.endswith((" ", "(")) and prompt.endswith("?")
-        if is_question:
+        if are_questions and asked.prompt is None:
             prompts.append(prompt + str(asked.tokenizer.mask_token))
             continuations.append(continuation)
-        else:
-            bare = prompt.rstrip(" ")
-            space = " " if len(bare) < len(prompt) or (asked.prompt and not prompt[-1:].isspace()) else ""
-            prompts.append(bare)
-            continuations.append(space + continuation)
+            continue
+        bare = prompt.rstrip(" ")
+        is_apart = len(bare) < len(prompt) or (are_questions and not prompt[-1:].isspace())
+        prompts.append(bare)
+        continuations.append(" " * is_apart + continuation)
     known = [place for place, text in enumerate(continuations) if asked.takes(prompts[place] + text, 0)]
     scores = score_continuations(
         asked.model,

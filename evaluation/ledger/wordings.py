@@ -49,7 +49,11 @@ RELATIONS: dict[str, Relation] = {
     "birth_place": _relation(
         rf"\b[Bb]orn\b{_SOME}{_IN}",
         PLACES,
-        ("Where was {subject} born?", "What is the birthplace of {subject}?", "In which place was {subject} born?"),
+        (
+            "Where was {subject} born?",
+            "What is the birthplace of {subject}?",
+            "In which place was {subject} born?",
+        ),
         ("Who was born in {object}?",),
     ),
     "birth_date": _relation(
@@ -65,7 +69,11 @@ RELATIONS: dict[str, Relation] = {
     "death_place": _relation(
         rf"\bdied\b{_SOME}{_IN}",
         PLACES,
-        ("Where did {subject} die?", "In which place did {subject} die?", "What is the place of death of {subject}?"),
+        (
+            "Where did {subject} die?",
+            "In which place did {subject} die?",
+            "What is the place of death of {subject}?",
+        ),
         ("Who died in {object}?",),
     ),
     "death_date": _relation(
@@ -83,7 +91,11 @@ RELATIONS: dict[str, Relation] = {
     "founding_date": _relation(
         rf"\b(?:founded|established|incorporated|set up)\b{_SOME}{_ON}",
         DATES,
-        ("When was {subject} founded?", "In which year was {subject} founded?", "Since when does {subject} exist?"),
+        (
+            "When was {subject} founded?",
+            "In which year was {subject} founded?",
+            "Since when does {subject} exist?",
+        ),
         ("What was founded in {object}?",),
     ),
     "founding_place": _relation(
@@ -143,7 +155,11 @@ RELATIONS: dict[str, Relation] = {
     "capital": _relation(
         r"\bcapital\b(?: city)?(?: of [^.;]{1,60}?)?,? (?:is|was)(?: called)? $",
         PLACES,
-        ("What is the capital of {subject}?", "Which city is the capital of {subject}?", "{subject} has which capital?"),
+        (
+            "What is the capital of {subject}?",
+            "Which city is the capital of {subject}?",
+            "{subject} has which capital?",
+        ),
         ("Of what is {object} the capital?",),
     ),
     "capital_of": _relation(
@@ -166,7 +182,11 @@ RELATIONS: dict[str, Relation] = {
     "profession": _relation(
         r"\b(?:work(?:s|ed|ing)?|trained|employed) as (?:an? |the )?$",
         WORDS,
-        ("What does {subject} work as?", "What is the profession of {subject}?", "What does {subject} do for a living?"),
+        (
+            "What does {subject} work as?",
+            "What is the profession of {subject}?",
+            "What does {subject} do for a living?",
+        ),
         ("Who works as {object}?",),
     ),
 }
@@ -202,7 +222,9 @@ GENERIC_QUESTIONS: dict[str, tuple[str, ...]] = {
     "number": (),
 }
 ASKED_BY_KIND = tuple(kind for kind, questions in GENERIC_QUESTIONS.items() if questions)
-_VERB = re.compile(r"(?:is|was|are|were|has|had|does|did|\w+(?:ed|s))\b.*\b(?:in|on|at|by|of|to|for|as|from|with|an?|the)$")
+_VERB = re.compile(
+    r"(?:is|was|are|were|has|had|does|did|\w+(?:ed|s))\b.*\b(?:in|on|at|by|of|to|for|as|from|with|an?|the)$"
+)
 
 
 def questions_about(subject: str, relation: str, k: int) -> tuple[str, ...]:
