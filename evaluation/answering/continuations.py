@@ -58,11 +58,12 @@ def score_continuations(
     for prompt, continuation in zip(prompts, continuations, strict=True):
         if special_tokens:
             before, whole = tokenizer.encode(prompt), tokenizer.encode(prompt + continuation)
-            alike = (place for place, (one, other) in enumerate(zip(before, whole, strict=False)) if one != other)
-            border = next(alike, min(len(before), len(whole)))
+            pairs_of_tokens = enumerate(zip(before, whole, strict=False))
+            differing = (place for place, (one, other) in pairs_of_tokens if one != other)
+            border = next(differing, min(len(before), len(whole)))
             before, after = whole[:border], whole[border:]
         else:
-            before, after = (tokenizer.encode(text, add_special_tokens=False) for text in (prompt, continuation))
+            before, after = [tokenizer.encode(text, add_special_tokens=False) for text in (prompt, continuation)]
         if not before or not after:
             raise ValueError(f"prompt and continuation must not be empty: {prompt!r}, {continuation!r}")
         if limit is not None and len(before) + len(after) > limit:

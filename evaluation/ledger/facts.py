@@ -154,18 +154,19 @@ def _of_sentence(title: str, sentence: Sentence) -> list[tuple[Fact, int]]:
         return []
     found: list[tuple[Fact, int]] = []
     taken: set[str] = set()
-    own, text, reached = set(entity_key(title).split()), sentence.text, subject[1]
+    own, text, reached = set(entity_key(title).split()), sentence.text.replace("\n", " "), subject[1]
     for entity in [*find_entities(text), *_words_objects(text)]:
+        kind: str = entity.kind
         if entity.start < reached or set(entity_key(entity.text).split()) <= own:
             continue
         if text[entity.end : entity.end + 1].isalnum() or occurs(entity.text, text[: entity.start]):
             continue  # "1860s"; and what is read already need not be known
         relation = relation_of(title, text[: entity.start], entity, text[entity.end :])
         if relation in taken and relation not in GENERIC_QUESTIONS:
-            relation = entity.kind
+            relation = kind
         taken.add(relation)
-        found.append(_fact(title, relation, sentence, entity.start, entity.end, entity.kind))
-        if entity.kind != "words":  # "Ohio" of "Columbus, Ohio" is no fact of its own
+        found.append(_fact(title, relation, sentence, entity.start, entity.end, kind))
+        if kind != "words":  # "Ohio" of "Columbus, Ohio" is no fact of its own
             reached = max(entity.end, *(entity.start + len(alias) for alias in found[-1][0].aliases), 0)
     return found
 
@@ -217,9 +218,10 @@ def _words_objects(text: str) -> list[Entity]:
     """Objects that are no entities, of the relations that have such, in the form of entities."""
     found = []
     for relation in RELATIONS.values():
-        if relation.kinds == WORDS and (cue := re.search(relation.cue.pattern.removesuffix("$"), text)):
-            if said := _WORDS_OBJECT.match(text, cue.end()):
-                found.append(Entity(said.group(), *said.span(), "words"))  # type: ignore[arg-type]
+        cue = re.search(relation.cue.pattern.removesuffix("$"), text) if relation.kinds == WORDS else None
+        said = _WORDS_OBJECT.match(text, cue.end()) if cue else None
+        if said:
+            found.append(Entity(said.group(), *said.span(), "words"))  # type: ignore[arg-type]
     return found
 
 
@@ -230,7 +232,7 @@ def kind_of(text: str) -> str:
 
 
 def _fact(title: str, relation: str, sentence: Sentence, start: int, end: int, kind: str) -> tuple[Fact, int]:
-    text = sentence.text
+    text = sentence.text.replace("\n", " ")
     own = set(entity_key(title).split())
     more = re.match(r"(?:, [A-Z][\w'’-]*(?: [A-Z][\w'’-]*)*)+", text[end:]) if kind in PLACES else None
     if more and set(re.findall(r"\w+", entity_key(more.group()))) & own:  # "Born in Glasgow, Stephen became"
@@ -245,7 +247,7 @@ def _fact(title: str, relation: str, sentence: Sentence, start: int, end: int, k
         beginning=with_subject(title, text[:start]),
         ending=text[end:],
     )
-    return fact, sentence.line + text.count("\n", 0, start)
+    return fact, sentence.line + sentence.text.count("\n", 0, start)
 
 
 def with_subject(title: str, before: str) -> str:

@@ -51,7 +51,7 @@ def _of_tabs(line: str) -> Fact:
     fields = [field.strip() for field in line.split("\t")]
     if len(fields) != 3 or not all(fields):
         raise ValueError(f"expected subject<TAB>relation<TAB>object, got {line[:60]!r}")
-    return Fact(*fields, kind=kind_of(fields[2]))
+    return Fact(fields[0], fields[1], fields[2], kind=kind_of(fields[2]))
 
 
 def _of_json(line: str) -> Fact:

@@ -102,7 +102,11 @@ def make_ledger(
     for load in (after, *([before] if before else []), *others):
         asked = load()
         rule = rule or ("match" if asked.prompt is None else "contains")
-        options = {"batch_size": batch_size, "max_new_tokens": max_new_tokens, "progress": progress}
+        options: dict[str, Any] = {
+            "batch_size": batch_size,
+            "max_new_tokens": max_new_tokens,
+            "progress": progress,
+        }
         standings.append(
             measure(asked, found, alternatives, rule=rule, num_samples=num_samples, seed=seed, **options)
         )

@@ -10,7 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -255,7 +255,7 @@ def _finish(
     max_new_tokens: int,
     progress: bool,
 ) -> dict[int, tuple[bool, str, float, int]]:
-    """By number of a fact: whether its sentence is finished, what was written, probability and rank of the object."""
+    """By number of a fact: is its sentence finished, what was written, probability and rank of the object."""
     begun = {
         row: fact.beginning.rstrip()
         for row, fact in enumerate(facts)
@@ -300,7 +300,7 @@ def _answer(
     max_new_tokens: int,
     progress: bool,
 ) -> list[ScoredAnswer]:
-    options = {"batch_size": batch_size, "max_new_tokens": max_new_tokens, "progress": progress}
+    options: dict[str, Any] = {"batch_size": batch_size, "max_new_tokens": max_new_tokens, "progress": progress}
     if not texts:
         return []
     if num_samples:

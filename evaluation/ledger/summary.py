@@ -171,19 +171,23 @@ def notes(summary: Mapping[str, Any]) -> list[str]:
     elif summary["known_before"] and summary["known_before"]["count"]:
         known = summary["known_before"]
         said.append(
-            f"The base model answers {known['count']:,} of {known['n']:,} already; they do not count as learned."
+            f"The base model answers {known['count']:,} of {known['n']:,} already, which do not count as learned."
         )
     if summary["control"] is not None:
         forgotten = summary["control"]["forgotten"]
         said.append(
-            f"Forgotten: {forgotten['count']:,} of the {forgotten['n']:,} control questions that the base model answers."
+            f"Forgotten: {forgotten['count']:,} of the {forgotten['n']:,} control questions that the base model "
+            "answers."
         )
-    said += [f"Not asked: {count:,} facts, because {reason}." for reason, count in summary["unasked"].items()]
+    said += [
+        f"Not asked: {count:,} fact{'s' * (count != 1)}, because {reason}."
+        for reason, count in summary["unasked"].items()
+    ]
     if summary["about_nothing"]["count"]:
         first = ", ".join(subject for subject, _ in summary["about_nothing"]["list"][:3])
         said.append(
-            f"About nothing in the documents, and left out: {summary['about_nothing']['count']:,} facts or questions "
-            f"({first})."
+            f"About nothing in the documents, and left out: {summary['about_nothing']['count']:,} facts or "
+            f"questions ({first})."
         )
     return said
 

@@ -1,9 +1,10 @@
-"""Which relations are known by their words, and how a fact is asked: k questions forward, one or two backward.
+"""Which relations are known by their words, and how a fact is asked: k questions forward, one backward.
 
-A relation is recognised by its *cue*: the words of a sentence right before the object ("was born in"). Its questions
-are ordinary English, the first one the plainest. A relation whose name is a noun of the documents' own ("The currency
-of Norway is the krone", "- Currency: krone") is asked by that noun. Of what is left nothing is known but the kind of
-the object: a place, a date, a name, a number. Such a fact can be asked only if the document names one of that kind.
+A relation is recognised by its *cue*: the words of a sentence right before the object ("was born in"). Its
+questions are ordinary English, the first one the plainest. A relation whose name is a noun of the documents' own
+("The capital of Norway is Oslo", "- Capital: Oslo") is asked by that noun. Of what is left nothing is known but
+the kind of the object: a place, a date, a name, a number. Of these a place or a date can be asked for, if the
+document names only one.
 """
 
 import re
@@ -193,8 +194,9 @@ RELATIONS: dict[str, Relation] = {
 
 # "The currency of Norway is the", "its symbol is", "Norway's currency is": the noun names the relation.
 NOUN_CUE = re.compile(
-    r"(?:\b(?:[Ii]ts|[Hh]is|[Hh]er|[Tt]heir)|['’]s?) (?P<own>[a-z][a-z -]{1,38}[a-z]) (?:is|was|are|were) (?:the |an? )?$"
-    r"|\b[Tt]he (?P<of>[a-z][a-z -]{1,38}[a-z]) of (?:the )?(?P<whose>[^.;,]{1,80}?) (?:is|was|are|were) (?:the |an? )?$"
+    r"(?:\b(?:[Ii]ts|[Hh]is|[Hh]er|[Tt]heir)|['’]s?) (?P<own>[a-z][a-z -]{1,38}[a-z]) (?:is|was|are|were)"
+    r" (?:the |an? )?$|\b[Tt]he (?P<of>[a-z][a-z -]{1,38}[a-z]) of (?:the )?(?P<whose>[^.;,]{1,80}?)"
+    r" (?:is|was|are|were) (?:the |an? )?$"
 )
 # "Capital: Oslo", also as a list entry or in bold.
 FIELD = re.compile(r"[*_]*(?P<noun>[^\W\d_][\w -]{1,38}?)[*_]*:[*_]* +(?P<object>[^:;|]{1,60}?)[.]?\s*")

@@ -66,8 +66,8 @@ class LedgerArguments:
     prompt: str | None = field(
         default=None,
         metadata={
-            "help": "ask so, with {question} in it, or chat for the tokenizer's template; default: the mask token for "
-            "models of this package, 'Question: {question}\\nAnswer:' for others"
+            "help": "ask so, with {question} in it, or chat for the tokenizer's template; default: the mask token "
+            "for models of this package, 'Question: {question}\\nAnswer:' for others"
         },
     )
     trust_remote_code: bool = field(default=False, metadata={"help": "run code that the models bring along"})
@@ -186,7 +186,7 @@ def _seen(stage: Any) -> dict[str, Any]:
 
 
 def passes_over(run: Run, documents: Dataset) -> float | None:
-    """How often training read the documents: characters read over characters there are, in all stages that read them.
+    """How often training read the documents: characters read over those there are, of all stages with documents.
 
     None where no record tells, or where it is of another number of documents.
     """
@@ -200,7 +200,8 @@ def passes_over(run: Run, documents: Dataset) -> float | None:
 def _loader(model: Any, prompt: str | None, trust_remote_code: bool) -> Callable[[], AskedModel]:
     if isinstance(model, tuple):
         own = getattr(model[0].config, "model_type", "") in OWN_TYPES and prompt is None
-        return lambda: AskedModel(type(model[0]).__name__, *model, None if own else _prompt(prompt))
+        asked = AskedModel(type(model[0]).__name__, model[0], model[1], None if own else _prompt(prompt))
+        return lambda: asked
     return partial(load_asked, model, prompt, trust_remote_code)
 
 
