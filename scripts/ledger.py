@@ -4,10 +4,10 @@
         --control control.jsonl --output_dir outputs/ledger
 
 Facts are found by rule in each document, or given (`--facts`, `--questions`). Each is asked in several wordings,
-and falls into *extractable*, *memorised only*, *guessable* without the documents, or *not learned*; control
-questions say what was *forgotten*. Writes `ledger.parquet` and `ledger.jsonl` (the rows), `ledger.json` (the figures) and
-`ledger.png` (a heat map). Any causal language model will do: models of this package are asked with their mask
-token, others with `--prompt`.
+and falls into *extractable*, *memorised only*, *guessable* without the documents, or *not learned*; questions on
+other matters say what was *forgotten*. Writes `ledger.parquet` and `ledger.jsonl` (the rows), `ledger.json` (the
+figures) and `ledger.png` (a heat map). Any causal language model will do: models of this package are asked with
+their mask token, others with `--prompt`.
 """
 
 import sys

@@ -155,7 +155,8 @@ def _of_sentence(title: str, sentence: Sentence) -> list[tuple[Fact, int]]:
     found: list[tuple[Fact, int]] = []
     taken: set[str] = set()
     own, text, reached = set(entity_key(title).split()), sentence.text.replace("\n", " "), subject[1]
-    for entity in [*find_entities(text), *_words_objects(text)]:
+    spans = [*find_entities(text), *_words_objects(text)]
+    for entity in sorted(spans, key=lambda span: span.start):
         kind: str = entity.kind
         if entity.start < reached or set(entity_key(entity.text).split()) <= own:
             continue

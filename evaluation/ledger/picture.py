@@ -36,8 +36,7 @@ def ledger_figure(rows: Sequence[LedgerRow]) -> "Figure":
     is_named = len(shown) <= NAMED
     height = 1.6 + (0.19 * len(shown) if is_named else 7.0)
     figure = new_figure(2.6 + 0.5 * len(columns) * len(sides) + (3.4 if is_named else 0.6), height)
-    colors = LinearSegmentedColormap.from_list("known", ["#ffffff", COLORS[0]])
-    colors.set_bad("#dddddd")
+    colors = LinearSegmentedColormap.from_list("known", ["#ffffff", COLORS[0]]).with_extremes(bad="#dddddd")
     axes = figure.subplots(1, len(sides), sharey=True, squeeze=False)[0]
     for place, (name, standings) in zip(axes, sides, strict=True):
         cells = [_cells(standing, wordings, "backward" in columns) for standing in standings]
