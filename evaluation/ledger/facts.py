@@ -1,9 +1,10 @@
 """Facts: subject, relation, object, and the sentence of a document that states it; found by rule, or given.
 
-By rule a document is about its title. Of every sentence that names the title (whole or by its last word), begins
-with a pronoun, or opens with a participle ("Born in Oslo, ..."), the entities (`data/objectives/entities.py`) are
-looked at: what stands right before one tells the relation (`wordings.py`); else its kind is all that is known. No
-labels, no other model: facts are missed and some are odd, which is why every row of a ledger shows its sentence.
+By rule a document is about its title. Of every sentence that names the title (whole, or by its first or last word),
+begins with a pronoun, or opens with a participle ("Born in Oslo, ..."), the entities
+(`data/objectives/entities.py`) are looked at: what stands right before one tells the relation (`wordings.py`); else
+its kind is all that is known. No labels, no other model: facts are missed and some are odd, which is why every row
+of a ledger shows its sentence.
 """
 
 import hashlib
@@ -176,8 +177,9 @@ def subject_in(title: str, text: str) -> tuple[int, int] | None:
     """Where a sentence names what its document is about; an empty span where it is meant and not named."""
     if _OPENS_WITH_PARTICIPLE.match(text):
         return 0, 0
-    for name in (title, re.sub(r"\s*\(.*\)$", "", title), title.split()[-1]):
-        if len(name) > 2 and occurs(name, text):
+    bare = re.sub(r"\s*\(.*\)$", "", title) or title
+    for name in (title, bare, bare.split()[-1], bare.split()[0]):
+        if len(name) > 2 and name not in ("The", "the") and occurs(name, text):
             start = text.find(name)
             return start, start + len(name)
     pronoun = _PRONOUN.match(text)
