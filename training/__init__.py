@@ -22,6 +22,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "run_folder": ["save_model_folder"],
         "bases.loading": ["load_model_folder"],
         "trainer": ["train"],
+        "asking.ledger": ["ledger"],
         "asking.questions": ["EvaluationArguments", "evaluate"],
     },
 )

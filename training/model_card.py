@@ -15,7 +15,14 @@ from typing import Any
 from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic, write_text_atomic
 from closedbook.evaluation.reports.card.content import build_card
-from closedbook.evaluation.reports.run import KNOWING_FILE, KNOWING_PREDICTIONS, read_knowing
+from closedbook.evaluation.reports.run import (
+    KNOWING_FILE,
+    KNOWING_PREDICTIONS,
+    LEDGER_FILE,
+    LEDGER_ROWS,
+    read_knowing,
+    read_ledger,
+)
 from closedbook.evaluation.results import Result
 from closedbook.evaluation.run_record import RUN_FILE, Run, read_run, write_run
 
@@ -36,7 +43,7 @@ def record_run(folder: str | Path, run: Run) -> Run:
     """
     run = run.with_last(**run_environment())
     write_run(folder, run)
-    for name in (EVALUATIONS_FILE, KNOWING_FILE, KNOWING_PREDICTIONS):
+    for name in (EVALUATIONS_FILE, KNOWING_FILE, KNOWING_PREDICTIONS, LEDGER_FILE, LEDGER_ROWS):
         (Path(folder) / name).unlink(missing_ok=True)
     write_card(folder)
     return run
@@ -62,6 +69,15 @@ def record_evaluation(folder: str | Path, result: Result) -> None:
 
 def record_knowing(folder: str | Path) -> None:
     """Refresh the card of a folder into which scripts/knowing.py has written; what goes wrong costs a warning."""
+    _refresh(folder)
+
+
+def record_ledger(folder: str | Path) -> None:
+    """Refresh the card of a folder into which scripts/ledger.py has written, likewise."""
+    _refresh(folder)
+
+
+def _refresh(folder: str | Path) -> None:
     if not (Path(folder) / RUN_FILE).is_file():
         return
     try:
@@ -105,7 +121,8 @@ def write_card(folder: str | Path) -> None:
         logger.warning("%s is not as a run left it, so it was left alone; move it away to get a new one", path)
         return
     knowing = read_knowing(Path(folder) / KNOWING_FILE)
-    card = build_card(Path(folder).resolve(), read_run(folder), read_evaluations(folder), knowing)
+    ledger = read_ledger(Path(folder) / LEDGER_FILE)
+    card = build_card(Path(folder).resolve(), read_run(folder), read_evaluations(folder), knowing, ledger)
     write_text_atomic(path, _signed(str(card).rstrip("\n") + "\n"))
 
 

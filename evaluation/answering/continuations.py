@@ -33,6 +33,7 @@ def score_continuations(
     prompts: Sequence[str],
     continuations: Sequence[str],
     batch_size: int = 128,
+    special_tokens: bool = False,
 ) -> list[Continuation]:
     """Score the continuation of every prompt; one forward pass a text, nothing is generated.
 
@@ -43,6 +44,9 @@ def score_continuations(
         prompts: not empty: a first token has nothing to be predicted from.
         continuations: one a prompt, not empty.
         batch_size: texts read at once; changes speed only.
+        special_tokens: encode prompt and continuation as one text, as the tokenizer does by itself, so with the
+            token by which it begins a text; for models that were trained elsewhere. Where a token reaches across
+            the border, the continuation begins with that token.
 
     Raises:
         ValueError: for empty strings, lists of different lengths, or a text longer than the model's block.
@@ -52,7 +56,14 @@ def score_continuations(
     pairs = []
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)  # some have no limit
     for prompt, continuation in zip(prompts, continuations, strict=True):
-        before, after = (tokenizer.encode(text, add_special_tokens=False) for text in (prompt, continuation))
+        if special_tokens:
+            before, whole = tokenizer.encode(prompt), tokenizer.encode(prompt + continuation)
+            pairs_of_tokens = enumerate(zip(before, whole, strict=False))
+            differing = (place for place, (one, other) in pairs_of_tokens if one != other)
+            border = next(differing, min(len(before), len(whole)))
+            before, after = whole[:border], whole[border:]
+        else:
+            before, after = [tokenizer.encode(text, add_special_tokens=False) for text in (prompt, continuation)]
         if not before or not after:
             raise ValueError(f"prompt and continuation must not be empty: {prompt!r}, {continuation!r}")
         if limit is not None and len(before) + len(after) > limit:

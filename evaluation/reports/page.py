@@ -17,6 +17,7 @@ from closedbook.evaluation.reports.knowing import (
     invented_parts,
     provenance_parts,
 )
+from closedbook.evaluation.reports.ledger import ledger_parts
 from closedbook.evaluation.reports.parts import (
     Part,
     between,
@@ -70,6 +71,7 @@ def build_page(
         section("calibration", "Calibration", calibration_parts(files)),
         section("abstention", "Abstention", abstention_parts(files)),
         section("provenance", "Provenance", provenance_parts(files)),
+        section("ledger", "Fact by fact", ledger_parts(files)),
         section("errors", "The most confident errors", _errors(files)),
         section("origin", "How it was made", _origin(files)),
     ]

@@ -13,6 +13,10 @@ from closedbook.evaluation.statistics.intervals import wilson_interval
 KNOWING = "knowing"  # the folder that scripts/knowing.py writes into
 KNOWING_FILE = f"{KNOWING}/knowing.json"
 KNOWING_PREDICTIONS = f"{KNOWING}/predictions.jsonl"
+LEDGER = "ledger"  # the folder that scripts/ledger.py writes into
+LEDGER_FILE = f"{LEDGER}/ledger.json"
+LEDGER_ROWS = f"{LEDGER}/ledger.jsonl"
+_LEDGER_FIELDS = ("facts", "asked", "unasked", "verdicts", "paired", "control", "documents", "before")
 _KNOWING_FIELDS = ("questions", "confidence", "confidences", "groups", "abstention", "provenance", "invented")
 
 
@@ -29,6 +33,7 @@ class RunFiles:
         predictions_path: Where these are, or would be.
         knowing: The content of knowing.json, or None.
         knowing_rows: The rows of the predictions.jsonl beside it; empty where there is none.
+        ledger: The content of ledger.json, or None.
     """
 
     folder: Path
@@ -39,6 +44,7 @@ class RunFiles:
     predictions_path: Path
     knowing: dict[str, Any] | None
     knowing_rows: list[dict[str, Any]]
+    ledger: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -94,6 +100,7 @@ def read_run_files(folder: str | Path, split: str | None = None) -> RunFiles:
         predictions_path=path,
         knowing=read_knowing(folder / KNOWING_FILE),
         knowing_rows=read_predictions(knowing_path) if knowing_path.is_file() else [],
+        ledger=read_ledger(folder / LEDGER_FILE),
     )
 
 
@@ -119,6 +126,19 @@ def read_knowing(path: Path) -> dict[str, Any] | None:
     if lacking:
         raise ValueError(f"{path} lacks {', '.join(lacking)}; run scripts/knowing.py again")
     return knowing
+
+
+def read_ledger(path: Path) -> dict[str, Any] | None:
+    """What scripts/ledger.py wrote; None where there is no such file.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    ledger = _read_if_there(path)
+    lacking = [name for name in _LEDGER_FIELDS if name not in ledger] if ledger is not None else []
+    if lacking:
+        raise ValueError(f"{path} lacks {', '.join(lacking)}; run scripts/ledger.py again")
+    return ledger
 
 
 def _read_if_there(path: Path) -> dict[str, Any] | None:

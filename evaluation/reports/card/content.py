@@ -16,6 +16,7 @@ from transformers import AutoConfig
 import closedbook.modeling  # noqa: F401  (makes AutoConfig know the architectures)
 from closedbook.evaluation.answering.stock_models import from_pretrained
 from closedbook.evaluation.reports.card.knowing import knowing_lines, knowing_results
+from closedbook.evaluation.reports.card.ledger import ledger_lines
 from closedbook.evaluation.reports.card.text import cell, fenced, public, public_command
 from closedbook.evaluation.results import PROTOCOLS
 from closedbook.evaluation.run_record import Run, Stage
@@ -48,7 +49,11 @@ print(tokenizer.batch_decode(outputs))"""
 
 
 def build_card(
-    folder: Path, run: Run, results: Sequence[Mapping[str, Any]], knowing: dict | None = None
+    folder: Path,
+    run: Run,
+    results: Sequence[Mapping[str, Any]],
+    knowing: dict | None = None,
+    ledger: dict | None = None,
 ) -> ModelCard:
     """The card of a model folder.
 
@@ -57,6 +62,7 @@ def build_card(
         run: the record of the run.
         results: as `make_result` makes them, or the part that `evaluations.json` keeps.
         knowing: what scripts/knowing.py wrote, if it did.
+        ledger: what scripts/ledger.py wrote, if it did.
     """
     remedy = "A card is written for models of this package, which need none"
     adapter = base_of(folder)
@@ -114,7 +120,7 @@ def build_card(
         ),
         stages=[describe_stage(stage, {*datasets, *bases}) for stage in stages],
         results=[result_cells(result) for result in results],
-        knowing=knowing_lines(knowing),
+        knowing=knowing_lines(knowing) + ledger_lines(ledger),
         synthetic=synthetic,
         license=run.last.license,
     )

@@ -1,0 +1,142 @@
+"""The ledger as a command and as a function: on this package's models and on stock ones; what is refused, how."""
+
+import json
+
+import pytest
+from datasets import Dataset
+from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
+
+from closedbook.evaluation.ledger.ledger import LEDGER_FILES
+from closedbook.evaluation.reports.page import build_page
+from closedbook.evaluation.reports.run import read_run_files
+from closedbook.modeling.tokenization_char import build_char_tokenizer
+from closedbook.training.asking import ledger as command
+from closedbook.training.asking.ledger import LedgerArguments, ledger, load_asked, read_documents
+
+TEXTS = {
+    "ada.md": "# Ada Lind\n\nAda was born in Oslo.\n",
+    "Bo_Marsh.txt": "Bo Marsh was born in Rome.",
+    "no.md": "nothing",
+}
+
+
+@pytest.fixture(scope="module")
+def notes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("notes")
+    for name, text in TEXTS.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stock():
+    """A model of another kind, with random weights: (model, tokenizer)."""
+    tokenizer = build_char_tokenizer(["".join(map(chr, range(32, 127))) + "\n"])
+    config = GPT2Config(vocab_size=len(tokenizer), n_positions=256, n_embd=16, n_layer=1, n_head=2)
+    return GPT2LMHeadModel(config), tokenizer
+
+
+def test_a_folder_of_markdown_is_read_with_titles_and_lines(notes):
+    documents = read_documents(notes)
+    assert documents["title"][:] == ["Bo Marsh", "Ada Lind", "no"]
+    assert documents["source"][:] == ["Bo_Marsh.txt:1", "ada.md:1", "no.md:1"]
+
+
+def test_the_command_asks_a_model_of_this_package_about_what_it_read(pretrained, tiny, tmp_path):
+    model = tmp_path / "model"
+    tiny.finetune(model, pretrained, *tiny.people())
+    flags = ["--model", model, "--before", pretrained, "--max_new_tokens", "8", "--num_alternatives", "3"]
+    found = command.main(list(map(str, flags)))
+    assert sorted(path.name for path in (model / "ledger").iterdir()) == sorted(LEDGER_FILES)
+    summary = json.loads((model / "ledger" / "ledger.json").read_text(encoding="utf-8"))
+    assert summary == json.loads(json.dumps(found.summary))
+    assert summary["facts"] == len(found.rows) >= 20
+    (stage,) = [stage for stage in summary["training"]["stages"] if "documents" in stage]
+    assert summary["passes"] == round(stage["train_characters"] / stage["document_characters"], 2)
+    assert "Facts of its documents, one by one" in (model / "README.md").read_text(encoding="utf-8")
+    assert "finishes the sentence" in build_page(read_run_files(model))
+    tiny.finetune(model, pretrained, *tiny.people(), "--overwrite", "True")
+    assert not (model / "ledger" / "ledger.json").exists()  # it was of other weights
+
+
+def test_the_rows_do_not_depend_on_the_batch_size(stock, notes):
+    tables = [
+        ledger(stock, notes, seed=3, batch_size=size, max_new_tokens=6, num_samples=2).records for size in (1, 7)
+    ]
+    for one, other in zip(*tables, strict=True):
+        assert (one.fact, one.verdict, one.alternatives) == (other.fact, other.verdict, other.alternatives)
+        assert one.after.finish_probability == pytest.approx(other.after.finish_probability, abs=2e-6)
+        assert [reply.answer for reply in one.after.replies] == [reply.answer for reply in other.after.replies]
+
+
+def test_the_same_model_before_and_after_learned_and_forgot_nothing(stock, notes):
+    control = Dataset.from_list([{"question": "Who?", "answers": ["Bo"], "entity": "Who"}])
+    found = ledger(stock, notes, before=stock, control=control, max_new_tokens=6)
+    assert found.summary["verdicts"]["extractable"]["count"] == 0
+    assert {entry["difference"] for entry in found.summary["paired"].values()} == {0.0}
+    assert all(row.after == row.before for row in found.records)
+    assert found.summary["documents_without_facts"]["count"] == 1
+    assert found.show() is not None
+
+
+def test_a_model_that_says_it_whatever_it_is_asked_is_noticed(notes):
+    """A model that writes one thing for ever: what it says is right of one fact, by both rules."""
+    tokenizer = build_char_tokenizer(["".join(map(chr, range(32, 127))) + "\n"])
+    config = GPT2Config(vocab_size=len(tokenizer), n_positions=256, n_embd=8, n_layer=1, n_head=1)
+    model = GPT2LMHeadModel(config)
+    for weights in model.parameters():
+        weights.data.zero_()
+    found = ledger((model, tokenizer), notes, max_new_tokens=6)
+    assert found.summary["answered"]["count"] == 0
+    ranks = {row.after.rank for row in found.records}
+    assert ranks == {1}  # all of the same length are as probable, and none is more so
+
+
+@pytest.mark.parametrize(
+    ("flags", "wrong"),
+    [
+        (["--control", "{file}"], "--control has no effect: what was forgotten needs --before"),
+        (["--rule", "exact"], "--rule 'exact' is none of match, contains"),
+        (["--prompt", "Say:"], "has no {question}"),
+        (["--wordings", "0"], "--wordings must be at least 1"),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused(notes, tmp_path, flags, wrong):
+    file = tmp_path / "control.tsv"
+    file.write_text("Who?\tBo\n", encoding="utf-8")
+    words = ["--model", "none", "--documents", str(notes), "--output_dir", str(tmp_path / "out")]
+    with pytest.raises(ValueError, match=wrong.replace("{", r"\{")):
+        command.main([*words, *(flag.replace("{file}", str(file)) for flag in flags)])
+    assert not (tmp_path / "out").exists()
+
+
+def test_documents_without_any_fact_and_questions_about_nothing_are_refused(stock, tmp_path):
+    (tmp_path / "a.md").write_text("nothing to see", encoding="utf-8")
+    with pytest.raises(ValueError, match="no fact was found by rule in 1 documents"):
+        ledger(stock, tmp_path)
+    asked = Dataset.from_list([{"question": "Who is Xu?", "answers": ["Bo"], "entity": "Xu Yi"}])
+    with pytest.raises(ValueError, match="none of the 1 facts or questions given is about something"):
+        ledger(stock, tmp_path, questions=asked)
+    (tmp_path / "b.txt").write_bytes(b"Ada \xff")
+    with pytest.raises(ValueError, match=r"b\.txt:1: byte 4 of the file \(0xff\) is not UTF-8"):
+        read_documents(tmp_path)
+
+
+def test_a_model_that_does_not_go_on_with_a_text_is_refused(tmp_path):
+    config = BertConfig(
+        vocab_size=10, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
+    )
+    BertForMaskedLM(config).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="BertForMaskedLM, no causal language model"):
+        load_asked(tmp_path)
+
+
+def test_an_adapter_is_not_compared_with_another_base(notes, tmp_path):
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text('{"base_model_name_or_path": "org/one"}', encoding="utf-8")
+    args = LedgerArguments(
+        model=str(adapter), before="org/other", documents=str(notes), output_dir=str(tmp_path / "o")
+    )
+    with pytest.raises(ValueError, match="--before org/other: the adapter in .* is for another base, org/one"):
+        command.keep_ledger(args)

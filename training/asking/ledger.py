@@ -1,0 +1,395 @@
+"""The ledger as a command and as a function: one row a fact of the documents, and what a model makes of it."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from datasets import Dataset
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from closedbook.data.corpora import name_of_line
+from closedbook.data.objectives.entities import find_entities
+from closedbook.data.questions import load_question_file
+from closedbook.data.text_files import numbered_lines, read_file
+from closedbook.evaluation.answering.stock_models import PLACE, check_prompt, from_pretrained, load_stock_model
+from closedbook.evaluation.environment import check_recordable, run_environment
+from closedbook.evaluation.ledger.facts import Fact
+from closedbook.evaluation.ledger.given import read_facts
+from closedbook.evaluation.ledger.ledger import LEDGER_FILES, Ledger, make_ledger
+from closedbook.evaluation.ledger.measuring import CHAT, RULES, AskedModel
+from closedbook.evaluation.ledger.summary import describe_ledger
+from closedbook.evaluation.run_record import Run, read_run
+from closedbook.training.asking.people import recorded_people
+from closedbook.training.checks.outputs import check_inputs_outside, check_outputs
+from closedbook.training.checks.together import check_together
+from closedbook.training.command_line import parse_flags
+from closedbook.training.documents import documents_read
+from closedbook.training.model_card import record_ledger
+from closedbook.training.run_folder import check_outside_model, load_model_folder
+
+DEFAULT_PROMPT = f"Question: {PLACE}\nAnswer:"
+FOLDER = "ledger"
+OWN_TYPES = ("vanilla_gpt", "perceiver_gpt")
+ADAPTER_FILE = "adapter_config.json"
+_ENDINGS = (".txt", ".md", ".markdown")
+
+
+@dataclass
+class LedgerArguments:
+    """Whom to ask about which documents, against whom, and where to write."""
+
+    model: str = field(metadata={"help": "folder of the model, or its name on the Hub"})
+    documents: str | None = field(
+        default=None,
+        metadata={
+            "help": "a folder of .txt and .md files, or a file (.txt, .md, .jsonl); default: what the model read"
+        },
+    )
+    questions: str | None = field(
+        default=None, metadata={"help": "questions with answers (.tsv, .jsonl), instead of facts found by rule"}
+    )
+    facts: str | None = field(
+        default=None, metadata={"help": "subject, relation, object (.tsv, .jsonl), instead of facts found by rule"}
+    )
+    before: str | None = field(default=None, metadata={"help": "the model before it read the documents"})
+    others: list[str] = field(default_factory=list, metadata={"help": "models that were taught other documents"})
+    control: str | None = field(
+        default=None,
+        metadata={"help": "questions with answers on other matters (.tsv, .jsonl): what was forgotten?"},
+    )
+    prompt: str | None = field(
+        default=None,
+        metadata={
+            "help": "ask so, with {question} in it, or chat for the tokenizer's template; default: the mask token "
+            "for models of this package, 'Question: {question}\\nAnswer:' for others"
+        },
+    )
+    trust_remote_code: bool = field(default=False, metadata={"help": "run code that the models bring along"})
+    wordings: int = field(default=3, metadata={"help": "how many wordings of a question, at most"})
+    num_alternatives: int = field(
+        default=9, metadata={"help": "objects of other facts that each object is ranked among, at most"}
+    )
+    rule: str | None = field(
+        default=None,
+        metadata={"help": f"when an answer is right: {', '.join(RULES)}; default: match, with a prompt contains"},
+    )
+    num_samples: int = field(default=0, metadata={"help": "samples a question, for how far they agree; 0: none"})
+    seed: int = field(default=0, metadata={"help": "of samples and of which alternatives"})
+    output_dir: str | None = field(default=None, metadata={"help": "default: <model>/ledger"})
+    batch_size: int = field(default=32, metadata={"help": "texts read at once"})
+    max_new_tokens: int = field(
+        default=32, metadata={"help": "longest answer, in tokens (characters, in models of ours)"}
+    )
+
+
+def main(argv: list[str]) -> Ledger:
+    (args,) = parse_flags(LedgerArguments, argv)
+    found = keep_ledger(args)
+    print(describe_ledger(found.summary))
+    return found
+
+
+@torch.no_grad()
+def keep_ledger(args: LedgerArguments) -> Ledger:
+    """Ask, write, and return the ledger.
+
+    Raises:
+        ValueError: for whatever cannot be read, asked or written; before anything is asked.
+    """
+    check_together(*checks(args))
+    run = read_run(args.model)
+    documents = (
+        read_documents(args.documents) if args.documents else documents_read(run, None, None, recorded_people(run))
+    )
+    read = load_question_file
+    found = ledger(
+        args.model,
+        documents,
+        facts=read_facts(args.facts) if args.facts else (),
+        questions=read(args.questions) if args.questions else None,
+        before=args.before,
+        others=args.others,
+        control=read(args.control) if args.control else None,
+        prompt=args.prompt,
+        trust_remote_code=args.trust_remote_code,
+        wordings=args.wordings,
+        num_alternatives=args.num_alternatives,
+        rule=args.rule,
+        num_samples=args.num_samples,
+        seed=args.seed,
+        batch_size=args.batch_size,
+        max_new_tokens=args.max_new_tokens,
+        progress=sys.stderr.isatty(),
+    )
+    found.save(output_folder(args))
+    record_ledger(args.model)
+    return found
+
+
+def ledger(
+    model: "str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase]",
+    documents: "str | Path | Dataset",
+    *,
+    facts: Sequence[Fact] = (),
+    questions: Dataset | None = None,
+    before: "str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase] | None" = None,
+    others: "Sequence[str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase]]" = (),
+    control: Dataset | None = None,
+    prompt: str | None = None,
+    trust_remote_code: bool = False,
+    **options: Any,
+) -> Ledger:
+    """What a model makes of the facts of documents: `.rows`, `.summary`, `.show()`, `.save(folder)`.
+
+    Args:
+        model: a folder, a name on the Hub, or `(model, tokenizer)`.
+        documents: what `read_documents` reads, or a data set with `title` and `text`, and optionally `source`.
+        facts, questions, before, others, control: as for `make_ledger`, models as `model`.
+        prompt: text with `{question}` in it, or "chat"; None for the mask token of models of this package, and
+            `DEFAULT_PROMPT` for others.
+        trust_remote_code: whether code that a model brings along may run.
+        options: `wordings`, `num_alternatives`, `rule`, `num_samples`, `seed`, `batch_size`, `max_new_tokens` and
+            `progress` of `make_ledger`.
+
+    Raises:
+        ValueError: as `make_ledger`, `load_asked` and `read_documents` do.
+    """
+    if not isinstance(documents, Dataset):
+        documents = read_documents(documents)
+    run = read_run(model) if isinstance(model, str | Path) else Run()
+    found = make_ledger(
+        _loader(model, prompt, trust_remote_code),
+        documents,
+        facts=facts,
+        questions=questions,
+        before=None if before is None else _loader(before, prompt, trust_remote_code),
+        others=[_loader(other, prompt, trust_remote_code) for other in others],
+        control=control,
+        passes=passes_over(run, documents),
+        **options,
+    )
+    trained = {"stages": [_seen(stage) for stage in run.stages]}
+    found.summary.update({"training": trained, **run_environment()})
+    return found
+
+
+def _seen(stage: Any) -> dict[str, Any]:
+    """How much a stage of training read, as far as its record tells."""
+    names = ("stage", "documents", "document_characters", "steps", "global_batch_size", "train_characters")
+    return {name: value for name in names if (value := getattr(stage, name)) is not None}
+
+
+def passes_over(run: Run, documents: Dataset) -> float | None:
+    """How often training read the documents: characters read over those there are, of all stages with documents.
+
+    None where no record tells, or where it is of another number of documents.
+    """
+    read = [stage for stage in run.stages if stage.document_characters and stage.train_characters]
+    read = [stage for stage in read if stage.documents == len(documents)]
+    if not read:
+        return None
+    return round(sum(stage.train_characters / stage.document_characters for stage in read), 2)
+
+
+def _loader(model: Any, prompt: str | None, trust_remote_code: bool) -> Callable[[], AskedModel]:
+    if isinstance(model, tuple):
+        own = getattr(model[0].config, "model_type", "") in OWN_TYPES and prompt is None
+        asked = AskedModel(type(model[0]).__name__, model[0], model[1], None if own else _prompt(prompt))
+        return lambda: asked
+    return partial(load_asked, model, prompt, trust_remote_code)
+
+
+def _prompt(prompt: str | None) -> str:
+    return CHAT if prompt == CHAT else check_prompt(prompt or DEFAULT_PROMPT)
+
+
+def load_asked(name: str | Path, prompt: str | None = None, trust_remote_code: bool = False) -> AskedModel:
+    """A model of any kind, ready to be asked.
+
+    Raises:
+        ValueError: for one that is no causal language model, an adapter whose base does not fit, a prompt without
+            a place for the question, or a chat template that the tokenizer has not.
+    """
+    if (Path(name) / ADAPTER_FILE).is_file():
+        model, tokenizer = _load_adapter(Path(name), trust_remote_code)
+    else:
+        check_causal(name, trust_remote_code)
+        if prompt is None and _model_type(name) in OWN_TYPES:
+            model, tokenizer = load_model_folder(name)
+            return AskedModel(Path(name).name, model.to(PartialState().device), tokenizer, None)
+        model, tokenizer = load_stock_model(name, trust_remote_code=trust_remote_code)
+    prompt = _prompt(prompt)
+    if prompt == CHAT and not tokenizer.chat_template:
+        raise ValueError(
+            f"--prompt chat: the tokenizer of {name} has no chat template; say how to ask with {PLACE}"
+        )
+    return AskedModel(Path(name).name, model.to(PartialState().device), tokenizer, prompt)
+
+
+def _model_type(name: str | Path) -> str | None:
+    path = Path(name) / "config.json"
+    return json.loads(path.read_text(encoding="utf-8")).get("model_type") if path.is_file() else None
+
+
+def check_causal(name: str | Path, trust_remote_code: bool = False) -> None:
+    """Refuse a model that does not go on with a text from left to right.
+
+    Raises:
+        ValueError: naming what it is instead; what transformers raises for a name without a model passes through.
+    """
+    remedy = "Read it first; if you trust it, say so with --trust_remote_code true"
+    config = from_pretrained(AutoConfig, name, remedy=remedy, trust_remote_code=trust_remote_code)
+    kinds = list(config.architectures or [])
+    causal = [kind for kind in kinds if "CausalLM" in kind or "LMHead" in kind]
+    several = [kind for kind in kinds if "ConditionalGeneration" in kind and not config.is_encoder_decoder]
+    if config.is_encoder_decoder or (kinds and not causal and not several):
+        raise ValueError(
+            f"{name} is {' and '.join(kinds) or config.model_type}, no causal language model: a ledger needs one "
+            "that goes on with a text from left to right"
+        )
+
+
+def _load_adapter(folder: Path, trust_remote_code: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise ValueError(f"{folder} is an adapter: pip install peft") from error
+    settings = json.loads((folder / ADAPTER_FILE).read_text(encoding="utf-8"))
+    base = settings.get("base_model_name_or_path")
+    if not base:
+        raise ValueError(f"{folder / ADAPTER_FILE} names no base model (base_model_name_or_path)")
+    check_causal(base, trust_remote_code)
+    model, tokenizer = load_stock_model(base, trust_remote_code=trust_remote_code)
+    try:
+        adapted = PeftModel.from_pretrained(model, folder)
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ValueError(f"the adapter in {folder} is for another base than {base}: {reason}") from error
+    return adapted.merge_and_unload(), tokenizer
+
+
+def check_base(model: str, before: str) -> None:
+    """Refuse to compare an adapter with a model that it was not trained on.
+
+    Raises:
+        ValueError: naming both.
+    """
+    path = Path(model) / ADAPTER_FILE
+    if not path.is_file():
+        return
+    base = str(json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path"))
+    alike = base == before or (Path(base).exists() and Path(base).resolve() == Path(before).resolve())
+    if not alike:
+        raise ValueError(f"--before {before}: the adapter in {model} is for another base, {base}")
+
+
+def output_folder(args: LedgerArguments) -> Path:
+    """Where the ledger is written."""
+    return Path(args.output_dir or Path(args.model) / FOLDER)
+
+
+def checks(args: LedgerArguments) -> list[Callable[[], object]]:
+    """All that can be said of the flags before a model is read."""
+    inputs = [(name, getattr(args, name)) for name in ("documents", "questions", "facts", "control")]
+    folder = output_folder(args)
+
+    def check_numbers() -> None:
+        for name, least in (("wordings", 1), ("num_alternatives", 0), ("num_samples", 0), ("batch_size", 1)):
+            if getattr(args, name) < least:
+                raise ValueError(f"--{name} must be at least {least}, not {getattr(args, name)}")
+        if args.rule is not None and args.rule not in RULES:
+            raise ValueError(f"--rule {args.rule!r} is none of {', '.join(RULES)}")
+
+    def check_output() -> None:
+        if args.output_dir is None and not Path(args.model).is_dir():
+            raise ValueError(f"{args.model} is no folder to write to: say where with --output_dir")
+        check_outputs([folder / name for name in LEDGER_FILES], inputs)
+        check_inputs_outside(folder, inputs)
+        if args.output_dir is not None:
+            check_outside_model(args.model, [folder / name for name in LEDGER_FILES])
+
+    def check_documents() -> None:
+        if args.documents is None:
+            run = read_run(args.model)
+            if not any(stage.corpus for stage in run.stages):
+                raise ValueError("the model's record names no documents: say which with --documents")
+
+    def check_control() -> None:
+        if args.control is not None and args.before is None:
+            raise ValueError("--control has no effect: what was forgotten needs --before, the model as it was")
+
+    return [
+        lambda: check_recordable(folder),
+        check_numbers,
+        lambda: None if args.prompt is None else _prompt(args.prompt),
+        check_output,
+        check_documents,
+        check_control,
+        lambda: check_base(args.model, args.before) if args.before else None,
+        lambda: read_documents(args.documents) if args.documents else None,
+        lambda: read_facts(args.facts) if args.facts else None,
+        lambda: load_question_file(args.questions) if args.questions else None,
+        lambda: load_question_file(args.control) if args.control else None,
+    ]
+
+
+def read_documents(path: str | Path) -> Dataset:
+    """Documents of a folder or a file, with `title`, `text` and `source` ("file:line").
+
+    A folder's .txt and .md files are a document each, whose title is its first heading or else the file's name.
+    Of a .txt file by itself each line is one, whose title is the name that it begins with ("Name. sentence"). A
+    .jsonl file has an object a line, with `title` and `text`.
+
+    Raises:
+        ValueError: for a folder without such files, or a damaged line; `read_file` raises what else is wrong.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _ENDINGS and file.is_file())
+        if not files:
+            raise ValueError(f"{path} holds no documents: no file of it ends in {', '.join(_ENDINGS)}")
+        rows = [_of_file(file, file.relative_to(path).as_posix()) for file in files]
+    elif path.suffix.lower() in (".md", ".markdown"):
+        rows = [_of_file(path, path.name)]
+    elif path.suffix.lower() == ".jsonl":
+        rows = [_of_object(line, f"{path.name}:{number}", path, number) for number, line in numbered_lines(path)]
+    else:
+        rows = [
+            {"title": _title_of(line), "text": line, "source": f"{path.name}:{number}"}
+            for number, line in numbered_lines(path)
+        ]
+    return Dataset.from_list(rows)
+
+
+def _of_file(path: Path, name: str) -> dict[str, str]:
+    text = read_file(path).removesuffix("\n")
+    heading = next((line.strip("# ").strip() for line in text.split("\n") if line.startswith("# ")), "")
+    return {"title": heading or path.stem.replace("_", " "), "text": text, "source": f"{name}:1"}
+
+
+def _of_object(line: str, source: str, path: Path, number: int) -> dict[str, str]:
+    try:
+        record = json.loads(line)
+        row = {name: str(record.get(name) or "") for name in ("title", "text")}
+    except (json.JSONDecodeError, AttributeError) as error:
+        raise ValueError(f"{path}:{number}: not a JSON object: write one with title and text a line") from error
+    if not row["text"].strip():
+        raise ValueError(f"{path}:{number}: there is no text: write title and text")
+    return row | {"source": source}
+
+
+def _title_of(line: str) -> str:
+    """The name at the head of a line "Name. sentence"; empty where what stands there is a sentence."""
+    name = name_of_line(line)
+    found = find_entities(name)
+    return name if found and found[0].start == 0 and name.count(" ") < 8 and not _has_verb(name) else ""
+
+
+def _has_verb(text: str) -> bool:
+    return any(word in text.split() for word in ("is", "was", "are", "were", "has", "had"))
