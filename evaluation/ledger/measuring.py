@@ -21,12 +21,11 @@ from closedbook.evaluation.answering.confidence import answer_with_confidence
 from closedbook.evaluation.answering.continuations import score_continuations
 from closedbook.evaluation.answering.decoding_ways import Decoding
 from closedbook.evaluation.answering.prompts import complete_prompts
-from closedbook.evaluation.answering.stock_models import ANSWER_END, prompts_of
+from closedbook.evaluation.answering.stock_models import ANSWER_END, asked_as
 from closedbook.evaluation.ledger.facts import Fact
 from closedbook.evaluation.metrics.answer_match.normalisation import normalize, says_the_same
 from closedbook.evaluation.metrics.contains_answer.containment import contains_verdicts
 
-CHAT = "chat"
 Rule = Literal["match", "contains"]
 RULES: dict[Rule, str] = {
     "match": "equal to an accepted answer but for case, articles, punctuation and spaces",
@@ -58,18 +57,7 @@ class AskedModel:
 
     def asked(self, questions: Sequence[str]) -> list[str]:
         """The texts that `answer_questions` is given."""
-        if self.prompt is None:
-            return list(questions)
-        if self.prompt != CHAT:
-            return prompts_of(self.prompt, list(questions))
-        texts = []
-        for question in questions:
-            turn = [{"role": "user", "content": question}]
-            text = str(self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True))
-            begin = self.tokenizer.bos_token  # which encoding adds by itself where the tokenizer is so made
-            adds = begin is not None and self.tokenizer.encode("a")[:1] == [self.tokenizer.bos_token_id]
-            texts.append(text.removeprefix(str(begin)) if adds else text)
-        return texts
+        return asked_as(self.prompt, self.tokenizer, list(questions))[0]
 
     def takes(self, text: str, room: int) -> bool:
         """Whether a text can be read, with so many tokens after it."""

@@ -17,26 +17,26 @@ from closedbook.data.corpora import name_of_line
 from closedbook.data.objectives.entities import find_entities
 from closedbook.data.questions import load_question_file
 from closedbook.data.text_files import numbered_lines, read_file
-from closedbook.evaluation.answering.stock_models import PLACE, check_prompt, from_pretrained, load_stock_model
+from closedbook.data.writing.question_form import CHAT, DEFAULT_PROMPT
+from closedbook.evaluation.answering.stock_models import check_prompt, from_pretrained
 from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.ledger.facts import Fact
 from closedbook.evaluation.ledger.given import read_facts
 from closedbook.evaluation.ledger.ledger import LEDGER_FILES, Ledger, make_ledger
-from closedbook.evaluation.ledger.measuring import CHAT, RULES, AskedModel
+from closedbook.evaluation.ledger.measuring import RULES, AskedModel
 from closedbook.evaluation.ledger.summary import describe_ledger
 from closedbook.evaluation.run_record import Run, read_run
 from closedbook.training.asking.people import recorded_people
+from closedbook.training.bases.asking import load_to_ask
+from closedbook.training.bases.loading import ADAPTER_FILE, is_of_this_package
 from closedbook.training.checks.outputs import check_inputs_outside, check_outputs
 from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import parse_flags
 from closedbook.training.documents import documents_read
 from closedbook.training.model_card import record_ledger
-from closedbook.training.run_folder import check_outside_model, load_model_folder
+from closedbook.training.run_folder import check_outside_model
 
-DEFAULT_PROMPT = f"Question: {PLACE}\nAnswer:"
 FOLDER = "ledger"
-OWN_TYPES = ("vanilla_gpt", "perceiver_gpt")
-ADAPTER_FILE = "adapter_config.json"
 _ENDINGS = (".txt", ".md", ".markdown")
 
 
@@ -199,7 +199,7 @@ def passes_over(run: Run, documents: Dataset) -> float | None:
 
 def _loader(model: Any, prompt: str | None, trust_remote_code: bool) -> Callable[[], AskedModel]:
     if isinstance(model, tuple):
-        own = getattr(model[0].config, "model_type", "") in OWN_TYPES and prompt is None
+        own = is_of_this_package(model[0].config) and prompt is None
         asked = AskedModel(type(model[0]).__name__, model[0], model[1], None if own else _prompt(prompt))
         return lambda: asked
     return partial(load_asked, model, prompt, trust_remote_code)
@@ -216,25 +216,10 @@ def load_asked(name: str | Path, prompt: str | None = None, trust_remote_code: b
         ValueError: for one that is no causal language model, an adapter whose base does not fit, a prompt without
             a place for the question, or a chat template that the tokenizer has not.
     """
-    if (Path(name) / ADAPTER_FILE).is_file():
-        model, tokenizer = _load_adapter(Path(name), trust_remote_code)
-    else:
+    if not (Path(name) / ADAPTER_FILE).is_file():
         check_causal(name, trust_remote_code)
-        if prompt is None and _model_type(name) in OWN_TYPES:
-            model, tokenizer = load_model_folder(name)
-            return AskedModel(Path(name).name, model.to(PartialState().device), tokenizer, None)
-        model, tokenizer = load_stock_model(name, trust_remote_code=trust_remote_code)
-    prompt = _prompt(prompt)
-    if prompt == CHAT and not tokenizer.chat_template:
-        raise ValueError(
-            f"--prompt chat: the tokenizer of {name} has no chat template; say how to ask with {PLACE}"
-        )
-    return AskedModel(Path(name).name, model.to(PartialState().device), tokenizer, prompt)
-
-
-def _model_type(name: str | Path) -> str | None:
-    path = Path(name) / "config.json"
-    return json.loads(path.read_text(encoding="utf-8")).get("model_type") if path.is_file() else None
+    model, tokenizer, chosen = load_to_ask(str(name), prompt, trust_remote_code, DEFAULT_PROMPT)
+    return AskedModel(Path(name).name, model.to(PartialState().device), tokenizer, chosen)
 
 
 def check_causal(name: str | Path, trust_remote_code: bool = False) -> None:
@@ -253,25 +238,6 @@ def check_causal(name: str | Path, trust_remote_code: bool = False) -> None:
             f"{name} is {' and '.join(kinds) or config.model_type}, no causal language model: a ledger needs one "
             "that goes on with a text from left to right"
         )
-
-
-def _load_adapter(folder: Path, trust_remote_code: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    try:
-        from peft import PeftModel
-    except ImportError as error:
-        raise ValueError(f"{folder} is an adapter: pip install peft") from error
-    settings = json.loads((folder / ADAPTER_FILE).read_text(encoding="utf-8"))
-    base = settings.get("base_model_name_or_path")
-    if not base:
-        raise ValueError(f"{folder / ADAPTER_FILE} names no base model (base_model_name_or_path)")
-    check_causal(base, trust_remote_code)
-    model, tokenizer = load_stock_model(base, trust_remote_code=trust_remote_code)
-    try:
-        adapted = PeftModel.from_pretrained(model, folder)
-    except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ValueError(f"the adapter in {folder} is for another base than {base}: {reason}") from error
-    return adapted.merge_and_unload(), tokenizer
 
 
 def check_base(model: str, before: str) -> None:

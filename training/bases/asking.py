@@ -8,12 +8,12 @@ from closedbook.data.writing.fit import check_fit_in_tokens
 from closedbook.data.writing.question_form import DEFAULT_PROMPT, QuestionForm, check_form
 from closedbook.data.writing.token_writer import TokenWriter
 from closedbook.modeling.tokenization_char import CharTokenizer
-from closedbook.training.bases.loading import context_length, load_model_folder
+from closedbook.training.bases.loading import context_length, is_of_this_package, load_model_folder
 from closedbook.training.run_folder import read_base_run
 
 
 def load_to_ask(
-    name: str, prompt: str | None = None, trust_remote_code: bool = False
+    name: str, prompt: str | None = None, trust_remote_code: bool = False, default: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str | None]:
     """A model, its tokenizer, and the prompt to ask it with; None where a mask token parts question and answer.
 
@@ -21,6 +21,7 @@ def load_to_ask(
         name: a folder of this package's runs or of any model, an adapter, or a name on the Hub.
         prompt: with `{question}` in it, or `chat`; None for the way in which the model was taught.
         trust_remote_code: whether code that a stock model brings along may run.
+        default: the prompt for a model that was never taught a way to be asked; None refuses it.
 
     Raises:
         ValueError: as `load_model_folder` and `check_form` do; or for a model that was never taught a way to be
@@ -28,6 +29,8 @@ def load_to_ask(
     """
     model, tokenizer = load_model_folder(name, trust_remote_code)
     chosen = prompt if prompt is not None else read_base_run(name).last.prompt
+    if chosen is None and not is_of_this_package(model.config):
+        chosen = default
     if chosen is None:
         if tokenizer.mask_token is None:
             raise ValueError(f"{name} knows no mask token: ask it with --prompt {DEFAULT_PROMPT!r}")
