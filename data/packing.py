@@ -6,14 +6,20 @@ example the logits it would have alone, at about half the cost.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
 
 import torch
 
 from closedbook.data.objectives.example import Example
 from closedbook.data.writing.token_writer import TokenExample
+from closedbook.modeling.positions import example_indices
 from closedbook.modeling.tokenization_char import describe_unknown
 
 IGNORED = -100  # transformers' label for "nothing to predict here"
+# What keeps the examples of a batch apart, cheapest first; which of them a model needs is measured on it
+# (`evaluation/answering/packing_isolation.py`).
+Isolation = Literal["positions", "mask", "alone"]
+ISOLATIONS: tuple[Isolation, ...] = get_args(Isolation)
 
 
 class PackingCollator:
@@ -24,22 +30,37 @@ class PackingCollator:
         row_length: tokens a row. Longer rows waste less and cost more in attention, which is quadratic in
             them; 256 is a good middle for examples of up to 128.
         pad_token_id: fills what is left of a row.
+        isolation: what keeps examples apart, see `isolate`. For `alone` every example has a row of its own, as
+            long as the longest of the batch.
+        dtype: of the model, for `mask`.
 
     Returns, when called with a list of examples, a dict of `(rows, row_length)` tensors: `input_ids`,
     `labels`, `position_ids`. The padding of a row is an example of its own (of several, where it is longer
     than every example), so that nothing reads it, and it has no label. `rows` follows from the examples.
 
     Raises:
-        ValueError: for an example longer than a row, or a character outside the vocabulary (named).
+        ValueError: for an example longer than a row, or a character outside the vocabulary (named); for one that
+            begins at a later position, where positions are not given (`alone`).
     """
 
-    def __init__(self, vocabulary: Mapping[str, int], row_length: int = 256, pad_token_id: int = 0):
+    def __init__(
+        self,
+        vocabulary: Mapping[str, int],
+        row_length: int = 256,
+        pad_token_id: int = 0,
+        isolation: Isolation = "positions",
+        dtype: torch.dtype = torch.float32,
+    ):
         self.vocabulary = dict(vocabulary)
         self.row_length = row_length
         self.pad_token_id = pad_token_id
+        self.isolation: Isolation = isolation
+        self.dtype = dtype
 
     def __call__(self, examples: Sequence[Example | TokenExample]) -> dict[str, torch.Tensor]:
         rows = pack([len(example) for example in examples], self.row_length)
+        if self.isolation == "alone":
+            rows = [[member] for member in range(len(examples))]
         shape = (len(rows), self.row_length)
         input_ids = torch.full(shape, self.pad_token_id, dtype=torch.long)
         labels = torch.full(shape, IGNORED, dtype=torch.long)
@@ -61,7 +82,15 @@ class PackingCollator:
                 labels[row, offset + first : end] = ids[first:]
                 offset = end
             position_ids[row, offset:] = torch.arange(self.row_length - offset) % longest
-        return {"input_ids": input_ids, "labels": labels, "position_ids": position_ids}
+        batch = {"input_ids": input_ids, "labels": labels, "position_ids": position_ids}
+        if self.isolation == "alone":
+            if any(example.position_start for example in examples):
+                raise ValueError(
+                    "examples are to begin at random positions, but this model is told of none, with one example "
+                    "a row: leave out --shift_positions"
+                )
+            batch = {name: tensor[:, :longest] for name, tensor in batch.items()}
+        return isolate(batch, self.isolation, self.dtype)
 
     def _encode(self, example: Example | TokenExample) -> Sequence[int]:
         if isinstance(example, TokenExample):
@@ -71,6 +100,34 @@ class PackingCollator:
         except KeyError:
             unknown = sorted(set(example.text) - self.vocabulary.keys())
             raise ValueError(describe_unknown(unknown, example.text)) from None
+
+
+def isolate(
+    batch: dict[str, torch.Tensor], isolation: Isolation, dtype: torch.dtype = torch.float32
+) -> dict[str, torch.Tensor]:
+    """The batch with what keeps its examples apart for a model that needs this isolation.
+
+    Args:
+        batch: tensors `(rows, row_length)`, among them `position_ids` that restart at every example and padding.
+        isolation: `positions` leaves the batch as it is. `mask` adds an `attention_mask` of
+            `(rows, 1, row_length, row_length)`: 0 where a token may read another, and the lowest number of `dtype`
+            elsewhere. (It is added to scores by every attention of the library; True and False are not, some add
+            1 and 0.) `alone`, for rows of one example, has `(rows, row_length)` ones over the example and zeros
+            over its padding instead of positions: counted from 0, they are what a model assumes.
+        dtype: of the model, whose fused attention takes no other.
+    """
+    if isolation == "positions":
+        return batch
+    example = example_indices(batch["position_ids"])
+    if isolation == "alone":
+        kept = {name: tensor for name, tensor in batch.items() if name != "position_ids"}
+        return kept | {"attention_mask": (example == 0).long()}
+    row_length = example.shape[1]
+    reads = (example[:, :, None] == example[:, None, :]) & torch.ones(
+        row_length, row_length, dtype=torch.bool
+    ).tril()
+    mask = torch.zeros(reads.shape, dtype=dtype).masked_fill_(~reads, torch.finfo(dtype).min)
+    return batch | {"attention_mask": mask[:, None]}
 
 
 def pack(lengths: Sequence[int], row_length: int) -> list[list[int]]:

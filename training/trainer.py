@@ -17,6 +17,7 @@ from closedbook.data.mixture import Component, Mixture
 from closedbook.data.packing import PackingCollator
 from closedbook.data.writing.token_writer import TokenWriter
 from closedbook.evaluation.answering.batches import padding_id
+from closedbook.evaluation.answering.packing_isolation import packing_isolation, switch_cache
 from closedbook.evaluation.run_record import Run, Stage, read_run
 from closedbook.training.arguments import ClosedbookTrainingArguments, RegularisationArguments
 from closedbook.training.bases.loading import is_of_this_package
@@ -166,9 +167,6 @@ def train(
     mixture = Mixture(components, args.seed, *how)
     how = (block_size, args.eval_examples, args.shift_positions, writer)
     evaluation = Mixture(components, args.seed + 1_000_003, *how)
-    collator = PackingCollator(
-        tokenizer.get_vocab() if writer is None else {}, args.row_length, pad_token_id=padding_id(tokenizer)
-    )
     implementation = args.attn_implementation
     own = is_of_this_package(model.config)
     if implementation == "auto" and own:
@@ -176,6 +174,13 @@ def train(
         implementation = "eager" if args.use_cpu and args.row_length <= 256 else "sdpa"
     if implementation != "auto":
         model.set_attn_implementation(implementation)
+    collator = PackingCollator(
+        tokenizer.get_vocab() if writer is None else {},
+        args.row_length,
+        pad_token_id=padding_id(tokenizer),
+        isolation=packing_isolation(model, block_size, args.row_length),
+        dtype=model.dtype,
+    )
     optimizer = None
     if args.optimizer == "muon":
         optimizer = MuonWithAdamW(model, args.learning_rate, args.weight_decay, (args.adam_beta1, args.adam_beta2))
@@ -215,6 +220,7 @@ def train(
                     optimizers=(optimizer, None),
                     skip_limit=args.nonfinite_limit if args.on_nonfinite == "skip" else 0,
                 )
+            switch_cache(model, False)  # all of it: the library switches off the outermost configuration only
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         finally:
             stopping.restore()
@@ -255,9 +261,11 @@ def _finish(
     if args.process_index == 0:
         if run.last.arguments.get("merge_adapter"):
             model = model.merge_and_unload()
-        model.config.use_cache = True  # the library switched it off for training; answering needs it
+        switch_cache(model, True)  # off for training; answering needs it
         save_model_folder(model, tokenizer, args.output_dir, state_dict)
+    switch_cache(model, False)  # packed rows are read here, too
     eval_loss = trainer.evaluate()["eval_loss"]
+    switch_cache(model, True)
     if not math.isfinite(eval_loss):
         raise NonFiniteError(f"the evaluation loss is {eval_loss}: the model in {args.output_dir} is of no use")
     run = run.with_last(

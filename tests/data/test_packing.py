@@ -89,7 +89,7 @@ def test_rows_of_realistic_examples_are_almost_full():
 def test_an_example_as_long_as_a_row_fits_and_a_longer_one_is_refused():
     collator = PackingCollator(VOCABULARY, 8)
     assert collator([Example("abcdefgh", 0)])["input_ids"].shape == (1, 8)
-    with pytest.raises(ValueError, match="an example of 9 characters does not fit into a row of 8"):
+    with pytest.raises(ValueError, match="an example of 9 tokens does not fit into a row of 8"):
         collator([Example("a", 0), Example("abcdefgha", 0)])
 
 

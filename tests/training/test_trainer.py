@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -185,6 +186,36 @@ def test_a_stock_model_keeps_the_dropout_of_its_configuration_and_says_so(caplog
     assert [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)] == rates
     assert set(rates) == {0.1, 0.2, 0.3} and not hasattr(model.config, "embedding_dropout")
     assert "GPT2LMHeadModel keeps the dropout of its own configuration" in caplog.text
+
+
+@pytest.mark.parametrize("stock", [False, True])
+def test_the_last_evaluation_reads_packed_rows_without_a_cache_and_the_saved_model_has_one(
+    stock, tmp_path, monkeypatch
+):
+    """Packed rows leak through the cache of a stock model, and answering needs it."""
+    sizes = {"vocab_size": 20, "n_positions": 16, "n_embd": 16, "n_layer": 1, "n_head": 2}
+    own = VanillaGPTConfig(vocab_size=20, hidden_size=16, num_attention_heads=2)
+    model = GPT2LMHeadModel(GPT2Config(**sizes)) if stock else VanillaGPTForCausalLM(own)
+    model.config.use_cache = False  # as the library's Trainer leaves it
+    seen = []
+
+    def note(what, value):
+        seen.append((what, model.config.use_cache))
+        return value
+
+    monkeypatch.setattr(trainer, "save_model_folder", lambda *_: note("save", None))
+    monkeypatch.setattr(trainer, "record_run", lambda _, run: run)
+    stand_in = SimpleNamespace(
+        args=SimpleNamespace(process_index=0, output_dir=tmp_path),
+        model=model,
+        is_fsdp_enabled=False,
+        accelerator=SimpleNamespace(unwrap_model=lambda model: model),
+        evaluate=lambda: note("evaluate", {"eval_loss": 1.0}),
+        state=SimpleNamespace(save_to_json=lambda _: None),
+    )
+    run = trainer.Run().then(trainer.Stage())
+    trainer._finish(stand_in, SimpleNamespace(seconds=lambda: 1.0), run, 1, [], None)
+    assert seen == [("save", True), ("evaluate", False)] and model.config.use_cache
 
 
 def test_what_is_evaluated_is_another_draw_than_what_is_learned(tiny, tmp_path, monkeypatch):
