@@ -1,10 +1,10 @@
 """Facts: subject, relation, object, and the sentence of a document that states it; found by rule, or given.
 
-By rule a document is about its title. Of every sentence that names the title (whole, or by its first or last word),
-begins with a pronoun, or opens with a participle ("Born in Oslo, ..."), the entities
-(`data/objectives/entities.py`) are looked at: what stands right before one tells the relation (`wordings.py`); else
-its kind is all that is known. No labels, no other model: facts are missed and some are odd, which is why every row
-of a ledger shows its sentence.
+By rule a document is about its title. Of every sentence that names the title (whole, or by its first or last
+word), begins with a pronoun, or opens with a participle ("Born in Oslo, ..."), the entities
+(`data/objectives/entities.py`) are looked at: what stands right before one tells the relation (`wordings.py`);
+else its kind is all that is known. No labels, no other model: facts are missed and some are odd, which is why
+every row of a ledger shows its sentence.
 """
 
 import hashlib
