@@ -129,7 +129,7 @@ class CorpusArguments:
 
     corpus: str = field(default="biographies", metadata={"help": "biographies, wiki, text, wiki_bio or hub"})
     corpus_path: str | None = field(
-        default=None, metadata={"help": "file to read (wiki, text), or name of a hub data set"}
+        default=None, metadata={"help": "file to read (wiki), file or folder (text), or name of a hub data set"}
     )
     objectives: list[str] = field(
         default_factory=lambda: ["span_corruption"],

@@ -7,7 +7,8 @@ from typing import Any
 
 from datasets import Dataset
 
-from closedbook.data.corpora import CORPORA
+from closedbook.data.corpora import CORPORA as NAMED_CORPORA
+from closedbook.data.document_files import load_any_text, load_documents
 from closedbook.data.people.biographies import biography_documents, biography_questions
 from closedbook.data.people.population import Population
 from closedbook.data.questions import SPECIAL_CHARACTERS
@@ -15,6 +16,7 @@ from closedbook.data.text_files import numbered_lines
 from closedbook.evaluation.run_record import Run, Stage
 from closedbook.training.arguments import CorpusArguments, PopulationArguments
 
+CORPORA = NAMED_CORPORA | {"text": load_any_text}
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))  # ASCII
 # Corpora of any text, which may lack the characters that questions are written in. Of the others the vocabulary is
 # part of published runs.
@@ -36,8 +38,13 @@ class Corpus:
     arguments: dict[str, Any]
 
 
-def read_corpus(args: CorpusArguments, people: PopulationArguments) -> Corpus:
+def read_corpus(args: CorpusArguments, people: PopulationArguments, titled: bool = False) -> Corpus:
     """The documents that the flags name.
+
+    Args:
+        args: which.
+        people: the synthetic ones, for a corpus of them.
+        titled: whether the lines of a text file get the names that they begin with as titles.
 
     The reference vocabulary counts the line feed of its corpus file; synthetic people are also asked about
     in characters ("?") that no biography holds.
@@ -61,7 +68,7 @@ def read_corpus(args: CorpusArguments, people: PopulationArguments) -> Corpus:
     check_corpus(args)
     load: Any = CORPORA[args.corpus]
     path = str(args.corpus_path)  # which `check_corpus` has seen
-    documents = load(path)
+    documents = load_documents(path) if titled and args.corpus == "text" else load(path)
     check_special_characters(documents, path)
     # some objectives put the title in front of a text that does not hold it
     texts = [*documents["title"], *documents["text"], ". ", "\n", extra_characters(args)]
@@ -156,4 +163,5 @@ def documents_read(run: Run, corpus: str | None, corpus_path: str | None, people
     options = {name: recorded[name] for name in known} | {"corpus": corpus, "corpus_path": corpus_path}
     if recorded.keys() >= {item.name for item in fields(PopulationArguments)}:
         people = PopulationArguments(**{item.name: recorded[item.name] for item in fields(PopulationArguments)})
-    return read_corpus(CorpusArguments(**options), people).documents
+    in_words = any(stage.prompt is not None for stage in run.stages)
+    return read_corpus(CorpusArguments(**options), people, titled=in_words).documents

@@ -119,7 +119,7 @@ def pretrain(settings: PretrainingSettings, corpus: Corpus | None = None) -> Run
     objectives = [share.objective for share in shares]
     checkpoint = prepare_run(args, *checks(settings, objectives, corpus is not None))
     if corpus is None:
-        corpus = read_corpus(settings.corpus, settings.people)
+        corpus = read_corpus(settings.corpus, settings.people, titled=settings.base.model is not None)
     records, callbacks, mixed_in = {}, [], {}
     learned = learnable_questions(asked, settings.people, args.seed) if QUESTIONS in objectives else None
     earlier, learner = begin(settings, [*corpus.texts, *written_in(learned)])

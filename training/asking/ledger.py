@@ -13,10 +13,8 @@ from accelerate import PartialState
 from datasets import Dataset
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from closedbook.data.corpora import name_of_line
-from closedbook.data.objectives.entities import find_entities
+from closedbook.data.document_files import load_documents
 from closedbook.data.questions import load_question_file
-from closedbook.data.text_files import numbered_lines, read_file
 from closedbook.data.writing.question_form import CHAT, DEFAULT_PROMPT
 from closedbook.evaluation.answering.stock_models import check_prompt, from_pretrained
 from closedbook.evaluation.environment import check_recordable, run_environment
@@ -37,7 +35,6 @@ from closedbook.training.model_card import record_ledger
 from closedbook.training.run_folder import check_outside_model
 
 FOLDER = "ledger"
-_ENDINGS = (".txt", ".md", ".markdown")
 
 
 @dataclass
@@ -48,7 +45,7 @@ class LedgerArguments:
     documents: str | None = field(
         default=None,
         metadata={
-            "help": "a folder of .txt and .md files, or a file (.txt, .md, .jsonl); default: what the model read"
+            "help": "a folder of texts, Markdown and tables, or a file of these; default: what the model read"
         },
     )
     questions: str | None = field(
@@ -105,7 +102,7 @@ def keep_ledger(args: LedgerArguments) -> Ledger:
     check_together(*checks(args))
     run = read_run(args.model)
     documents = (
-        read_documents(args.documents) if args.documents else documents_read(run, None, None, recorded_people(run))
+        load_documents(args.documents) if args.documents else documents_read(run, None, None, recorded_people(run))
     )
     read = load_question_file
     found = ledger(
@@ -149,7 +146,7 @@ def ledger(
 
     Args:
         model: a folder, a name on the Hub, or `(model, tokenizer)`.
-        documents: what `read_documents` reads, or a data set with `title` and `text`, and optionally `source`.
+        documents: what `load_documents` reads, or a data set with `title` and `text`, and optionally `source`.
         facts, questions, before, others, control: as for `make_ledger`, models as `model`.
         prompt: text with `{question}` in it, or "chat"; None for the mask token of models of this package, and
             `DEFAULT_PROMPT` for others.
@@ -158,10 +155,10 @@ def ledger(
             `progress` of `make_ledger`.
 
     Raises:
-        ValueError: as `make_ledger`, `load_asked` and `read_documents` do.
+        ValueError: as `make_ledger`, `load_asked` and `load_documents` do.
     """
     if not isinstance(documents, Dataset):
-        documents = read_documents(documents)
+        documents = load_documents(documents)
     run = read_run(model) if isinstance(model, str | Path) else Run()
     found = make_ledger(
         _loader(model, prompt, trust_remote_code),
@@ -298,64 +295,8 @@ def checks(args: LedgerArguments) -> list[Callable[[], object]]:
         check_documents,
         check_control,
         lambda: check_base(args.model, args.before) if args.before else None,
-        lambda: read_documents(args.documents) if args.documents else None,
+        lambda: load_documents(args.documents) if args.documents else None,
         lambda: read_facts(args.facts) if args.facts else None,
         lambda: load_question_file(args.questions) if args.questions else None,
         lambda: load_question_file(args.control) if args.control else None,
     ]
-
-
-def read_documents(path: str | Path) -> Dataset:
-    """Documents of a folder or a file, with `title`, `text` and `source` ("file:line").
-
-    A folder's .txt and .md files are a document each, whose title is its first heading or else the file's name.
-    Of a .txt file by itself each line is one, whose title is the name that it begins with ("Name. sentence"). A
-    .jsonl file has an object a line, with `title` and `text`.
-
-    Raises:
-        ValueError: for a folder without such files, or a damaged line; `read_file` raises what else is wrong.
-    """
-    path = Path(path)
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _ENDINGS and file.is_file())
-        if not files:
-            raise ValueError(f"{path} holds no documents: no file of it ends in {', '.join(_ENDINGS)}")
-        rows = [_of_file(file, file.relative_to(path).as_posix()) for file in files]
-    elif path.suffix.lower() in (".md", ".markdown"):
-        rows = [_of_file(path, path.name)]
-    elif path.suffix.lower() == ".jsonl":
-        rows = [_of_object(line, f"{path.name}:{number}", path, number) for number, line in numbered_lines(path)]
-    else:
-        rows = [
-            {"title": _title_of(line), "text": line, "source": f"{path.name}:{number}"}
-            for number, line in numbered_lines(path)
-        ]
-    return Dataset.from_list(rows)
-
-
-def _of_file(path: Path, name: str) -> dict[str, str]:
-    text = read_file(path).removesuffix("\n")
-    heading = next((line.strip("# ").strip() for line in text.split("\n") if line.startswith("# ")), "")
-    return {"title": heading or path.stem.replace("_", " "), "text": text, "source": f"{name}:1"}
-
-
-def _of_object(line: str, source: str, path: Path, number: int) -> dict[str, str]:
-    try:
-        record = json.loads(line)
-        row = {name: str(record.get(name) or "") for name in ("title", "text")}
-    except (json.JSONDecodeError, AttributeError) as error:
-        raise ValueError(f"{path}:{number}: not a JSON object: write one with title and text a line") from error
-    if not row["text"].strip():
-        raise ValueError(f"{path}:{number}: there is no text: write title and text")
-    return row | {"source": source}
-
-
-def _title_of(line: str) -> str:
-    """The name at the head of a line "Name. sentence"; empty where what stands there is a sentence."""
-    name = name_of_line(line)
-    found = find_entities(name)
-    return name if found and found[0].start == 0 and name.count(" ") < 8 and not _has_verb(name) else ""
-
-
-def _has_verb(text: str) -> bool:
-    return any(word in text.split() for word in ("is", "was", "are", "were", "has", "had"))

@@ -6,12 +6,13 @@ import pytest
 from datasets import Dataset
 from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
 
+from closedbook.data.document_files import load_documents
 from closedbook.evaluation.ledger.ledger import LEDGER_FILES
 from closedbook.evaluation.reports.page import build_page
 from closedbook.evaluation.reports.run import read_run_files
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 from closedbook.training.asking import ledger as command
-from closedbook.training.asking.ledger import LedgerArguments, ledger, load_asked, read_documents
+from closedbook.training.asking.ledger import LedgerArguments, ledger, load_asked
 
 TEXTS = {
     "ada.md": "# Ada Lind\n\nAda was born in Oslo.\n",
@@ -37,7 +38,7 @@ def stock():
 
 
 def test_a_folder_of_markdown_is_read_with_titles_and_lines(notes):
-    documents = read_documents(notes)
+    documents = load_documents(notes)
     assert documents["title"][:] == ["Bo Marsh", "Ada Lind", "no"]
     assert documents["source"][:] == ["Bo_Marsh.txt:1", "ada.md:1", "no.md:1"]
 
@@ -119,7 +120,7 @@ def test_documents_without_any_fact_and_questions_about_nothing_are_refused(stoc
         ledger(stock, tmp_path, questions=asked)
     (tmp_path / "b.txt").write_bytes(b"Ada \xff")
     with pytest.raises(ValueError, match=r"b\.txt:1: byte 4 of the file \(0xff\) is not UTF-8"):
-        read_documents(tmp_path)
+        load_documents(tmp_path)
 
 
 def test_a_model_that_does_not_go_on_with_a_text_is_refused(tmp_path):
