@@ -18,7 +18,13 @@ from closedbook.data.packing import PackingCollator
 from closedbook.evaluation.run_record import Run, Stage, read_run
 from closedbook.training.arguments import ClosedbookTrainingArguments, RegularisationArguments
 from closedbook.training.checks.effect import check_effect_in_training
-from closedbook.training.checks.machine import check_optimizer, check_reporting, check_schedule, check_sharding
+from closedbook.training.checks.machine import (
+    check_optimizer,
+    check_reporting,
+    check_schedule,
+    check_sharding,
+    check_warmup,
+)
 from closedbook.training.checks.together import check_together
 from closedbook.training.keeping.finite import FiniteTrainer, NonFiniteError
 from closedbook.training.keeping.keeper import RunKeeper
@@ -151,6 +157,7 @@ def train(
     """
     block_size = model.config.max_position_embeddings
     check_rows(args.row_length, block_size)
+    check_warmup(args, num_steps)
     args.max_steps = num_steps
     num_examples = num_steps * (args.global_batch_size or 1)  # prepare_run has set it
     mixture = Mixture(components, args.seed, block_size, num_examples, args.shift_positions)
