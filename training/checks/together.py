@@ -12,6 +12,8 @@ CHECKED = (ValueError, OSError, StrictDataclassError)
 # What the system says of files, in words that say what to do.
 _SYSTEM_WORDS = {
     errno.EISDIR: "is a folder where a file should be: move it away, or name another",
+    errno.EEXIST: "is a file where a folder should be: move it away, or name another",
+    errno.ENOENT: "there is no such file or folder: check the path",
     errno.ENOTDIR: "is not there, because a part of this path is a file and no folder: check the path",
     errno.ELOOP: "is a link that leads back to itself: remove it, or name another",
     errno.ENAMETOOLONG: "is too long for a name of a file: shorten it",

@@ -48,6 +48,11 @@ def ended(monkeypatch, capsys):
             2,
             ["pretrain.py: x: may not be read or written by you: change its permissions, or name another"],
         ),
+        (
+            FileExistsError(errno.EEXIST, "File exists", "x"),
+            2,
+            ["pretrain.py: x: is a file where a folder should be: move it away, or name another"],
+        ),
         (OSError(errno.EIO, "Input/output error", "x"), 2, ["pretrain.py: [Errno 5] Input/output error: 'x'"]),
         (ModuleNotFoundError("needs gguf"), 2, ["pretrain.py: needs gguf"]),
         (Problems(["one", "other"]), 2, ["pretrain.py: one", "pretrain.py: other"]),
