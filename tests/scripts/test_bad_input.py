@@ -228,6 +228,15 @@ def test_a_warm_up_as_long_as_the_run_passes(parse):
         check_warmup(args, 7)
 
 
+def test_a_warm_up_of_a_recipe_is_told_of_where_the_run_is_shorter(parse, written, caplog):
+    from closedbook.training.checks.machine import check_warmup
+
+    recipe = str(written("warmup_steps: 8\n", "recipe.yaml"))
+    (args, _) = parse([ClosedbookTrainingArguments], ["--output_dir", "x", "--recipe", recipe])
+    check_warmup(args, 7)
+    assert "--warmup_steps 8, but the run has 7 steps" in caplog.text
+
+
 def test_a_row_shorter_than_the_block_is_refused(refused):
     refused("pretrain", "row_length", "--row_length", "8")
 
