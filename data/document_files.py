@@ -1,4 +1,4 @@
-"""Documents of any files: a folder of texts, Markdown, rows of tables; each has a title and says where it stands."""
+"""Documents of any files: a folder of texts, Markdown, rows of tables; each has a title and a place."""
 
 import logging
 import os
@@ -35,7 +35,7 @@ def load_any_text(path: str | Path) -> Dataset:
 
 
 def load_documents(path: str | Path) -> Dataset:
-    """Documents of a folder or a file: columns `title`, `text` and `source`, "file:line" relative to what is given.
+    """Documents of a folder or a file: columns `title`, `text` and `source`, "file:line" as seen from there.
 
     - Of a folder, every .txt and .md file is a document; its title is that of its front matter, its first heading,
       or the file's name. Tables in it (.jsonl, .json, .csv, .tsv, .parquet) are read row by row. Files are

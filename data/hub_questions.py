@@ -253,11 +253,14 @@ def _dataset(parsed: Iterable[_Row], source: str | Path, with_answers: bool, fea
             raise ValueError(f"{source}: row {count} has no question")
         if with_answers and not answers:
             raise ValueError(
-                f"{source}: row {count} has no answer: {question!r}; for questions alone load with "
-                "with_answers=False"
+                f"{source}: row {count} has no answer: {question!r}; a file of questions alone is read with "
+                "--without_answers (with_answers=False in Python)"
             )
         if answers and not with_answers:
-            raise ValueError(f"{source}: row {count} has an answer, but with_answers=False was asked for")
+            raise ValueError(
+                f"{source}: row {count} has an answer, but the file is to hold questions alone: leave out "
+                "--without_answers (with_answers=False in Python)"
+            )
         known = merged.setdefault(question, ({}, entity or question, attribute))
         known[0].update(dict.fromkeys(answers))
     if not merged:

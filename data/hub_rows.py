@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 
 from datasets import Dataset, load_dataset
 
-from closedbook.data.text_files import numbered_lines, read_file
+from closedbook.data.text_files import numbered_lines, parse_json, read_file
 
 FILE_TYPES = (".jsonl", ".json", ".tsv", ".csv", ".parquet")
 csv.field_size_limit(2**24)  # characters; the default of 131,072 is less than some lists of aliases
@@ -130,7 +130,7 @@ def _read_file(path: Path) -> list[dict]:
 
 def _parse(text: str, where: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except json.JSONDecodeError as error:
         line = f":{error.lineno}" if "\n" in text else ""
         raise ValueError(

@@ -21,7 +21,7 @@ from datasets import Dataset
 
 from closedbook.data.hub_questions import HUB_QUESTION_SETS
 from closedbook.data.question_format import QUESTION_FEATURES, entity_of_question
-from closedbook.data.text_files import numbered_lines
+from closedbook.data.text_files import misspelt_keys, numbered_lines, parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -120,26 +120,35 @@ def _parse_tab_line(line: str, with_answers: bool) -> tuple[str, list[str], str]
     if len(fields) == 1 and with_answers:
         raise ValueError(
             f"no tab in {line[:60]!r}: write `question<TAB>answer`, "
-            "or load a file of questions alone with with_answers=False"
+            "or say that the file holds questions alone: --without_answers "
+            "(with_answers=False in Python)"
         )
     if len(fields) > 2:
         raise ValueError(f"{len(fields) - 1} tabs in {line[:60]!r}: one tab parts the question from its answer")
     if not fields[0]:
         raise ValueError("the question is empty: write one before the tab, or delete the line")
     if len(fields) == 2 and not with_answers:
-        raise ValueError("there is an answer, but with_answers=False was asked for: load with with_answers=True")
+        raise ValueError(
+            "there is an answer, but the file is to hold questions alone: leave out --without_answers "
+            "(with_answers=False in Python)"
+        )
     if with_answers and not fields[1]:
         raise ValueError(f"the answer to {fields[0]!r} is empty: write one after the tab, or delete the line")
     return fields[0], fields[1:], ""
 
 
+_JSON_KEYS = ("question", "answers", "answer", "aliases", "entity")
+
+
 def _parse_json_line(line: str, with_answers: bool) -> tuple[str, list[str], str]:
     try:
-        record = json.loads(line)
+        record = parse_json(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error}): write one object a line") from error
     if not isinstance(record, dict):
         raise ValueError(f"expected a JSON object, got {line[:60]!r}")
+    if misspelt := misspelt_keys(record, _JSON_KEYS):
+        raise ValueError(f"keys that are not read: {', '.join(misspelt)}: rename them, or leave them out")
     question = _json_text(record.get("question"), "question")
     entity = "" if record.get("entity") is None else _json_text(record["entity"], "entity")
     has_list, has_one = record.get("answers") is not None, record.get("answer") is not None
@@ -154,10 +163,14 @@ def _parse_json_line(line: str, with_answers: bool) -> tuple[str, list[str], str
     answers += [_json_text(alias, "alias") for alias in aliases]
     if with_answers and not canonical:
         raise ValueError(
-            "no answer: give 'answers' or 'answer', or load a file of questions alone with with_answers=False"
+            "no answer: give 'answers' or 'answer', or say that the file holds questions alone: --without_answers "
+            "(with_answers=False in Python)"
         )
     if answers and not with_answers:
-        raise ValueError("there is an answer, but with_answers=False was asked for: load with with_answers=True")
+        raise ValueError(
+            "there is an answer, but the file is to hold questions alone: leave out --without_answers "
+            "(with_answers=False in Python)"
+        )
     return question, list(dict.fromkeys(answers)), entity
 
 
@@ -168,6 +181,8 @@ def _json_text(value: Any, name: str) -> str:
         raise ValueError(f"the {name} is empty: fill it in, or delete the line")
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError(f"the {name} {value!r:.60} holds half a surrogate pair, which is no character: repair it")
+    if "\0" in value:
+        raise ValueError(f"the {name} {value!r:.60} holds a NUL (U+0000), which no text has: repair it")
     return value.strip()
 
 
@@ -188,7 +203,7 @@ def _resolve_repeats(rows: list[_Row], path: str | Path, on_conflict: OnConflict
         raise ValueError(
             f"{path}:{again.line}: {again.question!r} is answered {again.answers[0]!r}, "
             f"but {first.answers[0]!r} in line {first.line} ({len(conflicts)} such conflicts in the file): "
-            "correct it, or pass on_conflict='first', 'merge' or 'keep'"
+            "correct it; --questions cs224n keeps both lines (in Python: on_conflict='first', 'merge' or 'keep')"
         )
     if num_repeated:
         logger.warning("%s: dropped %d repeated lines (same question, same answers)", path, num_repeated)

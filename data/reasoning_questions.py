@@ -8,7 +8,7 @@ from typing import Any
 
 from datasets import Dataset, Features, Value
 
-from closedbook.data.text_files import numbered_lines
+from closedbook.data.text_files import misspelt_keys, numbered_lines, parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +59,13 @@ def load_reasoning_questions(path: str | Path) -> Dataset:
 
 def _parse(line: str) -> dict[str, str]:
     try:
-        record = json.loads(line, parse_float=_Digits, parse_int=_Digits)
+        record = parse_json(line, parse_float=_Digits, parse_int=_Digits)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error}): write one object a line") from error
     if not isinstance(record, dict):
         raise ValueError(f"expected a JSON object, got {line[:60]!r}")
+    if misspelt := misspelt_keys(record, REASONING_FEATURES):
+        raise ValueError(f"keys that are not read: {', '.join(misspelt)}: rename them, or leave them out")
     question = _text(record.get("question"), "question")
     if not question:
         raise ValueError("the question is empty: write one, or delete the line")
@@ -90,4 +92,6 @@ class _Digits(str):
 def _text(value: Any, name: str) -> str:
     if not isinstance(value, str) or (name != "answer" and isinstance(value, _Digits)):
         raise ValueError(f"the {name} has to be a text, got {value!r:.60}")
+    if "\0" in value:
+        raise ValueError(f"the {name} {value!r:.60} holds a NUL (U+0000), which no text has: repair it")
     return value.strip()

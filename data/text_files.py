@@ -1,13 +1,18 @@
 """Text files read in full, so that every complaint can name its file and line."""
 
+import json
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 
 def read_file(path: str | Path) -> str:
     """The characters of a UTF-8 text file: no byte order mark, every line end as `\\n`, nothing else changed.
 
     Raises `FileNotFoundError` where there is no such file and `ValueError` for a folder, a file without any
-    text, or bytes that are not UTF-8 (naming the line and the byte where they begin).
+    text, bytes that are not UTF-8 (naming the line and the byte where they begin), or a NUL, which is a
+    character to UTF-8 and a sign of a binary or damaged file to everybody else.
     """
     path = Path(path)
     if path.is_dir():
@@ -24,6 +29,11 @@ def read_file(path: str | Path) -> str:
             "save the file as UTF-8"
         ) from error
     text = _unify_line_ends(text.removeprefix("\ufeff"))
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise ValueError(
+            f"{path}:{line}: holds a NUL (U+0000), which no text has: is the file whole, and is it text?"
+        )
     if not text.strip():
         raise ValueError(f"{path} is empty: there is nothing to load from it")
     return text
@@ -41,3 +51,28 @@ def numbered_lines(path: str | Path) -> list[tuple[int, str]]:
     """
     lines = read_file(path).split("\n")
     return [(number, line) for number, line in enumerate(lines, start=1) if line.strip(" ")]
+
+
+def parse_json(text: str, **options: Any) -> Any:
+    """What `json.loads` reads, but an object that has a key twice is refused: the earlier value would be lost.
+
+    Raises `json.JSONDecodeError` where the text is no JSON, and `ValueError` naming the repeated key.
+    """
+    return json.loads(text, object_pairs_hook=_without_repeats, **options)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {repeated!r} is given {keys.count(repeated)} times: keep one of them")
+    return found
+
+
+def misspelt_keys(given: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Words on keys that are not read, but look like one that is and is not given: `anwser` (for `answer`?)."""
+    keys = set(given)
+    missing = sorted(set(known) - keys)
+    near = {key: get_close_matches(key, missing, n=1, cutoff=0.82) for key in sorted(keys - set(known))}
+    return [f"{key} (for {found[0]}?)" for key, found in near.items() if found]

@@ -1,5 +1,6 @@
 """The arguments of the scripts: one dataclass a concern, each field a flag and a key of a recipe."""
 
+import json
 import math
 import os
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from closedbook.training.hardware import has_bf16
 from closedbook.training.publishing.publisher import check_hub_flags
 
 LOGGING_DIR = "TENSORBOARD_LOGGING_DIR"
+
+MOST_EXAMPLES_A_STEP = 1_000_000  # hundreds of times what any model here learns from at once: a slip of the hand
 
 
 def _default(item: Field) -> Any:
@@ -262,6 +265,7 @@ class ClosedbookTrainingArguments(TrainingArguments):
             self.bf16 = has_bf16(self.use_cpu)
         if self.lr_scheduler_type == "cosine_with_min_lr" and not self.lr_scheduler_kwargs:
             self.lr_scheduler_kwargs = {"min_lr_rate": 0.1}
+        self._check_json()
         super().__post_init__()
         check_hub_flags(self)
 
@@ -283,6 +287,22 @@ class ClosedbookTrainingArguments(TrainingArguments):
         finally:
             del os.environ[LOGGING_DIR]
 
+    def _check_json(self) -> None:
+        """Refuse what is no JSON object for a flag that takes one: the library would not say which flag it is.
+
+        Raises:
+            ValueError: naming the flag.
+        """
+        for name in self._VALID_DICT_FIELDS:
+            value = getattr(self, name)
+            if isinstance(value, str) and value.lstrip().startswith("{"):
+                try:
+                    json.loads(value)
+                except json.JSONDecodeError as error:
+                    raise ValueError(
+                        f'--{name} {value!r:.60} is no JSON ({error}): write it as {{"NAME": value}}'
+                    ) from error
+
     def set_threads(self) -> None:
         """Use the whole CPU: `accelerate launch` sets one thread a process where nothing else is said."""
         if self.use_cpu:
@@ -303,6 +323,11 @@ class ClosedbookTrainingArguments(TrainingArguments):
         if self.global_batch_size < 1 or self.global_batch_size % self.world_size:
             raise ValueError(
                 f"global_batch_size {self.global_batch_size} does not divide among {self.world_size} processes"
+            )
+        if self.global_batch_size > MOST_EXAMPLES_A_STEP:
+            raise ValueError(
+                f"global_batch_size {self.global_batch_size} is more than {MOST_EXAMPLES_A_STEP:,} examples for "
+                "one step, which would not end: lower it"
             )
         share = self.global_batch_size // self.world_size
         self.per_device_train_batch_size = min(self.per_device_train_batch_size, share)

@@ -118,15 +118,41 @@ def recipe_name(recipe: Path | None) -> str | None:
     return recipe.name if recipe.is_absolute() else recipe.as_posix()
 
 
-def _recipe_flags(recipe: Path, dataclass_types: Sequence[type]) -> list[str]:
+class _Once(yaml.SafeLoader):
+    """YAML of which no key may come twice: the library would let the later value win without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [(key.value, key.start_mark.line + 1) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for place, (name, line) in enumerate(keys):
+            earlier = next((first for other, first in keys[:place] if other == name), None)
+            if earlier is not None:
+                raise ValueError(f"{name} stands in line {earlier} and again in line {line}: keep one of them")
+        return super().construct_mapping(node, deep)
+
+
+def read_recipe(recipe: str | Path) -> dict[str, Any]:
+    """The content of a recipe: names of arguments and their values.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no YAML, no mapping, or gives a value twice.
+    """
+    recipe = Path(recipe)
     if not recipe.is_file():
         raise FileNotFoundError(f"recipe {recipe} does not exist")
     try:
-        content = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+        content = yaml.load(recipe.read_text(encoding="utf-8"), _Once)
     except yaml.YAMLError as error:
         raise ValueError(f"recipe {recipe} is not YAML: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"recipe {recipe}: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"recipe {recipe} must map argument names to values")
+    return content
+
+
+def _recipe_flags(recipe: Path, dataclass_types: Sequence[type]) -> list[str]:
+    content = read_recipe(recipe)
     known = {item.name for kind in dataclass_types for item in fields(kind) if item.init}
     unknown = sorted(map(str, set(content) - known))
     if unknown:

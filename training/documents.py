@@ -89,6 +89,8 @@ def extra_characters(args: CorpusArguments) -> str:
             f"--extra_characters holds {special[0]!r} (U+{ord(special[0]):04X}), which is a special token: "
             "leave it out"
         )
+    if "\0" in chosen:
+        raise ValueError("--extra_characters holds a NUL (U+0000), which no text has: leave it out")
     return {"ascii": PRINTABLE, "none": ""}.get(chosen, chosen)
 
 
@@ -103,7 +105,7 @@ def _recorded(args: CorpusArguments) -> dict[str, Any]:
 
 
 def check_special_characters(documents: Dataset, path: str) -> None:
-    """Refuse documents in which a model would read structure: the padding or the mask token.
+    """Refuse documents in which a model would read structure (the padding or the mask token), or that hold NULs.
 
     Raises:
         ValueError: naming the character and its place, a line of a text file or a document.
@@ -111,7 +113,8 @@ def check_special_characters(documents: Dataset, path: str) -> None:
     columns = zip(documents["title"], documents["text"], strict=True)
     for number, (title, text) in enumerate(columns, start=1):
         found = next(
-            (character for character in SPECIAL_CHARACTERS if character in title or character in text), None
+            (character for character in (*SPECIAL_CHARACTERS, "\0") if character in title or character in text),
+            None,
         )
         if found is None:
             continue
@@ -119,6 +122,8 @@ def check_special_characters(documents: Dataset, path: str) -> None:
         if Path(path).is_file() and Path(path).suffix in ("", ".txt"):
             lines = (line_number for line_number, line in numbered_lines(path) if found in line)
             place = f"{path}:{next(lines, number)}"
+        if found == "\0":
+            raise ValueError(f"{place} holds a NUL (U+0000), which no text has: repair it")
         raise ValueError(
             f"{place} holds {found!r} (U+{ord(found):04X}), which the model reads as its "
             f"{'padding' if found == SPECIAL_CHARACTERS[0] else 'mask'} token: replace it by another character"

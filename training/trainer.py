@@ -22,7 +22,13 @@ from closedbook.evaluation.run_record import Run, Stage, read_run
 from closedbook.training.arguments import ClosedbookTrainingArguments, RegularisationArguments
 from closedbook.training.bases.loading import is_of_this_package
 from closedbook.training.checks.effect import check_effect_in_training, given, refuse
-from closedbook.training.checks.machine import check_optimizer, check_reporting, check_schedule, check_sharding
+from closedbook.training.checks.machine import (
+    check_optimizer,
+    check_reporting,
+    check_schedule,
+    check_sharding,
+    check_warmup,
+)
 from closedbook.training.checks.together import check_together
 from closedbook.training.keeping.finite import FiniteTrainer, NonFiniteError
 from closedbook.training.keeping.keeper import RunKeeper
@@ -161,6 +167,7 @@ def train(
     """
     block_size = block_size or model.config.max_position_embeddings
     check_rows(args.row_length, block_size)
+    check_warmup(args, num_steps)
     args.max_steps = num_steps
     num_examples = num_steps * (args.global_batch_size or 1)  # prepare_run has set it
     how = (block_size, num_examples, args.shift_positions, writer)

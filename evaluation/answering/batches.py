@@ -7,6 +7,7 @@
   every option that is not given here (repetition penalty, forced tokens, ...) from it.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -18,6 +19,8 @@ from closedbook.data.writing.question_form import encode_prompt
 from closedbook.evaluation.answering.abilities import abilities
 from closedbook.evaluation.answering.prefix_reader import PromptBatch
 from closedbook.evaluation.answering.text_end import end_of_text_ids
+
+logger = logging.getLogger(__name__)
 
 
 def prompt_batches(
@@ -99,7 +102,10 @@ def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, end_toke
         return [tokenizer.mask_token_id]
     ids = tokenizer.encode(end_token, add_special_tokens=False)
     if tokenizer.decode(ids[-1:]) != end_token:  # some tokenizers begin every text with a space of their own
-        raise ValueError(f"end_token must be one token, but the tokenizer makes {len(ids)} of {end_token!r}.")
+        raise ValueError(
+            f"{end_token!r} is to end an answer, and has to be one token: the tokenizer makes {len(ids)} of it. "
+            "A model of this package is asked without a prompt; another one needs a tokenizer with line breaks."
+        )
     texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
     ends = {token for token, text in enumerate(texts) if end_token in text} | {ids[-1]}
     return sorted(ends | end_of_text_ids(model, tokenizer))
@@ -161,7 +167,16 @@ def token_budgets(
                 f"{positions} positions. Shorten it, or use a model with a larger context: "
                 f"{questions[row]!r}"
             )
-    return [min(max_new_tokens, positions - len(prompt)) for prompt in prompts]
+    budgets = [min(max_new_tokens, positions - len(prompt)) for prompt in prompts]
+    if max_new_tokens > positions:
+        logger.warning(
+            "max_new_tokens is %d, and the model has %d positions for prompt and answer: answers end after %d "
+            "tokens at most",
+            max_new_tokens,
+            positions,
+            max(budgets, default=positions),
+        )
+    return budgets
 
 
 def _batches(

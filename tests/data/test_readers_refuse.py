@@ -61,6 +61,32 @@ def test_damaged_json_is_named_with_its_file(name, tmp_path):
     assert "JSON" in refused(name, tmp_path, b'{"question": ')
 
 
+FROM_USERS = [name for name in READERS if name not in ("predictions", "object", "objects", "log")]
+
+
+@pytest.mark.parametrize("name", FROM_USERS)
+def test_a_nul_is_no_text(name, tmp_path):
+    line = b"" if name in ("trivia_qa", "nq_open") else b"\n"
+    assert "NUL" in refused(name, tmp_path, b"Ada Lind. Born" + line + b"in O\0slo.")
+
+
+@pytest.mark.parametrize("name", ["questions in JSON", "reasoning"])
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ({"question": "How many \0?", "answer": "3"}, "NUL"),
+        ('{"question": "How many?", "answer": "3", "answer": "4"}', "'answer' is given 2 times"),
+        ({"question": "How many?", "anwser": "3"}, r"anwser (for answer?)"),
+        ({"qustion": "How many?", "answer": "3"}, r"qustion (for question?)"),
+    ],
+)
+def test_keys_that_come_twice_or_are_misspelt_are_named_with_their_line(name, line, words, tmp_path):
+    good = json.dumps({"question": "How many more?", "answer": "2", "source": "elsewhere", "id": 7})
+    line = line if isinstance(line, str) else json.dumps(line)
+    message = refused(name, tmp_path, f"{good}\n{line}\n".encode())
+    assert words in message and ":2:" in message
+
+
 @pytest.mark.parametrize("name", [name for name in READERS if "popqa" not in name and name not in ("wiki_bio",)])
 def test_a_folder_is_no_file(name, tmp_path):
     read, file = READERS[name]

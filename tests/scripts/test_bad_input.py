@@ -6,6 +6,8 @@ import shutil
 import pytest
 from huggingface_hub.errors import StrictDataclassError
 
+from closedbook.training.arguments import ClosedbookTrainingArguments
+
 
 @pytest.fixture
 def refused(tiny, tmp_path, pretrained, monkeypatch):
@@ -186,7 +188,7 @@ def test_evaluation_checks_its_questions_first(refused, written, content, messag
 
 def test_evaluation_does_not_lose_answers_by_mistake(refused, files):
     flags = ["--questions", "cs224n", "--question_file", files["dev"]]
-    refused("evaluate", "there is an answer, but with_answers=False", *flags, "--without_answers")
+    refused("evaluate", "hold questions alone: leave out --without_answers", *flags, "--without_answers")
 
 
 @pytest.mark.parametrize("flag", ["--batch_size", "--max_new_tokens"])
@@ -199,6 +201,40 @@ def test_a_global_batch_that_does_not_divide_is_refused_before_reading_anything(
     refused(
         "pretrain", "--recipe|no-such.yaml does not exist", "--recipe", "no-such.yaml", error=FileNotFoundError
     )
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--warmup_steps", "9"], "--warmup_steps 9, but the run has 8 steps"),
+        (["--lr_scheduler_kwargs", '{"min_lr_rate": 2}'], "min_lr_rate is 2.*from 0 to 1"),
+        (["--lr_scheduler_kwargs", '{"min_lr": 1}'], "min_lr is 1.*--learning_rate"),
+        (["--lr_scheduler_kwargs", "{bad"], "--lr_scheduler_kwargs '{bad' is no JSON"),
+        (["--gradient_checkpointing_kwargs", "{'a': 1}"], "--gradient_checkpointing_kwargs .* is no JSON"),
+        (["--global_batch_size", str(10**12)], "global_batch_size 1000000000000 is more than 1,000,000"),
+        (["--extra_characters", "a\0"], "--extra_characters holds a NUL"),
+    ],
+)
+def test_schedules_and_batches_that_no_run_lives_to_see_are_refused(refused, flags, message):
+    refused("pretrain", message, *flags)
+
+
+def test_a_warm_up_as_long_as_the_run_passes(parse):
+    from closedbook.training.checks.machine import check_warmup
+
+    (args, _) = parse([ClosedbookTrainingArguments], ["--output_dir", "x", "--warmup_steps", "8"])
+    check_warmup(args, 8)
+    with pytest.raises(ValueError, match="7 steps"):
+        check_warmup(args, 7)
+
+
+def test_a_warm_up_of_a_recipe_is_told_of_where_the_run_is_shorter(parse, written, caplog):
+    from closedbook.training.checks.machine import check_warmup
+
+    recipe = str(written("warmup_steps: 8\n", "recipe.yaml"))
+    (args, _) = parse([ClosedbookTrainingArguments], ["--output_dir", "x", "--recipe", recipe])
+    check_warmup(args, 7)
+    assert "--warmup_steps 8, but the run has 7 steps" in caplog.text
 
 
 def test_a_row_shorter_than_the_block_is_refused(refused):

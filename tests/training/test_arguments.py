@@ -46,6 +46,12 @@ def training(parse):
     return read
 
 
+def test_a_recipe_names_a_key_once(parse, recipe):
+    path = recipe("seed: 1\nlearning_rate: 0.1\nseed: 2\n")
+    with pytest.raises(ValueError, match="recipe.yaml: seed stands in line 1 and again in line 3"):
+        parse([ClosedbookTrainingArguments], ["--recipe", path])
+
+
 def test_a_recipe_key_is_the_flag_of_the_same_name(parse, recipe):
     kinds = (ModelArguments, PopulationArguments, CorpusArguments)
     lines = "hidden_size: 32\narchitecture: perceiver\nattributes: [birth_place, employer]\ncorpus: wiki\n"

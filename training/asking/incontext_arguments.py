@@ -64,6 +64,8 @@ class InContextArguments(AskedArguments):
         super().__post_init__()
         if self.tokens_per_batch < 1:
             raise ValueError(f"--tokens_per_batch must be at least 1, got {self.tokens_per_batch}")
+        if self.num_threads < 0:
+            raise ValueError(f"--num_threads must be 0 (what torch takes) or positive, got {self.num_threads}")
 
 
 @dataclass

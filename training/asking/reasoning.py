@@ -68,6 +68,8 @@ class ReasoningArguments:
         for name in ("num_questions", "num_shots", "max_new_tokens", "tokens_per_batch"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"--{name} must be at least 1, got {getattr(self, name)}")
+        if self.num_threads < 0:
+            raise ValueError(f"--num_threads must be 0 (what torch takes) or positive, got {self.num_threads}")
         for name in ("arms", "seeds"):
             if not getattr(self, name):
                 raise ValueError(f"--{name} needs at least one value")

@@ -17,7 +17,7 @@ from closedbook.evaluation.reports.page import build_page
 from closedbook.evaluation.reports.run import KNOWING_FILE, read_knowing, read_object, read_run_files
 from closedbook.evaluation.reports.tables import read_published, results_table
 from closedbook.evaluation.results import load_results
-from closedbook.evaluation.run_record import read_run
+from closedbook.evaluation.run_record import RUN_FILE, read_run
 from closedbook.training.command_line import parse_flags
 
 
@@ -85,6 +85,9 @@ def check_arguments(args: ReportArguments) -> None:
             "nothing to do: give --readme FILE, --tree FILE, --results_index FILE, --record RUN, --figures FOLDER "
             "or --run RUN --html FILE"
         )
+    for folder in args.record:
+        if not (Path(folder) / RUN_FILE).is_file():
+            raise ValueError(f"--record {folder}: not the folder of a run, it has no {RUN_FILE}")
     if bool(args.run) != bool(args.html):
         raise ValueError("--run RUN and --html FILE belong together")
     if args.check and not pages:

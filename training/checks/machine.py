@@ -1,6 +1,7 @@
 """Whether what a run asks for is there: packages, and a way to share the work."""
 
 import importlib.metadata
+import logging
 
 import psutil
 import torch
@@ -8,6 +9,9 @@ from transformers import Trainer, get_scheduler
 from transformers.integrations import get_available_reporting_integrations
 
 from closedbook.training.arguments import ClosedbookTrainingArguments
+from closedbook.training.checks.effect import typed
+
+logger = logging.getLogger(__name__)
 
 
 def check_reporting(args: ClosedbookTrainingArguments) -> None:
@@ -53,6 +57,36 @@ def check_schedule(args: ClosedbookTrainingArguments) -> None:
         get_scheduler(args.lr_scheduler_type, nothing, 1, 10, dict(args.lr_scheduler_kwargs or {}))
     except TypeError as error:
         raise ValueError(f"--lr_scheduler_kwargs {args.lr_scheduler_kwargs}: {error}") from error
+    least = {"min_lr_rate": (1.0, "of the learning rate"), "min_lr": (args.learning_rate, "--learning_rate")}
+    for name, (most, words) in least.items():
+        value = dict(args.lr_scheduler_kwargs or {}).get(name)
+        if value is not None and not (isinstance(value, int | float) and 0 <= value <= most):
+            raise ValueError(
+                f"--lr_scheduler_kwargs: {name} is {value}, and the rate cannot end above where it began: give a "
+                f"number from 0 to {most:g} ({words})"
+            )
+
+
+def check_warmup(args: ClosedbookTrainingArguments, num_steps: int) -> None:
+    """Refuse a warm-up that the run does not live to see the end of: its learning rate would never be reached.
+
+    One that a recipe says is only told of: who tries a recipe for a few steps has not asked for it.
+
+    Args:
+        args: of the run.
+        num_steps: optimizer steps of the run.
+
+    Raises:
+        ValueError: with both numbers.
+    """
+    if args.get_warmup_steps(num_steps) > num_steps:
+        line = (
+            f"--warmup_steps {args.warmup_steps:g}, but the run has {num_steps} steps, so that --learning_rate "
+            "would never be reached: give fewer, or a share such as 0.05"
+        )
+        if "warmup_steps" in typed(args):
+            raise ValueError(line)
+        logger.warning(line)
 
 
 def check_memory(parameters: int) -> None:

@@ -1,11 +1,26 @@
 """Checks that run together, so that a user hears of all problems at once."""
 
+import errno
 from collections.abc import Callable
 
 from huggingface_hub.errors import StrictDataclassError
 
 # What a check raises, and what transformers' configurations do; anything else is a fault of ours.
 CHECKED = (ValueError, OSError, StrictDataclassError)
+
+
+# What the system says of files, in words that say what to do.
+_SYSTEM_WORDS = {
+    errno.EISDIR: "is a folder where a file should be: move it away, or name another",
+    errno.EEXIST: "is a file where a folder should be: move it away, or name another",
+    errno.ENOENT: "there is no such file or folder: check the path",
+    errno.ENOTDIR: "is not there, because a part of this path is a file and no folder: check the path",
+    errno.ELOOP: "is a link that leads back to itself: remove it, or name another",
+    errno.ENAMETOOLONG: "is too long for a name of a file: shorten it",
+    errno.EACCES: "may not be read or written by you: change its permissions, or name another",
+    errno.ENOSPC: "cannot be written, because the disk is full: make room, or write elsewhere",
+    errno.EROFS: "cannot be written, because the disk is for reading only: write elsewhere",
+}
 
 
 class Problems(ValueError):
@@ -46,5 +61,7 @@ def problem_lines(error: BaseException) -> list[str]:
         return error.lines
     if isinstance(error, StrictDataclassError) and error.__cause__ is not None:
         error = error.__cause__  # what the configuration itself says, without the library's words about validators
+    if isinstance(error, OSError) and error.errno in _SYSTEM_WORDS and error.filename is not None:
+        return [f"{error.filename}: {_SYSTEM_WORDS[error.errno]}"]
     text = " ".join(str(error).split())
     return [text or type(error).__name__]

@@ -3,14 +3,12 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.files import read_json_object, write_json_atomic, write_text_atomic
 from closedbook.evaluation.reports.comparison import comparison_table, summarise_runs
 from closedbook.evaluation.results import result_path
 from closedbook.training.asking.questions import EvaluationArguments, evaluate
-from closedbook.training.command_line import RECIPES, parse_flags
+from closedbook.training.command_line import RECIPES, parse_flags, read_recipe
 from closedbook.training.experiments.variants import VARIANTS, check_choices
 from closedbook.training.finetuning import FinetuningSettings, finetune
 from closedbook.training.finished_runs import RunFolder
@@ -60,10 +58,7 @@ class Budget:
         for name, path, change in zip(
             ("pretraining", "finetuning"), (self.pretraining_recipe, self.finetuning_recipe), changes, strict=True
         ):
-            if not Path(path).is_file():
-                raise FileNotFoundError(f"recipe {path} does not exist")
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-            stages[name] = content | {key: value for key, value in change.items() if value}
+            stages[name] = read_recipe(path) | {key: value for key, value in change.items() if value}
         return stages
 
 

@@ -3,12 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.reports.accuracies import read_curve, read_log_history
 from closedbook.evaluation.run_record import read_run
-from closedbook.training.command_line import RECIPES, parse_flags
+from closedbook.training.command_line import RECIPES, parse_flags, read_recipe
 from closedbook.training.finetuning import FinetuningSettings, finetune
 from closedbook.training.finished_runs import RunsFile
 
@@ -49,7 +47,7 @@ def main(argv: list[str]) -> dict:
     curve = read_curve(folder, run)
     curve["name"] = args.name or curve["name"]
     curve["taught"] = {
-        "recipe": yaml.safe_load(Path(args.recipe).read_text(encoding="utf-8")),
+        "recipe": read_recipe(args.recipe),
         "num_train_epochs": args.num_train_epochs,
         "validation_share": args.validation_share,
     }

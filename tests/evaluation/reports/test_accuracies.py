@@ -166,6 +166,9 @@ def test_the_learning_picture_holds_accuracy_and_loss_of_every_stage(run_folder)
     drawn = [line.get_xydata().tolist() for line in accuracy.lines if line.get_linestyle() == "-"]
     assert drawn == [[[0.001, 25.0]], [[0.0012, 25.0]]]
     assert [line.get_ydata().tolist() for line in loss.lines if line.get_linestyle() == "-"] == [[3.2, 2.1]] * 2
+    assert [line.get_ydata().tolist() for line in loss.lines if line.get_linestyle() == "--"] == [[2.4]] * 2
+    labels = {line.get_label(): list(line.get_ydata()) for line in loss.lines}
+    assert labels[f"{curve['name']}, training"] == [3.2, 2.1] and labels[f"{curve['name']}, evaluation"] == [2.4]
     assert "characters" in loss.get_xlabel() and "nats a character" in loss.get_ylabel()
 
 

@@ -68,3 +68,22 @@ def test_every_class_of_provenance_has_a_row_with_its_size():
 def test_a_class_without_known_answers_has_no_point_for_them():
     rows = [prediction(0.5, "unseen", None)]
     assert data_uri(provenance_figure(summarise_provenance(rows))).startswith("data:image/svg+xml;base64,")
+
+
+def places(axes) -> dict[str, float]:
+    """Label of the legend -> where its mark stands, in per cent."""
+    pairs = zip(*axes.get_legend_handles_labels(), strict=True)
+    return {
+        label: float((handle[0] if isinstance(handle, tuple) else handle).get_xdata()[0])
+        for handle, label in pairs
+    }
+
+
+def test_what_is_drawn_under_a_label_is_the_figure_of_that_name(invented):
+    (axes,) = invented_figure({"vanilla": invented}).axes
+    # the labelled row: of four, three are answered with 50% or more, two of them with abstention at 0.6
+    assert places(axes) == pytest.approx({"without abstention": 75, "with abstention": 50})
+    rows = [prediction(0.9, "stated", True), *(prediction(value, "stated") for value in (0.1, 0.5, 0.2, 0.8))]
+    (axes,) = provenance_figure(summarise_provenance(rows, threshold=0.6)).axes
+    wanted = {"right answers": 20, "mean confidence": 50, "not answered (abstention)": 60}
+    assert places(axes) == pytest.approx(wanted)

@@ -115,3 +115,9 @@ def test_the_list_of_files_is_written_and_then_up_to_date(tiny, tmp_path, monkey
 def test_half_a_command_is_refused(flags, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         call(*flags)
+
+
+def test_only_a_run_is_recorded(tmp_path):
+    with pytest.raises(ValueError, match="--record .*: not the folder of a run"):
+        reporting.main(["--record", str(tmp_path / "none"), "--results", str(tmp_path / "results")])
+    assert not (tmp_path / "results").exists()

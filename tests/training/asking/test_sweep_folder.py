@@ -8,6 +8,8 @@ import pytest
 
 from closedbook.evaluation.prompting.arm_files import ArmFormat, read_arm_file
 from closedbook.training.asking import sweep_folder
+from closedbook.training.asking.incontext_arguments import InContextArguments
+from closedbook.training.asking.reasoning import ReasoningArguments
 from closedbook.training.asking.sweep_folder import ask_missing, fingerprint
 from closedbook.training.finished_runs import ArmFiles, digest
 
@@ -140,3 +142,9 @@ def test_whatever_a_model_is_read_from_is_in_its_fingerprint(name, tmp_path):
 
 def test_a_name_on_the_hub_has_no_fingerprint():
     assert fingerprint("no/such/folder") is None
+
+
+@pytest.mark.parametrize("kind", [InContextArguments, ReasoningArguments])
+def test_threads_are_counted_from_none(kind):
+    with pytest.raises(ValueError, match="--num_threads must be 0"):
+        kind(model="m", question_file="q", output_dir="o", num_threads=-2)

@@ -1,5 +1,6 @@
 """A command ends with one line a problem and the right status; tracebacks are for those who ask."""
 
+import errno
 import sys
 
 import pytest
@@ -32,6 +33,27 @@ def ended(monkeypatch, capsys):
         (ValueError("--task is wrong"), 2, ["pretrain.py: --task is wrong"]),
         (ValueError("two\n  lines of\ta library"), 2, ["pretrain.py: two lines of a library"]),
         (FileNotFoundError("x.txt: there is no such file"), 2, ["pretrain.py: x.txt: there is no such file"]),
+        (
+            IsADirectoryError(errno.EISDIR, "Is a directory", "run.json"),
+            2,
+            ["pretrain.py: run.json: is a folder where a file should be: move it away, or name another"],
+        ),
+        (
+            OSError(errno.ELOOP, "Too many levels", "m/run.json"),
+            2,
+            ["pretrain.py: m/run.json: is a link that leads back to itself: remove it, or name another"],
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "x"),
+            2,
+            ["pretrain.py: x: may not be read or written by you: change its permissions, or name another"],
+        ),
+        (
+            FileExistsError(errno.EEXIST, "File exists", "x"),
+            2,
+            ["pretrain.py: x: is a file where a folder should be: move it away, or name another"],
+        ),
+        (OSError(errno.EIO, "Input/output error", "x"), 2, ["pretrain.py: [Errno 5] Input/output error: 'x'"]),
         (ModuleNotFoundError("needs gguf"), 2, ["pretrain.py: needs gguf"]),
         (Problems(["one", "other"]), 2, ["pretrain.py: one", "pretrain.py: other"]),
         (KeyError("eval_loss"), 1, ["pretrain.py: KeyError: 'eval_loss'; --debug shows where"]),
