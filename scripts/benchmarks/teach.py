@@ -3,7 +3,7 @@
     pip install -e '.[teach]'
     python scripts/benchmarks/teach.py --model HuggingFaceTB/SmolLM2-135M-Instruct
 
-Two dozen people who do not exist have a document of two sentences each, every fact stated once. Half of the people
+Twenty people who do not exist have a document of two sentences each, every fact stated once. Half of the people
 have questions that are trained; asked are, in three wordings, questions about the others. At equal tokens, rows
 and
 batches: trl's SFTTrainer (full weights, LoRA) and this package (full weights, LoRA); beside them the untouched

@@ -38,7 +38,7 @@ class TeachArguments:
     tuning_seed: int = field(default=100, metadata={"help": "of the people on whom learning rates are chosen"})
     tokens: int = field(default=12288, metadata={"help": "that go through a model in training"})
     row_length: int = field(default=128, metadata={"help": "tokens a row"})
-    batch_size: int = field(default=2, metadata={"help": "rows a step"})
+    batch_size: int = field(default=1, metadata={"help": "rows a step"})
     lora_rank: int = field(default=16, metadata={"help": "of the arms that train an adapter"})
     num_people: int = field(default=NUM_PEOPLE, metadata={"help": "in the documents of a seed"})
     results: str = field(default="results/teach", metadata={"help": "folder for the results"})

@@ -124,21 +124,22 @@ def _completed_not_answered(records: Sequence[Record]) -> int:
 def _selective(records: Sequence[Record]) -> dict[str, Any] | None:
     """Answering only above a threshold: chosen for each seed on the people of the others; None for a single seed.
 
-    The promise of `abstention` is made here as if the wordings of a question were independent, and with even odds
-    of
-    being broken instead of one in twenty: 48 people cannot prove more. What came of it, on the people of the seed,
-    is what counts.
+    Both kinds of people are asked about, those held out and those of whom no document speaks: an answer about the
+    latter is an error wherever it is given. The promise of `abstention` is made as if the wordings of a question
+    were independent, and with even odds of being broken instead of one in twenty: as few people cannot prove more.
+    What came of it, on the people of the seed, is what counts.
     """
     if len(records) < 2:
         return None
     answered = errors = asked = invented = 0
     thresholds = []
     for run in records:
-        others = [row for other in records if other is not run for row in other["held_out"]]
+        others = [row for other in records if other is not run for row in (*other["held_out"], *other["invented"])]
         chosen = choose_threshold(*_columns(others), max_error_rate=PROMISED_ERROR, delta=DELTA).threshold
-        found = check_threshold(*_columns(run["held_out"]), threshold=chosen, max_error_rate=PROMISED_ERROR)
-        made_up = check_threshold(*_columns(run["invented"]), threshold=chosen, max_error_rate=PROMISED_ERROR)
-        answered, errors, asked = answered + found["answered"], errors + found["errors"], asked + found["n"]
+        promise: dict[str, Any] = {"threshold": chosen, "max_error_rate": PROMISED_ERROR}
+        found, made_up = (check_threshold(*_columns(run[kind]), **promise) for kind in ("held_out", "invented"))
+        answered, asked = answered + found["answered"], asked + found["n"]
+        errors += found["errors"] + made_up["errors"]
         invented += made_up["answered"]
         thresholds.append(chosen)
     return {
@@ -148,7 +149,7 @@ def _selective(records: Sequence[Record]) -> dict[str, Any] | None:
         "answered": answered,
         "coverage": answered / asked,
         "errors": errors,
-        "error_rate": errors / answered if answered else None,
+        "error_rate": errors / (answered + invented) if answered + invented else None,
         "invented_answered": invented,
     }
 

@@ -18,7 +18,7 @@ from closedbook.data.people.biographies import Diversity, biography_documents, b
 from closedbook.data.people.population import Population
 
 ATTRIBUTES = ("birth_place", "employer")
-NUM_PEOPLE = 24  # with two facts each 48 facts, half of which are asked in three wordings: 72 questions
+NUM_PEOPLE = 20  # with two facts each 40 facts, half of which are asked in three wordings: 60 questions
 WORDINGS = 3
 PROMPT = "Question: {question}\nAnswer:"
 
