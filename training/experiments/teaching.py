@@ -50,8 +50,8 @@ class TeachArguments:
 def main(argv: list[str]) -> dict[str, Any]:
     """Returns the summary of all runs that are finished, which are those that were asked for."""
     (args,) = parse_flags(TeachArguments, argv)
+    check_recordable(args.results)
     check_together(
-        lambda: check_recordable(args.results),
         lambda: check_arms(args.arms),
         lambda: check_choices("seeds", args.seeds),
         lambda: _check_numbers(args),
