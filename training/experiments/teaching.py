@@ -15,7 +15,7 @@ from closedbook.training.command_line import parse_flags
 from closedbook.training.experiments.teaching_arms import ARMS, OBJECTIVES, Arm, Budget, check_arms
 from closedbook.training.experiments.teaching_asked import ask_all
 from closedbook.training.experiments.teaching_summary import best_rate, draw_summary, summarise, summary_table
-from closedbook.training.experiments.teaching_task import ATTRIBUTES, NUM_PEOPLE, WORDINGS, make_task
+from closedbook.training.experiments.teaching_task import ATTRIBUTES, NUM_CITIES, NUM_PEOPLE, WORDINGS, make_task
 from closedbook.training.experiments.variants import check_choices
 from closedbook.training.finished_runs import RunFolder
 
@@ -98,7 +98,12 @@ def _check_numbers(args: TeachArguments) -> None:
 
 def _describe(args: TeachArguments, budget: Budget) -> dict[str, Any]:
     """What makes two runs of an arm comparable; not where the model lies."""
-    task = {"num_people": args.num_people, "attributes": list(ATTRIBUTES), "wordings": WORDINGS}
+    task = {
+        "num_people": args.num_people,
+        "attributes": list(ATTRIBUTES),
+        "wordings": WORDINGS,
+        "num_cities": NUM_CITIES,
+    }
     return asdict(budget) | {"model": Path(budget.model).name} | task
 
 

@@ -20,6 +20,7 @@ from closedbook.data.people.population import Population
 ATTRIBUTES = ("birth_place", "employer")
 NUM_PEOPLE = 20  # with two facts each 40 facts, half of which are asked in three wordings: 60 questions
 WORDINGS = 3
+NUM_CITIES = 300  # equally frequent, so that nobody is right by saying the city that is answered most
 PROMPT = "Question: {question}\nAnswer:"
 
 
@@ -77,8 +78,9 @@ def make_task(seed: int, num_people: int = NUM_PEOPLE) -> TeachingTask:
     if num_people < 2:
         raise ValueError(f"num_people must be at least 2, one to train questions about, not {num_people}")
     strangers = num_people // 2
-    everybody = Population(num_people + strangers, seed=seed)
-    people = Population(num_people, seed=seed)  # the first of everybody
+    kinds: dict[str, Any] = {"seed": seed, "num_cities": NUM_CITIES, "city_skew": 0.0}
+    everybody = Population(num_people + strangers, **kinds)
+    people = Population(num_people, **kinds)  # the first of everybody
     documents = biography_documents(people, attributes=ATTRIBUTES, seed=seed, diversity=Diversity(name_first=True))
     names = [person.name for person in people]
     shown = set(Random(f"teaching {seed}").sample(names, num_people // 2))
