@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transformers import TrainerCallback
+
 from closedbook.data.mixture import Component
 from closedbook.data.objectives.table import IRREGULAR_RECORDS, QUESTIONS, check_objectives
 from closedbook.data.questions import check_fit
@@ -100,12 +102,15 @@ def main(argv: Sequence[str]) -> Run:
     return run
 
 
-def pretrain(settings: PretrainingSettings, corpus: Corpus | None = None) -> Run:
+def pretrain(
+    settings: PretrainingSettings, corpus: Corpus | None = None, callbacks: Sequence[TrainerCallback] = ()
+) -> Run:
     """Train a model on documents, a new one or `--model`, and write its folder; returns the record written there.
 
     Args:
         settings: what to train on what, and where to write.
         corpus: documents made by the caller, in place of those that `settings.corpus` names.
+        callbacks: of the caller, for the library's Trainer.
 
     Raises:
         ValueError: for settings that contradict each other or do not fit the documents, before anything slow.
@@ -120,7 +125,7 @@ def pretrain(settings: PretrainingSettings, corpus: Corpus | None = None) -> Run
     checkpoint = prepare_run(args, *checks(settings, objectives, corpus is not None))
     if corpus is None:
         corpus = read_corpus(settings.corpus, settings.people, titled=settings.base.model is not None)
-    records, callbacks, mixed_in = {}, [], {}
+    records, callbacks, mixed_in = {}, [*callbacks], {}
     learned = learnable_questions(asked, settings.people, args.seed) if QUESTIONS in objectives else None
     earlier, learner = begin(settings, [*corpus.texts, *written_in(learned)])
     model, tokenizer = learner.model, learner.tokenizer

@@ -84,6 +84,37 @@ def entity_cue(record: dict, random: Random, block_size: int, kinds: Kinds = ALL
     return _ask(prompt, entity.text, block_size) or span_corruption(record, random, block_size)
 
 
+def cue_question(record: dict, random: Random, block_size: int, kinds: Kinds = ALL) -> Example:
+    """`Words of its sentence, title? ⁇ entity ⁇`: an entity asked for in the form of a question.
+
+    Any number of the words of the entity's own sentence, in their order, with the title before or behind them, a
+    capital and a question mark. What a model that was pretrained on text learns from an entity cue it says after a
+    cue; asked in this form it says it to a question, which of all forms carried facts furthest (see LOG.md). Words
+    of other entities are left out: beside these, the title would not be needed.
+    """
+    title, entities = _title_and_entities(record, kinds)
+    entities = _heads(record["text"], entities)
+    if not entities:
+        return span_corruption(record, random, block_size)
+    entity = random.choice(entities)
+    words = _words_of_sentence(record["text"], title, entity)
+    kept = sorted(random.sample(range(len(words)), random.randint(1, len(words)))) if words else []
+    chosen = [words[place] for place in kept]
+    question = " ".join([title, *chosen] if random.random() < 0.5 else [*chosen, title])
+    prompt = f"{question[0].upper()}{question[1:]}?"
+    return _ask(prompt, entity.text, block_size) or span_corruption(record, random, block_size)
+
+
+def _words_of_sentence(text: str, title: str, entity: Entity) -> list[str]:
+    """The common words of the sentence that an entity stands in, without the title."""
+    begin = max(text.rfind(mark, 0, entity.start) + len(mark) for mark in (". ", "\n"))
+    ends = [end for mark in (". ", "\n") if (end := text.find(mark, entity.end)) >= 0]
+    inside = set(_WORD.findall(title)) | {f"{word}'s" for word in _WORD.findall(title)}
+    starts, _, words = _common_words(text)
+    first, last = bisect_left(starts, begin), bisect_left(starts, min(ends, default=len(text)))
+    return [word for word in words[first:last] if word not in inside]
+
+
 place_sequence = partial(entity_sequence, kinds=("place",))
 place_list = partial(entity_list, kinds=("place",))
 place_cue = partial(entity_cue, kinds=("place",))
@@ -102,7 +133,10 @@ def recall_pieces(example: Example) -> list[str]:
     if example.loss_start == 0:
         return [reassemble_span_corruption(example)]
     prompt, *entities = example.text.removesuffix(MASK_CHARACTER).split(MASK_CHARACTER)
-    return prompt.split() + entities
+    words = prompt.removesuffix("?").split()
+    if prompt.endswith("?"):  # whose first letter may have got its capital there
+        words = words[1:]
+    return words + entities
 
 
 @lru_cache(maxsize=131_072)

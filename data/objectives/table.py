@@ -21,6 +21,7 @@ from .denoising import (
     without_salient_spans,
 )
 from .entity_recall import (
+    cue_question,
     entity_cue,
     entity_list,
     entity_recall,
@@ -86,6 +87,7 @@ OBJECTIVES: dict[str, Objective] = {
     "entity_list": entity_list,
     "entity_sequence": entity_sequence,
     "entity_cue": entity_cue,
+    "cue_question": cue_question,
     "place_list": place_list,
     "place_sequence": place_sequence,
     "place_cue": place_cue,
@@ -123,6 +125,7 @@ PIECES: dict[str, Callable[[Example], list[str]]] = {
     "entity_list": recall_pieces,
     "entity_sequence": recall_pieces,
     "entity_cue": recall_pieces,
+    "cue_question": recall_pieces,
     "place_list": recall_pieces,
     "place_sequence": recall_pieces,
     "place_cue": recall_pieces,
@@ -136,6 +139,7 @@ IRREGULAR_RECORDS: dict[str, Callable[[Sequence[dict]], int]] = {
     "entity_list": without_entities,
     "entity_sequence": without_entities,
     "entity_cue": without_entities,
+    "cue_question": without_entities,
     "place_sequence": partial(without_entities, kinds=("place",)),
     "place_list": partial(without_entities, kinds=("place",)),
     "place_cue": partial(without_entities, kinds=("place",)),

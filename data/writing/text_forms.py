@@ -13,6 +13,7 @@ from closedbook.data.objectives.example import Example
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
 
 GAP = "____"
+CUE_QUESTION = "cue_question"  # put as questions are, by the prompt
 Written = tuple[str, str]  # what is read, and what is to be predicted after it
 
 
@@ -63,6 +64,7 @@ TEXT_FORMS: dict[str, Callable[[Example], Written]] = {
     "salient_spans": _gaps,
     "masked_reconstruction": _masked_copy,
     **dict.fromkeys(("entity_recall", "entity_list", "entity_sequence", "entity_cue"), _asked_for),
+    CUE_QUESTION: _asked_for,
     **dict.fromkeys(("place_list", "place_sequence", "place_cue"), _asked_for),
 }
 

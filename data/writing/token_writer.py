@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from closedbook.data.objectives.example import Example
 from closedbook.data.objectives.table import OBJECTIVES, QUESTIONS
 from closedbook.data.writing.question_form import QuestionForm, own_prefix
-from closedbook.data.writing.text_forms import TEXT_FORMS
+from closedbook.data.writing.text_forms import CUE_QUESTION, TEXT_FORMS
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
 
 _SHRINK = 0.95  # of the room by which an example was too long; a little more, so that few draws are needed
@@ -120,6 +120,9 @@ class TokenWriter:
         if self.form is None:
             text, start = example.text, example.loss_start
             return self._encode(self._marked(text[:start]), self._marked(text[start:]), ends=False)
+        if objective == CUE_QUESTION and example.loss_start:
+            question, entity, _ = example.text.split(MASK_CHARACTER)
+            return self.write_question(question, entity)
         read, predicted = TEXT_FORMS[objective](example)
         if objective != "left_to_right":
             return self._encode(read, predicted, ends=True)

@@ -57,6 +57,7 @@ RECORDING = [
     ("benchmarks/confidence", ["--questions", "nowhere", "--output", "results/new/one.json"]),
     ("benchmarks/incontext", ["--question_file", "nowhere", "--output", "results/new/one.json"]),
     ("benchmarks/objectives", ["--corpus_path", "nowhere", "--output", "results/new/one.json"]),
+    ("benchmarks/teach", ["--model", "nowhere", "--arms", "none", "--results", "results"]),
     ("benchmarks/reliability", ["--kills", "0", "--output", "results/new/one.json"]),
     ("benchmarks/training", ["--corpus_path", "nowhere", "--output", "results/new/one.json"]),
 ]

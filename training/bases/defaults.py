@@ -19,7 +19,7 @@ _FULL: dict[str, Any] = {
     "per_device_eval_batch_size": 8,
     "logging_steps": 10,
 }
-OBJECTIVES = ("entity_sequence=1", "masked_reconstruction=1", "left_to_right=1")
+OBJECTIVES = ("cue_question=0.6", "left_to_right=0.4")  # chosen on people of other seeds, see LOG.md
 _ADAPTER = _FULL | {"learning_rate": 5e-4}
 
 

@@ -18,8 +18,10 @@ _SUBJECTS = {
     "incontext": "Demonstrations in the prompt.",
     "knowing": "Confidence, abstention, provenance, invented people.",
     "laboratory": "Small models on synthetic people and problems.",
+    "ledger": "Fact by fact: what a model learned of a few documents.",
     "probes": "Copying and associative recall.",
     "reasoning": "Chains of thought on a stock model.",
+    "teach": "Ways to teach a stock model, side by side.",
     "report": "Pictures and the table of all results, drawn from the other folders.",
 }
 _DRAWN = "python scripts/report.py --figures results/report"

@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 import torch
+import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from closedbook.data.objectives.example import Example
@@ -110,6 +111,7 @@ ARCHITECTURES = [
 
 def build(name: str, attention: str = "eager") -> PreTrainedModel:
     fields = SIZES | (POSITIONS | MASK | ALONE)[name]
+    transformers.logging.set_verbosity_error()
     torch.manual_seed(0)
     config = AutoConfig.for_model(name.split()[0], **fields)
     for key, value in vars(config).items():
