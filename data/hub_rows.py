@@ -114,9 +114,9 @@ def _read_file(path: Path) -> list[dict]:
             if None in row or None in row.values():
                 raise ValueError(f"{path}: row {number} has not as many fields as there are columns")
     elif path.suffix == ".jsonl":
-        rows = [_parse(line, f"{path}:{number}") for number, line in numbered_lines(path)]
+        rows = [parse_json(line, f"{path}:{number}") for number, line in numbered_lines(path)]
     elif path.suffix == ".json":
-        rows = _parse(read_file(path), str(path))
+        rows = parse_json(read_file(path), str(path))
         if isinstance(rows, dict) and isinstance(rows.get("Data"), list):  # TriviaQA's own archive
             rows = rows["Data"]
     else:
@@ -128,7 +128,12 @@ def _read_file(path: Path) -> list[dict]:
     return rows
 
 
-def _parse(text: str, where: str) -> Any:
+def parse_json(text: str, where: str) -> Any:
+    """What a JSON text holds.
+
+    Raises:
+        ValueError: naming the place; `where` is the file, or the file and its line.
+    """
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
