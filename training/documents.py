@@ -8,6 +8,7 @@ from typing import Any
 from datasets import Dataset
 
 from closedbook.data.corpora import CORPORA
+from closedbook.data.documents.loading import check_unit
 from closedbook.data.people.biographies import biography_documents, biography_questions
 from closedbook.data.people.population import Population
 from closedbook.data.questions import SPECIAL_CHARACTERS
@@ -138,6 +139,7 @@ def check_corpus(args: CorpusArguments) -> None:
         raise ValueError(f"unknown corpus {args.corpus!r}; known: biographies, {', '.join(CORPORA)}")
     if args.corpus not in WITHOUT_FILE and args.corpus_path is None:
         raise ValueError(f"--corpus {args.corpus} needs --corpus_path")
+    check_unit(args.document_unit)
     if args.corpus in REAL_FACTS:
         check_packages(args.corpus)
 

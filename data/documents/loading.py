@@ -54,8 +54,7 @@ def load_documents(
         ValueError: naming the file, its line and what to do; for an option without effect. Of several damaged
             files in a folder the first is named, and the others counted.
     """
-    if document_unit not in UNITS:
-        raise ValueError(f"--document_unit {document_unit} is unknown: use one of {', '.join(UNITS)}")
+    check_unit(document_unit)
     path = Path(path)
     folder, files = (path, find_files(path).files) if path.is_dir() else (path.parent, [Path(path.name)])
     _check_effect(path, files, document_unit, title_column, text_column)
@@ -88,6 +87,16 @@ def load_documents(
     _tell_duplicates(path, rows)
     columns = zip(("title", "text", "source"), map(list, zip(*rows, strict=True)), strict=True)
     return Dataset.from_dict(dict(columns), features=SOURCED_FEATURES)
+
+
+def check_unit(unit: str) -> None:
+    """Refuse a unit that there is not.
+
+    Raises:
+        ValueError: naming those that there are.
+    """
+    if unit not in UNITS:
+        raise ValueError(f"--document_unit {unit} is unknown: use one of {', '.join(UNITS)}")
 
 
 def _check_effect(
