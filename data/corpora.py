@@ -14,38 +14,13 @@ from typing import Literal
 
 from datasets import Dataset, Features, IterableDataset, Value, load_dataset
 
+from closedbook.data.documents.loading import load_documents
+from closedbook.data.documents.titles import name_of_line
 from closedbook.data.hub_rows import read_rows, with_options
+from closedbook.data.real_facts import country_documents, element_documents
 from closedbook.data.text_files import numbered_lines, read_file
 
 DOCUMENT_FEATURES = Features({"title": Value("string"), "text": Value("string")})
-
-# Abbreviations that stand before more of the same name. Those that close a name (Jr., Sr., Esq.) are left
-# out on purpose: after them the sentence begins.
-_LEADING_ABBREVIATION = re.compile(r"Capt|Chas|Col|Dr|Fr|Gen|Geo|Lt|Maj|Mr|Mrs|Ms|Prof|Rev|Sgt|St|Ste|Thos|Wm")
-
-
-def name_of_line(line: str) -> str:
-    """The name at the head of a `Name. sentence` line, or an empty string where the line has no such head.
-
-    The name ends at the first full stop with a space after it, unless that full stop belongs to an initial
-    ("Thomas J. Walker", "J.C. Patterson", "J.-P. Serre") or to an abbreviation with more of the name behind
-    it ("St. John"). A full stop of the name's own at its end stays: "Horatio Bisbee, Jr.. Born" gives
-    "Horatio Bisbee, Jr.". Two more cases: an initial does end the name when the sentence opens by repeating
-    it ("Malcolm X. Malcolm X was"), or when no other end comes before the sentence's own.
-    """
-    doubtful = []
-    for stop in re.finditer(r"\. ", line):
-        name, sentence = line[: stop.start()], line[stop.end() :]
-        if name.endswith(" "):  # " . " closes a sentence in this format: the name ended somewhere before
-            break
-        last = re.split(r"[ .\-]", name)[-1]
-        is_initial = len(last) == 1 and last.isupper()
-        if not is_initial and not _LEADING_ABBREVIATION.fullmatch(last):
-            return name
-        if " " in name and re.match(re.escape(name) + r"\b(?!\.)", sentence):
-            return name
-        doubtful.append(name)
-    return next((name for name in doubtful if " " in name), doubtful[0] if doubtful else "")
 
 
 def load_wiki(path: str | Path) -> Dataset:
@@ -168,7 +143,9 @@ def _name_in_infobox(infobox: dict) -> str:
 
 CORPORA = {
     "wiki": load_wiki,
-    "text": load_text,
+    "text": load_documents,
     "hub": with_options(load_hub_corpus),
     "wiki_bio": with_options(load_wiki_bio),
+    "elements": element_documents,
+    "countries": country_documents,
 }

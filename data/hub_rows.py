@@ -114,9 +114,9 @@ def _read_file(path: Path) -> list[dict]:
             if None in row or None in row.values():
                 raise ValueError(f"{path}: row {number} has not as many fields as there are columns")
     elif path.suffix == ".jsonl":
-        rows = [_parse(line, f"{path}:{number}") for number, line in numbered_lines(path)]
+        rows = [json_at(line, f"{path}:{number}") for number, line in numbered_lines(path)]
     elif path.suffix == ".json":
-        rows = _parse(read_file(path), str(path))
+        rows = json_at(read_file(path), str(path))
         if isinstance(rows, dict) and isinstance(rows.get("Data"), list):  # TriviaQA's own archive
             rows = rows["Data"]
     else:
@@ -128,7 +128,12 @@ def _read_file(path: Path) -> list[dict]:
     return rows
 
 
-def _parse(text: str, where: str) -> Any:
+def json_at(text: str, where: str) -> Any:
+    """What a JSON text holds.
+
+    Raises:
+        ValueError: naming the place; `where` is the file, or the file and its line.
+    """
     try:
         return parse_json(text)
     except json.JSONDecodeError as error:
@@ -136,3 +141,5 @@ def _parse(text: str, where: str) -> Any:
         raise ValueError(
             f"{where}{line}: not JSON ({error.msg}, column {error.colno}): repair the file"
         ) from error
+    except ValueError as error:  # a key that is given twice
+        raise ValueError(f"{where}: {error}") from error

@@ -14,13 +14,16 @@ import logging
 import unicodedata
 from collections.abc import Container
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from datasets import Dataset
 
-from closedbook.data.hub_questions import HUB_QUESTION_SETS
+from closedbook.data.hub_questions import ATTRIBUTE_FEATURES, HUB_QUESTION_SETS
+from closedbook.data.hub_rows import with_options
 from closedbook.data.question_format import QUESTION_FEATURES, entity_of_question
+from closedbook.data.real_facts import REAL_FACTS, real_facts
 from closedbook.data.text_files import misspelt_keys, numbered_lines, parse_json
 
 logger = logging.getLogger(__name__)
@@ -92,7 +95,55 @@ def load_cs224n(path: str | Path, *, with_answers: bool = True) -> Dataset:
     return load_question_file(path, with_answers=with_answers, on_conflict="keep")
 
 
-QUESTION_SETS = {"file": load_question_file, "cs224n": load_cs224n, **HUB_QUESTION_SETS}
+def load_real_facts(
+    name: str, split: str, *, with_answers: bool = True, relation: str | None = None, wordings: str | int = 1
+) -> Dataset:
+    """Questions about real facts (see `real_facts.py`), of the `train` or `test` part of the subjects, or `all`.
+
+    Six subjects of ten are in `train`; nobody is in both. The further column `attribute` is the relation.
+
+    Args:
+        name: a field, such as "elements".
+        split: the part.
+        with_answers: `False` leaves the answers out.
+        relation: only this one.
+        wordings: how many of the wordings each fact is asked in, from the plainest on.
+
+    Raises:
+        ValueError: for another split, relation or number of wordings, naming what there is; where a package is
+            missing.
+    """
+    facts = real_facts(name)
+    relations = list(REAL_FACTS[name].relations)
+    if split not in (*FACT_SPLITS, "all"):
+        raise ValueError(f"{name} has no split {split!r}; it has: {', '.join(FACT_SPLITS)}, all")
+    if relation is not None and relation not in relations:
+        raise ValueError(f"{name} has no relation {relation!r}; it has: {', '.join(relations)}")
+    most = min(map(len, facts["questions"]))
+    if str(wordings) not in map(str, range(1, most + 1)):
+        raise ValueError(f"wordings={wordings} of {name}: give 1 to {most}")
+    rows = [
+        {
+            "question": question,
+            "answers": fact["answers"] if with_answers else [],
+            "entity": fact["subject"],
+            "attribute": fact["relation"],
+        }
+        for fact in facts
+        if relation in (None, fact["relation"])
+        for question in fact["questions"][: int(wordings)]
+    ]
+    questions = Dataset.from_list(rows, features=ATTRIBUTE_FEATURES)
+    return questions if split == "all" else split_by_entity(questions, FACT_SPLITS, seed=0)[split]
+
+
+QUESTION_SETS = {
+    "file": load_question_file,
+    "cs224n": load_cs224n,
+    **HUB_QUESTION_SETS,
+    **{name: with_options(partial(load_real_facts, name)) for name in REAL_FACTS},
+}
+FACT_SPLITS = {"train": 0.6, "test": 0.4}  # shares of the subjects
 
 
 _HEADERS = (

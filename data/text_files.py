@@ -26,7 +26,7 @@ def read_file(path: str | Path) -> str:
         line = _unify_line_ends(data[: error.start].decode("utf-8")).count("\n") + 1
         raise ValueError(
             f"{path}:{line}: byte {error.start} of the file (0x{data[error.start]:02x}) is not UTF-8: "
-            "save the file as UTF-8"
+            f"save the file as UTF-8{_how(path, data)}"
         ) from error
     text = _unify_line_ends(text.removeprefix("\ufeff"))
     if "\0" in text:
@@ -37,6 +37,14 @@ def read_file(path: str | Path) -> str:
     if not text.strip():
         raise ValueError(f"{path} is empty: there is nothing to load from it")
     return text
+
+
+def _how(path: Path, data: bytes) -> str:
+    """How to, where the bytes tell what they are: UTF-16 and UTF-32 begin with a mark."""
+    if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "; it seems to be no text at all"
+    encoding = "UTF-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "WINDOWS-1252"
+    return f", such as by `iconv -f {encoding} -t UTF-8 {path.name}`, if that is its encoding"
 
 
 def _unify_line_ends(text: str) -> str:

@@ -46,7 +46,7 @@ def test_every_requirement_is_pinned_to_a_version_that_it_allows():
     pins = [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
     assert all(re.fullmatch(r"==[^*,]+", str(pin.specifier)) for pin in pins)
     pinned = {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
-    for requirement in requirements("dev", "icl", "harness"):
+    for requirement in requirements("dev", "icl", "harness", "facts"):
         assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement
 
 
@@ -56,8 +56,8 @@ def test_the_installed_versions_satisfy_the_requirements(requirement):
 
 
 def test_every_library_that_is_imported_is_required():
-    required = {canonicalize_name(requirement.name) for requirement in requirements("dev")}
-    distributions = {"yaml": "pyyaml", "sklearn": "scikit-learn"}
+    required = {canonicalize_name(requirement.name) for requirement in requirements("dev", "facts")}
+    distributions = {"yaml": "pyyaml", "sklearn": "scikit-learn", "markdown_it": "markdown-it-py"}
     allowed = required | {"closedbook", "huggingface-hub"}  # the latter comes with transformers
     allowed |= {"lm-eval"}  # an extra, for the code that runs inside of it
     for path in sources(*ROOMS):

@@ -130,9 +130,16 @@ class PopulationArguments:
 class CorpusArguments:
     """The documents to pretrain on."""
 
-    corpus: str = field(default="biographies", metadata={"help": "biographies, wiki, text, wiki_bio or hub"})
+    corpus: str = field(
+        default="biographies",
+        metadata={"help": "biographies, wiki, text, wiki_bio, hub, elements or countries"},
+    )
     corpus_path: str | None = field(
-        default=None, metadata={"help": "file to read (wiki), file or folder (text), or name of a hub data set"}
+        default=None,
+        metadata={
+            "help": "file to read (wiki); file or folder of .txt, .md, .jsonl, .csv, .tsv and .parquet (text); or "
+            "name of a hub data set"
+        },
     )
     objectives: list[str] = field(
         default_factory=lambda: ["span_corruption"],
@@ -144,6 +151,19 @@ class CorpusArguments:
     num_versions: int = field(default=8, metadata={"help": "biographies: wordings of each person's facts"})
     biography_unit: str = field(
         default="sentence", metadata={"help": "biographies: a document is a biography or a sentence"}
+    )
+    document_unit: str = field(
+        default="auto",
+        metadata={
+            "help": "text: what a document is: a line, a file or a heading (a section of Markdown); auto: a line "
+            "of a single text file, a file of a folder's .txt, a section of .md; of a table always a row"
+        },
+    )
+    title_column: str | None = field(
+        default=None, metadata={"help": "text (tables) and hub: column of the titles; by default title"}
+    )
+    text_column: str | None = field(
+        default=None, metadata={"help": "text (tables) and hub: column of the texts; by default text"}
     )
     extra_characters: str | None = field(
         default=None,

@@ -7,20 +7,21 @@ from typing import Any
 
 from datasets import Dataset
 
-from closedbook.data.corpora import CORPORA as NAMED_CORPORA
-from closedbook.data.document_files import load_any_text, load_documents
+from closedbook.data.corpora import CORPORA
+from closedbook.data.documents.loading import check_unit, with_titles
 from closedbook.data.people.biographies import biography_documents, biography_questions
 from closedbook.data.people.population import Population
 from closedbook.data.questions import SPECIAL_CHARACTERS
+from closedbook.data.real_facts import REAL_FACTS, check_packages
 from closedbook.data.text_files import numbered_lines
 from closedbook.evaluation.run_record import Run, Stage
 from closedbook.training.arguments import CorpusArguments, PopulationArguments
+from closedbook.training.checks.effect import FORMS, WITHOUT_FILE, given
 
-CORPORA = NAMED_CORPORA | {"text": load_any_text}
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))  # ASCII
 # Corpora of any text, which may lack the characters that questions are written in. Of the others the vocabulary is
 # part of published runs.
-FREE_TEXT = ("text", "wiki_bio", "hub")
+FREE_TEXT = ("text", "wiki_bio", "hub", *REAL_FACTS)
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Corpus:
     """What is read.
 
     Attributes:
-        documents: columns `title` and `text`.
+        documents: columns `title` and `text`; of files also `source`, where each stands.
         texts: strings that hold every character which the model must know.
         arguments: what the run file is to say of how these documents came about.
     """
@@ -44,7 +45,7 @@ def read_corpus(args: CorpusArguments, people: PopulationArguments, titled: bool
     Args:
         args: which.
         people: the synthetic ones, for a corpus of them.
-        titled: whether the lines of a text file get the names that they begin with as titles.
+        titled: whether documents without a title get the name that they begin with.
 
     The reference vocabulary counts the line feed of its corpus file; synthetic people are also asked about
     in characters ("?") that no biography holds.
@@ -67,8 +68,12 @@ def read_corpus(args: CorpusArguments, people: PopulationArguments, titled: bool
         return Corpus(documents, texts, _recorded(args) | asdict(people))
     check_corpus(args)
     load: Any = CORPORA[args.corpus]
-    path = str(args.corpus_path)  # which `check_corpus` has seen
-    documents = load_documents(path) if titled and args.corpus == "text" else load(path)
+    path = str(args.corpus_path or args.corpus)
+    chosen = given(args) & FORMS.keys()
+    options = {name: getattr(args, name) for name in sorted(chosen) if args.corpus in FORMS[name]}
+    documents = load() if args.corpus in WITHOUT_FILE else load(path, **options)
+    if titled:
+        documents = with_titles(documents)
     check_special_characters(documents, path)
     # some objectives put the title in front of a text that does not hold it
     texts = [*documents["title"], *documents["text"], ". ", "\n", extra_characters(args)]
@@ -97,6 +102,8 @@ def extra_characters(args: CorpusArguments) -> str:
 def _recorded(args: CorpusArguments) -> dict[str, Any]:
     """The arguments of a run file; what was taken by default is said where it is something."""
     recorded = asdict(args)
+    for name in FORMS.keys() - given(args):
+        del recorded[name]
     if args.extra_characters is None:
         recorded |= {"extra_characters": "ascii" if args.corpus in FREE_TEXT else None}
         if recorded["extra_characters"] is None:
@@ -110,8 +117,10 @@ def check_special_characters(documents: Dataset, path: str) -> None:
     Raises:
         ValueError: naming the character and its place, a line of a text file or a document.
     """
-    columns = zip(documents["title"], documents["text"], strict=True)
-    for number, (title, text) in enumerate(columns, start=1):
+    has_source = "source" in documents.column_names
+    sources = documents["source"] if has_source else [""] * len(documents)
+    columns = zip(documents["title"], documents["text"], sources, strict=True)
+    for number, (title, text, source) in enumerate(columns, start=1):
         found = next(
             (character for character in (*SPECIAL_CHARACTERS, "\0") if character in title or character in text),
             None,
@@ -119,7 +128,9 @@ def check_special_characters(documents: Dataset, path: str) -> None:
         if found is None:
             continue
         place = f"{path}: document {number}"
-        if Path(path).is_file() and Path(path).suffix in ("", ".txt"):
+        if source:
+            place = str((Path(path) if Path(path).is_dir() else Path(path).parent) / source)
+        elif Path(path).is_file() and Path(path).suffix in ("", ".txt"):
             lines = (line_number for line_number, line in numbered_lines(path) if found in line)
             place = f"{path}:{next(lines, number)}"
         if found == "\0":
@@ -138,8 +149,11 @@ def check_corpus(args: CorpusArguments) -> None:
     """
     if args.corpus not in ("biographies", *CORPORA):
         raise ValueError(f"unknown corpus {args.corpus!r}; known: biographies, {', '.join(CORPORA)}")
-    if args.corpus != "biographies" and args.corpus_path is None:
+    if args.corpus not in WITHOUT_FILE and args.corpus_path is None:
         raise ValueError(f"--corpus {args.corpus} needs --corpus_path")
+    check_unit(args.document_unit)
+    if args.corpus in REAL_FACTS:
+        check_packages(args.corpus)
 
 
 def documents_read(run: Run, corpus: str | None, corpus_path: str | None, people: PopulationArguments) -> Dataset:
@@ -160,7 +174,7 @@ def documents_read(run: Run, corpus: str | None, corpus_path: str | None, people
     if corpus is None:
         raise ValueError(
             "the run file of the model names no pretraining corpus: give the text that the model read, "
-            "with --corpus (biographies, wiki, text or hub) and --corpus_path"
+            "with --corpus (such as biographies, wiki, text or hub) and --corpus_path"
         )
     if corpus != recorded["corpus"]:
         recorded = {}

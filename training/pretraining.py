@@ -45,7 +45,7 @@ from closedbook.training.checks.effect import (
     given,
 )
 from closedbook.training.checks.machine import check_memory
-from closedbook.training.checks.outputs import check_inputs_outside
+from closedbook.training.checks.outputs import check_inputs_outside, check_output_outside
 from closedbook.training.command_line import parse_settings
 from closedbook.training.documents import Corpus, check_corpus, read_corpus
 from closedbook.training.models import build_config, model_name
@@ -249,6 +249,7 @@ def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: boo
         lambda: check_replay(replay),
         lambda: check_rows(settings.training.row_length, settings.model.block_size),
         lambda: check_inputs_outside(settings.training.output_dir, inputs),
+        lambda: check_output_outside(settings.training.output_dir, "corpus_path", corpus.corpus_path),
     ]
     if asks:
         found.append(lambda: check_effect_of_questions(asked, None))

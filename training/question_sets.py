@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 from closedbook.data.people.biographies import biography_questions
 from closedbook.data.people.population import Population
 from closedbook.data.questions import QUESTION_SETS, entity_key, remove_overlap, split_by_entity
+from closedbook.data.real_facts import REAL_FACTS
 from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.evaluation.answering.stock_models import asked_as
 from closedbook.evaluation.metrics.exact_match.matching import exact_match_scores
@@ -42,7 +43,8 @@ def read_questions(kind: str, path: str | Path | None, with_answers: bool = True
     if kind not in QUESTION_SETS:
         raise ValueError(f"unknown questions {kind!r}; known: biographies, {', '.join(QUESTION_SETS)}")
     if path is None:
-        raise ValueError(f"questions of kind {kind!r} need a file")
+        what = "a part: train, test or all" if kind in REAL_FACTS else "a file"
+        raise ValueError(f"questions of kind {kind!r} need {what}")
     return QUESTION_SETS[kind](path, with_answers=with_answers)
 
 

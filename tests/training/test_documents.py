@@ -1,10 +1,19 @@
 """The documents of a run: what its vocabulary holds beside them, and what may not stand in them."""
 
-import pytest
+import hashlib
+import json
 
+import pytest
+from datasets import Dataset
+
+from closedbook.data.corpora import CORPORA
+from closedbook.data.mixture import Component
+from closedbook.evaluation.run_record import Run, Stage
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 from closedbook.training.arguments import CorpusArguments, PopulationArguments
-from closedbook.training.documents import PRINTABLE, read_corpus
+from closedbook.training.checks.effect import FORMS
+from closedbook.training.documents import PRINTABLE, documents_read, read_corpus
+from closedbook.training.keeping.resuming import data_digest
 
 
 def vocabulary(tmp_path, text="a man was born in york.", kind="text", **chosen):
@@ -39,3 +48,59 @@ def test_extra_characters_are_those_that_were_named(tmp_path):
 def test_a_special_token_inside_a_corpus_is_refused_with_its_line(character, kind, tmp_path):
     with pytest.raises(ValueError, match=f"a.txt:3 holds '{character}'"):
         vocabulary(tmp_path, f"Ada Lind. Ada was.\n\nBo Lind. Bo {character} was.\n", kind)
+
+
+def test_a_special_token_in_a_folder_is_refused_with_its_file(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("# A\n\nfine\n\n## B\n\nnot □\n")
+    arguments = CorpusArguments(corpus="text", corpus_path=str(tmp_path / "docs"))
+    with pytest.raises(ValueError, match="docs/a.md:5 holds '□'"):
+        read_corpus(arguments, PopulationArguments())
+
+
+def test_the_form_of_documents_reaches_them_and_their_record(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"name": "Ada", "body": "born", "title": "x", "text": "y"}\n')
+    (tmp_path / "a.txt").write_text("one\ntwo\n")
+
+    def read(file, **form):
+        arguments = CorpusArguments(corpus="text", corpus_path=str(tmp_path / file), **form)
+        corpus = read_corpus(arguments, PopulationArguments())
+        assert {name: corpus.arguments[name] for name in FORMS if name in corpus.arguments} == form
+        return [(row["title"], row["text"]) for row in corpus.documents]
+
+    assert read("a.jsonl") == [("x", "y")]
+    assert read("a.jsonl", title_column="name", text_column="body") == [("Ada", "born")]
+    assert read("a.txt") == [("", "one"), ("", "two")]
+    assert read("a.txt", document_unit="file") == [("a", "one\ntwo")]
+
+
+def test_a_hub_corpus_takes_the_names_of_its_columns_as_flags(tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.jsonl").write_text('{"name": "Ada", "body": "born"}\n')
+    form = {"title_column": "name", "text_column": "body"}
+    arguments = CorpusArguments(corpus="hub", corpus_path=str(tmp_path / "set"), **form)
+    corpus = read_corpus(arguments, PopulationArguments())
+    assert corpus.documents.to_list() == [{"title": "Ada", "text": "born"}]
+
+
+def test_documents_made_without_a_file_are_read_again_from_their_record(monkeypatch):
+    made = Dataset.from_dict({"title": ["Zedium"], "text": ["Zedium is grey."]})
+    monkeypatch.setitem(CORPORA, "elements", lambda: made)
+    corpus = read_corpus(CorpusArguments(corpus="elements"), PopulationArguments())
+    run = Run([Stage(stage="pretrain", corpus="elements", arguments=corpus.arguments)])
+    assert documents_read(run, None, None, PopulationArguments()).to_list() == made.to_list()
+    assert set(PRINTABLE) <= set("".join(corpus.texts))
+
+
+def test_where_a_document_stands_is_no_part_of_what_is_learned():
+    rows = [{"title": "Ada", "text": "born"}]
+    placed = [row | {"source": "a.txt:1"} for row in rows]
+    before, now = (data_digest([Component("x", records, "left_to_right")]) for records in (rows, placed))
+    assert before == now
+    # as earlier versions wrote it, whose runs are to be resumed
+    described = {"name": "x", "objective": "left_to_right", "weight": 1.0, "begin": 0.0, "end": 1.0}
+    written = "".join(json.dumps(part, sort_keys=True) for part in (described, *rows))
+    assert now == hashlib.sha256(written.encode()).hexdigest()
+    moved = [{"title": "Ada", "text": "dead", "source": "a.txt:1"}]
+    assert data_digest([Component("x", moved, "left_to_right")]) != now

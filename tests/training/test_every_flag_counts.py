@@ -157,7 +157,8 @@ def test_no_flag_of_our_own_is_left_out_of_these_tables():
         *("corpus", "corpus_path", "questions", "train_questions", "exclude_people", "exclude_people_of", "model"),
         *("unknown_corpus", "unknown_corpus_path", "row_length", "resume", "overwrite"),  # tests of their own
         *("attn_implementation", "num_threads"),  # how, not what: tests of their own
-        "extra_characters",  # of corpora that are files: test_documents.py
+        # of corpora that are files: test_documents.py
+        *("extra_characters", "document_unit", "title_column", "text_column"),
         *("on_nonfinite", "nonfinite_limit", "time_limit"),  # for when things go wrong: keeping/test_keeper.py
     }
     assert own - tried == elsewhere

@@ -13,7 +13,7 @@ from accelerate import PartialState
 from datasets import Dataset
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from closedbook.data.document_files import load_documents
+from closedbook.data.documents.loading import load_documents, with_titles
 from closedbook.data.questions import load_question_file
 from closedbook.data.writing.question_form import CHAT, DEFAULT_PROMPT
 from closedbook.evaluation.answering.stock_models import check_prompt, from_pretrained
@@ -102,7 +102,7 @@ def keep_ledger(args: LedgerArguments) -> Ledger:
     check_together(*checks(args))
     run = read_run(args.model)
     documents = (
-        load_documents(args.documents) if args.documents else documents_read(run, None, None, recorded_people(run))
+        _titled(args.documents) if args.documents else documents_read(run, None, None, recorded_people(run))
     )
     read = load_question_file
     found = ledger(
@@ -158,7 +158,7 @@ def ledger(
         ValueError: as `make_ledger`, `load_asked` and `load_documents` do.
     """
     if not isinstance(documents, Dataset):
-        documents = load_documents(documents)
+        documents = _titled(documents)
     run = read_run(model) if isinstance(model, str | Path) else Run()
     found = make_ledger(
         _loader(model, prompt, trust_remote_code),
@@ -295,8 +295,13 @@ def checks(args: LedgerArguments) -> list[Callable[[], object]]:
         check_documents,
         check_control,
         lambda: check_base(args.model, args.before) if args.before else None,
-        lambda: load_documents(args.documents) if args.documents else None,
+        lambda: _titled(args.documents) if args.documents else None,
         lambda: read_facts(args.facts) if args.facts else None,
         lambda: load_question_file(args.questions) if args.questions else None,
         lambda: load_question_file(args.control) if args.control else None,
     ]
+
+
+def _titled(path: str | Path) -> Dataset:
+    """The documents of a file or folder, each with a title where it has one."""
+    return with_titles(load_documents(path))

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import MISSING, fields
 from typing import Any
 
+from closedbook.data.real_facts import REAL_FACTS
 from closedbook.training.arguments import (
     ClosedbookTrainingArguments,
     CorpusArguments,
@@ -21,6 +22,10 @@ from closedbook.training.checks.together import Problems
 logger = logging.getLogger(__name__)
 
 _OURS = "the order of the examples is that of the mixture, example i being the same whoever computes it"
+
+WITHOUT_FILE = ("biographies", *REAL_FACTS)  # corpora that are made here, or by an installed package
+# Flags about the form of documents, each with the corpora that have such forms.
+FORMS = {"document_unit": ("text",), "title_column": ("text", "hub"), "text_column": ("text", "hub")}
 
 # Of the library's arguments: what nothing here uses, or what would spoil a run, and why.
 _NEVER = {
@@ -138,7 +143,7 @@ def check_effect_of_model(args: ModelArguments) -> None:
 
 
 def check_effect_of_corpus(args: CorpusArguments, people: PopulationArguments, asks_about_people: bool) -> None:
-    """Refuse a file that is not read; tell of flags of synthetic people whom nobody reads or asks about.
+    """Refuse a file that is not read and forms that a corpus has not; tell of people whom nobody asks about.
 
     The latter are only told of, because recipes and scripts carry them from one corpus to another.
 
@@ -148,16 +153,23 @@ def check_effect_of_corpus(args: CorpusArguments, people: PopulationArguments, a
         asks_about_people: whether questions are asked about them.
 
     Raises:
-        ValueError: naming the file.
+        ValueError: with one line a flag.
     """
     if args.corpus != "biographies":
         unused = typed(args) & {"num_versions", "biography_unit"}
         _tell(unused | (set() if asks_about_people else typed(people)), f"the corpus is {args.corpus}")
-    elif args.corpus_path is not None:
-        raise ValueError(
-            f"--corpus_path {args.corpus_path} is not read: --corpus biographies makes its documents; say what "
+    lines = []
+    if args.corpus in WITHOUT_FILE and args.corpus_path is not None:
+        lines.append(
+            f"--corpus_path {args.corpus_path} is not read: --corpus {args.corpus} makes its documents; say what "
             "the file is, such as --corpus text"
         )
+    lines += [
+        f"--{name} has no effect: the corpus is {args.corpus}; it is for --corpus {' or '.join(corpora)}"
+        for name, corpora in FORMS.items()
+        if name in typed(args) and args.corpus not in corpora
+    ]
+    refuse(lines)
 
 
 def check_effect_of_questions(args: QuestionArguments, people: PopulationArguments | None) -> None:

@@ -61,6 +61,25 @@ def check_outputs(
             )
 
 
+def check_output_outside(folder: str | Path, flag: str, source: str | Path | None) -> None:
+    """Refuse to write into a folder of documents: the next run would read what this one has written there.
+
+    Args:
+        folder: to be written to.
+        flag: that names the documents.
+        source: file, folder or name of the Hub.
+
+    Raises:
+        ValueError: naming the flag and both folders.
+    """
+    if source is None or not Path(source).is_dir():
+        return
+    if Path(folder).resolve().is_relative_to(Path(source).resolve()):
+        raise ValueError(
+            f"the output_dir {folder} lies in --{flag} {source}, whose files are read: write to another folder"
+        )
+
+
 def check_inputs_outside(folder: str | Path, inputs: Iterable[tuple[str, str | Path | None]]) -> None:
     """Refuse to read from the folder that is written to: what is replaced there may be what is read.
 

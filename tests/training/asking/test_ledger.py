@@ -6,7 +6,7 @@ import pytest
 from datasets import Dataset
 from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
 
-from closedbook.data.document_files import load_documents
+from closedbook.data.documents.loading import load_documents
 from closedbook.evaluation.ledger.ledger import LEDGER_FILES
 from closedbook.evaluation.reports.page import build_page
 from closedbook.evaluation.reports.run import read_run_files

@@ -116,6 +116,19 @@ def test_a_file_that_is_not_read_is_refused():
     check_effect_of_corpus(CorpusArguments("text", "wiki.txt"), PopulationArguments(), False)
 
 
+def test_a_form_of_documents_that_the_corpus_has_not_is_refused():
+    people = PopulationArguments()
+    with pytest.raises(ValueError, match=r"^--document_unit has no effect: the corpus is wiki; .* --corpus text$"):
+        check_effect_of_corpus(CorpusArguments("wiki", "wiki.txt", document_unit="file"), people, False)
+    with pytest.raises(ValueError, match=r"--title_column has no effect: .* --corpus text or hub"):
+        check_effect_of_corpus(CorpusArguments("elements", title_column="name"), people, False)
+    with pytest.raises(ValueError, match=r"--corpus_path docs is not read: --corpus elements makes"):
+        check_effect_of_corpus(CorpusArguments("elements", "docs"), people, False)
+    form = {"title_column": "name", "text_column": "body"}
+    check_effect_of_corpus(CorpusArguments("hub", "a/b", **form), people, False)
+    check_effect_of_corpus(CorpusArguments("text", "docs", document_unit="file", **form), people, False)
+
+
 def test_flags_of_people_whom_nobody_reads_about_are_told_of(caplog):
     caplog.set_level(logging.WARNING)
     check_effect_of_corpus(CorpusArguments("text", "wiki.txt", num_versions=2), PopulationArguments(7), False)

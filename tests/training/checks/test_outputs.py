@@ -2,7 +2,13 @@
 
 import pytest
 
-from closedbook.training.checks.outputs import check_inputs_outside, check_name, check_outputs, check_writable
+from closedbook.training.checks.outputs import (
+    check_inputs_outside,
+    check_name,
+    check_output_outside,
+    check_outputs,
+    check_writable,
+)
 
 
 @pytest.mark.parametrize("name", ["birth_dev", "test", "a.b-c+d", "Größe"])
@@ -52,3 +58,17 @@ def test_what_is_read_lies_outside_of_the_output(tmp_path):
     for source in (inside, tmp_path / "run", tmp_path / "run2" / ".." / "run" / "data" / "wiki.txt"):
         with pytest.raises(ValueError, match=r"--corpus_path .* lies in the output_dir"):
             check_inputs_outside(tmp_path / "run", [("corpus_path", source)])
+
+
+def test_a_folder_of_documents_is_not_written_into(tmp_path):
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "a.txt").write_text("text")
+    for output in (docs, docs / "outputs" / "run", tmp_path / "docs" / ".." / "docs" / "run"):
+        with pytest.raises(
+            ValueError, match=r"the output_dir .* lies in --corpus_path .*docs, whose files are read"
+        ):
+            check_output_outside(output, "corpus_path", docs)
+    for source in (docs, docs / "a.txt", "someone/documents", None):
+        check_output_outside(tmp_path / "run", "corpus_path", source)
+    check_output_outside(docs / "run", "corpus_path", docs / "a.txt")
