@@ -130,6 +130,7 @@ def check_special_characters(documents: Dataset, path: str) -> None:
         place = f"{path}: document {number}"
         if source:
             place = str((Path(path) if Path(path).is_dir() else Path(path).parent) / source)
+            place = f"the document that begins at {place}" if "\n" in text else place
         elif Path(path).is_file() and Path(path).suffix in ("", ".txt"):
             lines = (line_number for line_number, line in numbered_lines(path) if found in line)
             place = f"{path}:{next(lines, number)}"
