@@ -133,11 +133,6 @@ def _read_text(folder: Path, file: Path, unit: str, is_alone: bool) -> list[Foun
     if unit == "line" or (unit == "auto" and is_alone):
         return [(number, "", line) for number, line in numbered_lines(folder / file)]
     text = read_file(folder / file)
-    if "\0" in text:
-        raise ValueError(
-            f"{folder / file}: byte {text.encode().index(0)} is 0, as in no text: it seems to be a binary file "
-            "under the name of a text; give it its own ending, or move it out of the folder"
-        )
     line = 1 + len(text) - len(text.lstrip("\n"))
     return [(line, title_at_head(text) or title_of_file(readable(file)), text.strip("\n"))]
 
