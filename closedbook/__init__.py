@@ -22,7 +22,7 @@ _names, __dir__, __all__ = lazy_loader.attach(
         "modeling": ["CharTokenizer", "PerceiverGPTForCausalLM", "VanillaGPTForCausalLM"],
         "training": [
             *("FinetuningSettings", "PretrainingSettings", "finetune", "load_model_folder", "pretrain"),
-            "push_model_folder",
+            *("ledger", "push_model_folder"),
         ],
     },
 )
