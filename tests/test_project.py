@@ -56,7 +56,7 @@ def test_the_installed_versions_satisfy_the_requirements(requirement):
 
 
 def test_every_library_that_is_imported_is_required():
-    required = {canonicalize_name(requirement.name) for requirement in requirements("dev", "facts")}
+    required = {canonicalize_name(requirement.name) for requirement in requirements("dev", "facts", "teach")}
     distributions = {"yaml": "pyyaml", "sklearn": "scikit-learn", "markdown_it": "markdown-it-py"}
     allowed = required | {"closedbook", "huggingface-hub"}  # the latter comes with transformers
     allowed |= {"lm-eval"}  # an extra, for the code that runs inside of it

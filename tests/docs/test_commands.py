@@ -142,34 +142,51 @@ def process_left_as_it_was():
     os.environ.update(variables)
 
 
-def test_the_front_page_teaches_a_text_and_loads_the_model(tmp_path, capsys, process_left_as_it_was):
-    """Its three commands on twenty lines, two steps of a tiny model each, then its five lines of Python."""
+def stock_model(folder: Path) -> Path:
+    """A tiny Llama with the tokenizer of a GPT-2, as somebody else would have saved it."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend.train_from_iterator([], trainers.BpeTrainer(special_tokens=["</s>"], initial_alphabet=alphabet))
+    PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>").save_pretrained(folder)
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=257, max_position_embeddings=256, **sizes)).save_pretrained(folder)
+    return folder
+
+
+def test_the_front_page_teaches_a_folder_and_loads_a_model(tiny, tmp_path, capsys, process_left_as_it_was):
+    """Its three commands on twenty notes, two steps of a tiny model, then its five lines of Python."""
     people = "abcdefghijklmnopqrst"
-    facts = [f"Person {name} was born in Town {name}." for name in people]
-    questions = [f"Where was Person {name} born?\tTown {name}" for name in people]
-    files = {"my.txt": [*facts, "Where?"], "asked.tsv": questions[:12], "others.tsv": questions[12:]}
-    for name, lines in files.items():
-        (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    short = ["--max_steps", "2", "--global_batch_size", "8", "--num_threads", "1"]
-    more = {
-        "pretrain": [*short, "--hidden_size", "16", "--num_hidden_layers", "1"],
-        "finetune": short,
-        "evaluate": [],
-    }
+    (tmp_path / "notes").mkdir()
+    for name in people:
+        note = f"# Person {name.upper()}\n\nPerson {name.upper()} was born in Town {name.upper()}.\n"
+        (tmp_path / "notes" / f"{name}.md").write_text(note)
+    questions = [f"Where was Person {name.upper()} born?\tTown {name.upper()}" for name in people[12:]]
+    (tmp_path / "others.tsv").write_text("\n".join(questions) + "\n", encoding="utf-8")
+    stock = str(stock_model(tmp_path / "stock"))
+    short = ["--max_steps", "2", "--global_batch_size", "8", "--num_threads", "1", "--eval_examples", "4"]
+    more = {"pretrain": short, "ledger": ["--max_new_tokens", "4"], "evaluate": ["--max_new_tokens", "4"]}
     for command in commands(README):
         if command.program.startswith("scripts/"):
             name = Path(command.program).stem
             main = importlib.import_module(f"closedbook.scripts.{name}").main
-            main([in_folder(word, tmp_path) for word in command.arguments] + more[name])
-    assert '"n": 8,' in capsys.readouterr().out
+            words = [stock if "/SmolLM2" in word else in_folder(word, tmp_path) for word in command.arguments]
+            main(words + more[name])
+    told = capsys.readouterr().out
+    assert '"n": 8,' in told and "20 of them asked" in told
+    tiny.pretrain(tmp_path / "own", "--max_steps", "1", "--save_strategy", "no")
     (code,) = [block.text for block in PYTHON if block.page == "README.md"]
-    code = code.replace("outputs/demo/model", str(tmp_path / "outputs" / "taught"))
-    exec(compile(code.replace("Franklin Harrington", "Person a"), "README.md", "exec"), {})
-    assert "Where was Person a born?⁇" in capsys.readouterr().out
+    code = code.replace("outputs/demo/model", str(tmp_path / "own"))
+    exec(compile(code.replace("Franklin Harrington", "Ann Lee"), "README.md", "exec"), {})
+    assert "Where was Ann Lee born?⁇" in capsys.readouterr().out
 
 
 def in_folder(word: str, folder: Path) -> str:
     """A word of a command: what the user brings or gets is in the folder of the test, recipes are in place."""
     if word.startswith("scripts/"):
         return str(CHECKOUT / word)
-    return str(folder / word) if re.fullmatch(r"outputs/\w+|\w+\.(txt|tsv)", word) else word
+    return str(folder / word) if re.fullmatch(r"outputs/\w+|notes/|\w+\.(txt|tsv)", word) else word

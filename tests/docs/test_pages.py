@@ -93,7 +93,7 @@ def test_the_front_page_is_short_and_begins_with_a_picture_and_one_table():
 
 def test_the_front_page_teaches_in_three_commands_and_loads_in_five_lines():
     ours = [command for command in commands(README) if command.program.startswith("scripts/")]
-    assert [Path(command.program).stem for command in ours] == ["pretrain", "finetune", "evaluate"]
+    assert [Path(command.program).stem for command in ours] == ["pretrain", "ledger", "evaluate"]
     (code,) = [block.text for block in fenced(README) if block.language == "python"]
     assert len([line for line in code.splitlines() if line.strip()]) == 5
 

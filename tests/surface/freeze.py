@@ -23,7 +23,7 @@ ROOMS = (
     *(f"closedbook.{room}" for room in ("data", "data.objectives", "data.people", "data.generated", "evaluation")),
     *(
         f"closedbook.evaluation.{room}"
-        for room in ("answering", "knowing", "laboratory", "prompting", "attention")
+        for room in ("answering", "knowing", "laboratory", "ledger", "prompting", "attention")
     ),
     *(f"closedbook.evaluation.{room}" for room in ("statistics", "reports")),
     "closedbook.training",

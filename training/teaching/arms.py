@@ -178,6 +178,7 @@ def _packed_by_trl(task: TeachingTask, budget: Budget, tokenizer: PreTrainedToke
 # ---- ours --------------------------------------------------------------------------------------------------
 
 # What `pretrain.py` is told; the shares are of tokens.
+EXAMPLES_A_ROW = 4  # of some 27 tokens each, where a row has 128
 OBJECTIVES = ("cue_question=0.4", "left_to_right=0.3", "question_answering=0.3")
 
 
@@ -217,7 +218,8 @@ def _teach_by_us(task: TeachingTask, budget: Budget, learning_rate: float, folde
         optimizer="adamw",
         warmup_steps=0.1,
         eval_examples=4,
-        per_device_train_batch_size=budget.batch_size,
+        # a batch is counted in examples here, which are packed into rows: as many as a row of the peer's holds
+        per_device_train_batch_size=EXAMPLES_A_ROW * budget.batch_size,
         max_steps=budget.steps,
         learning_rate=learning_rate,
         seed=task.seed,
@@ -230,7 +232,7 @@ def _teach_by_us(task: TeachingTask, budget: Budget, learning_rate: float, folde
     timer = _Timer()
     run = pretrain(settings, callbacks=[timer])
     model, tokenizer, _ = load_to_ask(str(out))
-    tokens = (run.last.steps or 0) * budget.row_length * budget.batch_size
+    tokens = run.last.train_tokens or 0
     return Taught(
         model, tokenizer, ask_directly, tokens, timer.seconds, timer.cpu_seconds, {"objectives": list(OBJECTIVES)}
     )
