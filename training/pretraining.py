@@ -9,7 +9,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from closedbook.data.mixture import Component
-from closedbook.data.objectives.table import IRREGULAR_RECORDS, QUESTIONS, check_objectives
+from closedbook.data.objectives.table import IRREGULAR_RECORDS, QUESTIONS, check_objectives, written_by
 from closedbook.data.questions import check_fit
 from closedbook.data.writing.fit import check_fit_in_tokens
 from closedbook.data.writing.text_forms import check_text_forms
@@ -127,7 +127,9 @@ def pretrain(
         corpus = read_corpus(settings.corpus, settings.people, titled=settings.base.model is not None)
     records, callbacks, mixed_in = {}, [*callbacks], {}
     learned = learnable_questions(asked, settings.people, args.seed) if QUESTIONS in objectives else None
-    earlier, learner = begin(settings, [*corpus.texts, *written_in(learned)])
+    earlier, learner = begin(
+        settings, [*corpus.texts, *written_in(learned), *written_by(objectives, corpus.texts)]
+    )
     model, tokenizer = learner.model, learner.tokenizer
     if learned is not None:
         check_questions(learned.questions, learner)

@@ -7,6 +7,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "entities": ["Entity", "find_entities"],
         "example": ["Example"],
-        "table": ["IRREGULAR_RECORDS", "OBJECTIVES", "PIECES", "REASSEMBLE", "check_objectives"],
+        "table": ["IRREGULAR_RECORDS", "OBJECTIVES", "PIECES", "REASSEMBLE", "check_objectives", "written_by"],
     },
 )

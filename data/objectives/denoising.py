@@ -155,9 +155,11 @@ def reassemble_masked_reconstruction(example: Example) -> str:
     Raises:
         ValueError: for a text that is not in its notation.
     """
-    _, mark, text = example.text.partition(MASK_CHARACTER * 2)
+    copy, mark, text = example.text.partition(MASK_CHARACTER * 2)
     if not mark or not text.endswith(MASK_CHARACTER) or MASK_CHARACTER in text[:-1]:
         raise ValueError(f"expected a copy with gaps, a double mask and a text, got {example.text!r}")
+    if not re.fullmatch(".+".join(map(re.escape, copy.split(MASK_CHARACTER))), text[:-1], re.DOTALL):
+        raise ValueError(f"expected a text and a copy of it with gaps, got {example.text!r}")
     return text[:-1]
 
 

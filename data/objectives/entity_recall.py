@@ -10,7 +10,7 @@ them. So does an example that the block cannot hold; that depends on the words d
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache, partial
 from random import Random
 
@@ -101,8 +101,18 @@ def cue_question(record: dict, random: Random, block_size: int, kinds: Kinds = A
     kept = sorted(random.sample(range(len(words)), random.randint(1, len(words)))) if words else []
     chosen = [words[place] for place in kept]
     question = " ".join([title, *chosen] if random.random() < 0.5 else [*chosen, title])
-    prompt = f"{question[0].upper()}{question[1:]}?"
+    prompt = f"{_capital(question[0])}{question[1:]}?"
     return _ask(prompt, entity.text, block_size) or span_corruption(record, random, block_size)
+
+
+def _capital(letter: str) -> str:
+    """Its capital, where that is one letter, too: there is none of ŉ, and that of ß is two."""
+    return capital if len(capital := letter.upper()) == 1 else letter
+
+
+def question_characters(texts: Iterable[str]) -> str:
+    """What `cue_question` writes of documents that they need not hold themselves."""
+    return "? " + "".join(sorted({_capital(letter) for text in texts for letter in set(text)}))
 
 
 def _words_of_sentence(text: str, title: str, entity: Entity) -> list[str]:
@@ -133,10 +143,17 @@ def recall_pieces(example: Example) -> list[str]:
     if example.loss_start == 0:
         return [reassemble_span_corruption(example)]
     prompt, *entities = example.text.removesuffix(MASK_CHARACTER).split(MASK_CHARACTER)
-    words = prompt.removesuffix("?").split()
-    if prompt.endswith("?"):  # whose first letter may have got its capital there
-        words = words[1:]
-    return words + entities
+    return prompt.split() + entities
+
+
+def question_pieces(example: Example) -> list[str]:
+    """What an example of `cue_question` took from its document, as in `recall_pieces`.
+
+    All but the first letter of the question, which may have got its capital there, and the question mark.
+    """
+    if example.loss_start == 0:
+        return recall_pieces(example)
+    return recall_pieces(Example(example.text[1:].replace(f"?{MASK_CHARACTER}", MASK_CHARACTER, 1), 1))
 
 
 @lru_cache(maxsize=131_072)

@@ -4,7 +4,7 @@ An objective is a pure function of (record, random generator, block size) that r
 mask character separates the pieces of an example, and ends an answer.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from random import Random
 
@@ -29,6 +29,8 @@ from .entity_recall import (
     place_cue,
     place_list,
     place_sequence,
+    question_characters,
+    question_pieces,
     recall_pieces,
     without_entities,
 )
@@ -125,11 +127,20 @@ PIECES: dict[str, Callable[[Example], list[str]]] = {
     "entity_list": recall_pieces,
     "entity_sequence": recall_pieces,
     "entity_cue": recall_pieces,
-    "cue_question": recall_pieces,
+    "cue_question": question_pieces,
     "place_list": recall_pieces,
     "place_sequence": recall_pieces,
     "place_cue": recall_pieces,
 }
+
+# Objective -> what it writes beside the characters of its documents and the mask.
+WRITES: dict[str, Callable[[Iterable[str]], str]] = {"cue_question": question_characters}
+
+
+def written_by(names: Sequence[str], texts: Sequence[str]) -> list[str]:
+    """Strings with every character that these objectives may write of `texts`, and the texts need not hold."""
+    return [WRITES[name](texts) for name in names if name in WRITES]
+
 
 # Objective -> how many records it cannot treat as it is meant to; its docstring says what becomes of them.
 IRREGULAR_RECORDS: dict[str, Callable[[Sequence[dict]], int]] = {

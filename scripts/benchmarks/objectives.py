@@ -26,7 +26,7 @@ from pathlib import Path
 import torch
 
 from closedbook.data.mixture import Component, Mixture
-from closedbook.data.objectives.table import OBJECTIVES
+from closedbook.data.objectives.table import OBJECTIVES, written_by
 from closedbook.data.packing import PackingCollator
 from closedbook.data.people.biographies import biography_questions
 from closedbook.data.people.population import Population
@@ -85,7 +85,9 @@ def main(argv: list[str]) -> dict:
     questions = biography_questions(Population(args.num_people)).to_list()
     texts = [question["question"] + question["answers"][0] for question in questions]
     titles = [document["title"] + ". " for document in records]
-    vocabulary = build_char_tokenizer([*alphabet, *texts, *titles]).get_vocab()
+    vocabulary = build_char_tokenizer(
+        [*alphabet, *texts, *titles, *written_by(list(OBJECTIVES), [*alphabet, *titles])]
+    ).get_vocab()
     settings = TrainingBenchmarkArguments(warmup_steps=1, steps=args.training_steps, num_threads=1)
     read = [Component("documents", records, "span_corruption")]
     training = statistics.median(time_ours(settings, read, alphabet)[0] for _ in range(args.repeats))

@@ -53,10 +53,10 @@ from closedbook.scripts.benchmarks.measure import (
 )
 from closedbook.training.arguments import CorpusArguments, PopulationArguments
 from closedbook.training.checks.commands import run_command
-from closedbook.training.command_line import RECIPES, parse_arguments, parse_flags
+from closedbook.training.command_line import RECIPES, parse_flags
 from closedbook.training.documents import read_corpus
 from closedbook.training.models import build_model
-from closedbook.training.pretraining import ARGUMENTS
+from closedbook.training.pretraining import PretrainingSettings
 from closedbook.training.trainer import prepare_run, train
 
 RECIPE = RECIPES / "cs224n_vanilla_pretrain.yaml"
@@ -107,8 +107,8 @@ def read_recipe(args: TrainingBenchmarkArguments, output_dir: str):
         "report_to": "none",
     }
     argv = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-    model_args, regularisation, _, _, _, run_args, _ = parse_arguments(ARGUMENTS, argv)
-    return model_args, regularisation, run_args
+    settings = PretrainingSettings.parse(argv)
+    return settings.model, settings.regularisation, settings.training
 
 
 def time_ours(

@@ -39,8 +39,10 @@ def test_an_example_is_reassembled_to_a_window_of_its_document(name, record, blo
     window = REASSEMBLE[name](example)
     assert window in record["text"]
     assert bool(window) == bool(record["text"]) or name == "title_windows"  # all of whose text may be its title
-    # what is not the window is masks, or the title
-    assert len(example.text) - example.text.count(MASK_CHARACTER) - len(window) in (0, len(record["title"]) + 2)
+    # what is not the window is masks, or the title, or a copy of the window with less in it
+    beside = len(example.text) - example.text.count(MASK_CHARACTER) - len(window)
+    copied = range(len(window) + 1) if name == "masked_reconstruction" else (0, len(record["title"]) + 2)
+    assert beside in copied
 
 
 @pytest.mark.parametrize("name", sorted(PIECES))
@@ -51,7 +53,9 @@ def test_every_piece_of_an_example_stands_in_its_document_or_the_title(name, rec
     pieces = PIECES[name](example)
     assert all(piece in record["text"] or piece in record["title"] for piece in pieces)
     read = sum(len(piece.replace(" ", "")) for piece in pieces)
-    assert read == len("".join(example.text.split()).replace(MASK_CHARACTER, "")) or example.loss_start == 0
+    written = len("".join(example.text.split()).replace(MASK_CHARACTER, ""))
+    asked = 2 if name == "cue_question" else 0  # a first letter that may have become a capital, a question mark
+    assert read == written - asked or example.loss_start == 0
 
 
 @pytest.mark.parametrize("name", OF_DOCUMENTS)
@@ -107,7 +111,7 @@ def test_no_part_of_a_long_document_is_lost(name, length):
         start = text.index(window)
         for place in range(start, start + len(window)):
             seen[place] += 1
-    assert min(seen) > draws / 50
+    assert min(times for times, character in zip(seen, text, strict=True) if character != " ") > draws / 50
 
 
 @pytest.mark.parametrize("name", sorted(set(REASSEMBLE) - {"left_to_right", "reversed_order"}))
@@ -124,6 +128,8 @@ def test_a_block_too_small_is_refused_by_name(name):
         ("t5_multi_span", "ab⁇"),
         ("salient_spans", "a⁇b⁇⁇c⁇d⁇"),
         ("mixture_of_denoisers", "⁇a⁇b⁇c⁇"),
+        ("masked_reconstruction", "a⁇b⁇ab⁇"),
+        ("masked_reconstruction", "a⁇b⁇⁇abc⁇"),
         ("fill_in_the_middle", "a⁇b⁇c"),
         ("fill_in_the_middle", "a⁇b⁇c⁇d⁇"),
         ("reversed_order", "a⁇b c"),

@@ -22,7 +22,6 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-CHECKOUT = HERE.parents[1]
 # Read when libraries are imported, or when Python starts.
 FIXED = ("OMP_", "MKL_", "ATEN_", "OPENBLAS_", "PYTHONHASHSEED", "GLIBC_", "TORCH", "TRANSFORMERS_")
 # As long as these are attributes of modules that are looked up when they are needed, they can be set afterwards.
@@ -133,7 +132,7 @@ def _become(words: list[str], cwd: str, env: dict[str, str], standard: tuple[str
             if variable in env and module in sys.modules:
                 kind = type(getattr(sys.modules[module], attribute))  # str or Path
                 setattr(sys.modules[module], attribute, kind(env[variable]))
-    # what a test process has put on its path is not on that of a new one
+    # What a test process has put on its path is not on that of a new one: its checkout, its cache of modules.
     installed = [path for path in sys.path if path and _is_installed(Path(path))]
     if words[0] == "-c":
         sys.argv[:] = ["-c", *words[2:]]
@@ -147,4 +146,4 @@ def _become(words: list[str], cwd: str, env: dict[str, str], standard: tuple[str
 
 
 def _is_installed(path: Path) -> bool:
-    return not path.is_relative_to(CHECKOUT) or path.is_relative_to(sys.prefix)
+    return path.is_relative_to(sys.prefix) or path.is_relative_to(sys.base_prefix)

@@ -10,6 +10,7 @@ from closedbook.data.corpora import CORPORA
 from closedbook.data.mixture import Component
 from closedbook.evaluation.run_record import Run, Stage
 from closedbook.modeling.tokenization_char import build_char_tokenizer
+from closedbook.training import documents
 from closedbook.training.arguments import CorpusArguments, PopulationArguments
 from closedbook.training.checks.effect import FORMS
 from closedbook.training.documents import PRINTABLE, documents_read, read_corpus
@@ -87,6 +88,7 @@ def test_a_hub_corpus_takes_the_names_of_its_columns_as_flags(tmp_path, monkeypa
 def test_documents_made_without_a_file_are_read_again_from_their_record(monkeypatch):
     made = Dataset.from_dict({"title": ["Zedium"], "text": ["Zedium is grey."]})
     monkeypatch.setitem(CORPORA, "elements", lambda: made)
+    monkeypatch.setattr(documents, "check_packages", lambda name: None)
     corpus = read_corpus(CorpusArguments(corpus="elements"), PopulationArguments())
     run = Run([Stage(stage="pretrain", corpus="elements", arguments=corpus.arguments)])
     assert documents_read(run, None, None, PopulationArguments()).to_list() == made.to_list()

@@ -156,6 +156,9 @@ def test_no_flag_of_our_own_is_left_out_of_these_tables():
     elsewhere = {
         *("corpus", "corpus_path", "questions", "train_questions", "exclude_people", "exclude_people_of", "model"),
         *("unknown_corpus", "unknown_corpus_path", "row_length", "resume", "overwrite"),  # tests of their own
+        # of models trained elsewhere: bases/
+        *("tokenizer", "prompt", "lora_rank", "lora_alpha", "merge_adapter", "trust_remote_code"),
+        *("replay", "replay_path"),
         *("attn_implementation", "num_threads"),  # how, not what: tests of their own
         # of corpora that are files: test_documents.py
         *("extra_characters", "document_unit", "title_column", "text_column"),

@@ -10,6 +10,7 @@ import torch
 import warm
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from closedbook.data.mixture import Component
 from closedbook.evaluation.run_record import read_run
 from closedbook.modeling.configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
 from closedbook.modeling.modeling_gpt import PerceiverGPTForCausalLM, VanillaGPTForCausalLM
@@ -178,14 +179,15 @@ def test_dropout_of_a_model_already_made_can_be_switched_off_and_on(model):
     assert model.config.attention_dropout == 0.5
 
 
-def test_a_stock_model_keeps_the_dropout_of_its_configuration_and_says_so(caplog):
+def test_a_stock_model_keeps_the_dropout_of_its_configuration_and_says_so():
     sizes = {"vocab_size": 20, "n_positions": 16, "n_embd": 16, "n_layer": 1, "n_head": 2}
     model = GPT2LMHeadModel(GPT2Config(**sizes, resid_pdrop=0.3, embd_pdrop=0.2, attn_pdrop=0.1))
     rates = [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)]
-    trainer.apply_dropout(model, RegularisationArguments(0.9, 0.9))
+    trainer.apply_dropout(model, RegularisationArguments())
     assert [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)] == rates
     assert set(rates) == {0.1, 0.2, 0.3} and not hasattr(model.config, "embedding_dropout")
-    assert "GPT2LMHeadModel keeps the dropout of its own configuration" in caplog.text
+    with pytest.raises(ValueError, match="GPT2LMHeadModel keeps the dropout of its own configuration"):
+        trainer.apply_dropout(model, RegularisationArguments(0.9, 0.9))
 
 
 @pytest.mark.parametrize("stock", [False, True])
@@ -214,7 +216,8 @@ def test_the_last_evaluation_reads_packed_rows_without_a_cache_and_the_saved_mod
         state=SimpleNamespace(save_to_json=lambda _: None),
     )
     run = trainer.Run().then(trainer.Stage())
-    trainer._finish(stand_in, SimpleNamespace(seconds=lambda: 1.0), run, 1, [], None)
+    mixture = trainer.Mixture([Component("one", [{"text": "abc"}], "left_to_right")], 0, 16, 1)
+    trainer._finish(stand_in, SimpleNamespace(seconds=lambda: 1.0), run, 1, mixture, None)
     assert seen == [("save", True), ("evaluate", False)] and model.config.use_cache
 
 
@@ -230,4 +233,4 @@ def test_what_is_evaluated_is_another_draw_than_what_is_learned(tiny, tmp_path, 
     tiny.pretrain(tmp_path / "run", *flags)
     (learned, *learned_rest), (evaluated, *evaluated_rest) = made
     assert learned == 3 and evaluated not in range(1000)  # no seed that a person would give another run
-    assert learned_rest == [64, 3 * 8, True] and evaluated_rest == [64, 5, True]
+    assert learned_rest == [64, 3 * 8, True, None] and evaluated_rest == [64, 5, True, None]

@@ -52,8 +52,8 @@ class ReportArguments:
 
 def main(argv: list[str]) -> None:
     (args,) = parse_flags(ReportArguments, argv)
-    check_arguments(args)
     check_recordable(args.results if args.record else None)
+    check_arguments(args)
     results = Path(args.results)
     for folder in args.record:
         record(Path(folder), results)

@@ -22,6 +22,7 @@ _SUBJECTS = {
     "probes": "Copying and associative recall.",
     "reasoning": "Chains of thought on a stock model.",
     "teach": "Ways to teach a stock model, side by side.",
+    "teach/runs": "The single runs of these.",
     "report": "Pictures and the table of all results, drawn from the other folders.",
 }
 _DRAWN = "python scripts/report.py --figures results/report"

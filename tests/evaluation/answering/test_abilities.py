@@ -72,6 +72,15 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="□", mask_token="⁇")
 
 
+@pytest.fixture(autouse=True)
+def quiet():
+    """Models with sizes as small as these have warnings to give."""
+    before = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    yield
+    transformers.logging.set_verbosity(before)
+
+
 def build(name: str) -> PreTrainedModel:
     fields = SIZES | (SAFE | DOUBTFUL)[name]
     known = type(AutoConfig.for_model(name))
@@ -83,7 +92,6 @@ def build(name: str) -> PreTrainedModel:
         fields["rotary_dim"] = 4
     if name == "mamba2":
         fields["head_dim"] = 8
-    transformers.logging.set_verbosity_error()
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(name, **fields)).eval()
     with torch.no_grad():

@@ -305,7 +305,7 @@ def test_a_model_without_mask_token_is_asked_with_prompts_and_an_end_token(vanil
         written = tokenizer.decode([int(first)])
         assert answer.text == answer.text.strip()
         assert "\n" not in answer.text and (not written.strip() or answer.text.startswith(written))
-    with pytest.raises(ValueError, match="end_token must be one token, but the tokenizer makes 2"):
+    with pytest.raises(ValueError, match="has to be one token: the tokenizer makes 2 of it"):
         answer_with_confidence(vanilla, tokenizer, prompts, end_token=". ")
     with pytest.raises(ValueError, match="pass the end_token"):
         answer_with_confidence(vanilla, tokenizer, prompts)

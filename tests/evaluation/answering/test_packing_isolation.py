@@ -109,9 +109,17 @@ ARCHITECTURES = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def quiet():
+    """Models with sizes as small as these have warnings to give."""
+    before = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    yield
+    transformers.logging.set_verbosity(before)
+
+
 def build(name: str, attention: str = "eager") -> PreTrainedModel:
     fields = SIZES | (POSITIONS | MASK | ALONE)[name]
-    transformers.logging.set_verbosity_error()
     torch.manual_seed(0)
     config = AutoConfig.for_model(name.split()[0], **fields)
     for key, value in vars(config).items():
