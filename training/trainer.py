@@ -187,6 +187,7 @@ def train(
         pad_token_id=padding_id(tokenizer),
         isolation=packing_isolation(model, block_size, args.row_length),
         dtype=model.dtype,
+        trim=not own,  # rows of our own models are of one length: some of them work in blocks
     )
     optimizer = None
     if args.optimizer == "muon":

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from closedbook.data.objectives.example import Example
-from closedbook.data.packing import IGNORED, PackingCollator, pack
+from closedbook.data.packing import IGNORED, TRIMMED_TO, PackingCollator, pack
 from closedbook.modeling.configuration_gpt import VanillaGPTConfig
 from closedbook.modeling.modeling_gpt import VanillaGPTForCausalLM
 from closedbook.modeling.positions import example_indices
@@ -50,6 +50,18 @@ def test_every_example_appears_once_and_whole_with_its_own_labels(examples, row_
         learnt = [place >= example.loss_start and place > 0 for place in range(len(ids))]
         expected.append((ids, [i if learn else IGNORED for i, learn in zip(ids, learnt, strict=True)]))
     assert sorted(unpack(batch)) == sorted(expected)
+
+
+@given(example_lists(), st.integers(min_value=20, max_value=50))
+def test_a_trimmed_row_leaves_out_padding_alone(examples, row_length):
+    whole = PackingCollator(VOCABULARY, row_length)(examples)
+    trimmed = PackingCollator(VOCABULARY, row_length, trim=True)(examples)
+    length = trimmed["input_ids"].shape[1]
+    assert length == row_length or length % TRIMMED_TO == 0
+    for name, tensor in trimmed.items():
+        assert torch.equal(tensor, whole[name][:, :length])
+    assert not whole["input_ids"][:, length:].any()
+    assert length <= TRIMMED_TO or whole["input_ids"][:, length - TRIMMED_TO :].any()
 
 
 @given(example_lists())

@@ -178,7 +178,7 @@ def _packed_by_trl(task: TeachingTask, budget: Budget, tokenizer: PreTrainedToke
 # ---- ours --------------------------------------------------------------------------------------------------
 
 # What `pretrain.py` is told; the shares are of tokens.
-EXAMPLES_A_ROW = 4  # of some 27 tokens each, where a row has 128
+EXAMPLES_A_ROW = 7  # of some 17 tokens each, where a row of the peer's has 128
 OBJECTIVES = ("cue_question=0.4", "left_to_right=0.3", "question_answering=0.3")
 
 
@@ -211,7 +211,7 @@ def _teach_by_us(task: TeachingTask, budget: Budget, learning_rate: float, folde
         train_questions=questions,
         prompt=PROMPT,
         objectives=list(OBJECTIVES),
-        row_length=budget.row_length,
+        row_length=2 * budget.row_length,  # of which as much is used as these examples have
         block_size=budget.row_length,
         report_to="none",
         save_strategy="no",
