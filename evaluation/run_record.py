@@ -52,6 +52,7 @@ class Stage:
         train_characters, train_tokens, train_seconds: Read, repetitions included, the tokens where they are not
             characters; and wall-clock seconds.
         eval_loss: On a fixed draw of the training records; a stage that has it is finished.
+        stopped_by: Which rule ended it before its steps were done, and why; None where none did.
         license: Of the weights.
         versions, hardware, commit, command: As `environment.run_environment` tells them.
         more: What the file holds beside these.
@@ -88,6 +89,7 @@ class Stage:
     train_tokens: int | None = None
     train_seconds: float | None = None
     eval_loss: float | None = None
+    stopped_by: str | None = None
     license: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     hardware: str | None = None

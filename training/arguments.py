@@ -105,6 +105,31 @@ class ReplayArguments:
 
 
 @dataclass
+class ProbeArguments:
+    """Facts of the documents that are asked while training."""
+
+    probe_facts: int | None = field(
+        default=None,
+        metadata={
+            "help": "so many facts, found by rule, are asked while training; default: 0, with others of these 32"
+        },
+    )
+    probe_steps: int | None = field(
+        default=None, metadata={"help": "steps from one time to the next; default: a tenth of the run"}
+    )
+    stop_on: str | None = field(
+        default=None, metadata={"help": "extraction: end when no more of them are answered"}
+    )
+    patience: int | None = field(
+        default=None, metadata={"help": "how many times in a row, before --stop_on ends the run; default: 3"}
+    )
+    forgetting_limit: float | None = field(
+        default=None,
+        metadata={"help": "end when the loss on a text on other matters has risen by so many nats a token"},
+    )
+
+
+@dataclass
 class RegularisationArguments:
     """Dropout of the run; not a property of the weights, so fine-tuning may choose its own."""
 

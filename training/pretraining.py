@@ -21,6 +21,7 @@ from closedbook.training.arguments import (
     CorpusArguments,
     ModelArguments,
     PopulationArguments,
+    ProbeArguments,
     PromptArguments,
     QuestionArguments,
     RegularisationArguments,
@@ -50,6 +51,7 @@ from closedbook.training.command_line import parse_settings
 from closedbook.training.documents import Corpus, check_corpus, read_corpus
 from closedbook.training.models import build_config, model_name
 from closedbook.training.objective_shares import parse_objectives
+from closedbook.training.probing import check_probes, probes_of
 from closedbook.training.question_sets import Answering, Learnable, learnable_questions, question_files
 from closedbook.training.run_folder import read_base_run
 from closedbook.training.trainer import apply_dropout, check_rows, count_steps, prepare_run, train
@@ -59,6 +61,7 @@ ARGUMENTS = (
     PromptArguments,
     AdapterArguments,
     ReplayArguments,
+    ProbeArguments,
     ModelArguments,
     RegularisationArguments,
     PopulationArguments,
@@ -76,6 +79,7 @@ class PretrainingSettings:
     prompt: PromptArguments = field(default_factory=PromptArguments)
     adapter: AdapterArguments = field(default_factory=AdapterArguments)
     replay: ReplayArguments = field(default_factory=ReplayArguments)
+    probe: ProbeArguments = field(default_factory=ProbeArguments)
     model: ModelArguments = field(default_factory=ModelArguments)
     regularisation: RegularisationArguments = field(default_factory=RegularisationArguments)
     people: PopulationArguments = field(default_factory=PopulationArguments)
@@ -138,6 +142,9 @@ def pretrain(
         mixed_in = {"protocol": "mixed", "questions": asked.questions} | learned.recorded()
         if learned.validation is not None:
             callbacks.append(Answering(learned.validation, tokenizer, learner.prompt))
+    is_pretrained = settings.base.model is not None
+    probed = (corpus.documents, tokenizer, learner.prompt, is_pretrained, args.seed)
+    callbacks += probes_of(settings.probe, *probed)
     texts = corpus.documents.to_list()  # reading one row of an Arrow table costs more than corrupting it
     path = settings.corpus.corpus_path or ""
     is_dataset = settings.corpus.corpus == "hub" and not Path(path).exists()
@@ -169,7 +176,9 @@ def pretrain(
             | corpus.arguments
             | (asdict(asked) if records else {})
             | {
-                name: value for group in (settings.adapter, settings.replay) for name, value in told(group).items()
+                name: value
+                for group in (settings.adapter, settings.replay, settings.probe)
+                for name, value in told(group).items()
             },
             **learner.recorded(),
             **mixed_in,
@@ -249,6 +258,7 @@ def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: boo
         lambda: check_base(base, settings.model, settings.prompt),
         lambda: check_adapter(settings.adapter),
         lambda: check_replay(replay),
+        lambda: check_probes(settings.probe, base.model is not None),
         lambda: check_rows(settings.training.row_length, settings.model.block_size),
         lambda: check_inputs_outside(settings.training.output_dir, inputs),
         lambda: check_output_outside(settings.training.output_dir, "corpus_path", corpus.corpus_path),

@@ -38,6 +38,7 @@ from closedbook.training.keeping.stopping import StopEarly
 from closedbook.training.keeping.written import remove_leftovers
 from closedbook.training.model_card import record_run
 from closedbook.training.optimizer import MuonWithAdamW
+from closedbook.training.probing import Probing
 from closedbook.training.publishing.publisher import Publisher, without_pushing
 from closedbook.training.run_folder import check_output_folder, save_model_folder
 
@@ -228,6 +229,9 @@ def train(
                     optimizers=(optimizer, None),
                     skip_limit=args.nonfinite_limit if args.on_nonfinite == "skip" else 0,
                 )
+            for callback in callbacks:
+                if isinstance(callback, Probing):
+                    callback.trainer = trainer
             switch_cache(model, False)  # all of it: the library switches off the outermost configuration only
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         finally:
@@ -235,17 +239,22 @@ def train(
             if args.process_index == 0:
                 keeper.undo()
         stopping.check(trainer.state, args.output_dir)
-        run = _finish(trainer, keeper, run, num_steps, mixture, tokenizer)
+        stopped_by = next((each.why for each in callbacks if isinstance(each, Probing) and each.why), None)
+        if stopped_by is not None:
+            run = run.with_last(stopped_by=stopped_by)
+            print(f"ended after step {trainer.state.global_step} of {num_steps} by {stopped_by}", file=sys.stderr)
+        run = _finish(trainer, keeper, run, trainer.state.global_step, mixture, tokenizer)
         if publisher is not None:
             print(f"uploaded {args.output_dir}: {publisher.finish(str(args.output_dir))}")
         return run
 
 
-def count_read(mixture: Mixture) -> dict[str, int]:
-    """Characters of all examples of a run, and their tokens where they are something else."""
+def count_read(mixture: Mixture, number: int) -> dict[str, int]:
+    """Characters of the first examples of a run, and their tokens where they are something else."""
+    number = min(number, len(mixture))
     if mixture.writer is None:
-        return {"train_characters": sum(len(mixture[i]) for i in range(len(mixture)))}
-    examples = [mixture[i] for i in range(len(mixture))]
+        return {"train_characters": sum(len(mixture[i]) for i in range(number))}
+    examples = [mixture[i] for i in range(number)]
     return {
         "train_characters": sum(getattr(example, "characters", 0) for example in examples),
         "train_tokens": sum(map(len, examples)),
@@ -279,7 +288,7 @@ def _finish(
     run = run.with_last(
         steps=num_steps,
         train_seconds=seconds,
-        **count_read(mixture),
+        **count_read(mixture, num_steps * (args.global_batch_size or 1)),
         eval_loss=eval_loss,
         parameters=model.num_parameters(),
     )

@@ -208,7 +208,7 @@ def test_the_last_evaluation_reads_packed_rows_without_a_cache_and_the_saved_mod
     monkeypatch.setattr(trainer, "save_model_folder", lambda *_: note("save", None))
     monkeypatch.setattr(trainer, "record_run", lambda _, run: run)
     stand_in = SimpleNamespace(
-        args=SimpleNamespace(process_index=0, output_dir=tmp_path),
+        args=SimpleNamespace(process_index=0, output_dir=tmp_path, global_batch_size=1),
         model=model,
         is_fsdp_enabled=False,
         accelerator=SimpleNamespace(unwrap_model=lambda model: model),
