@@ -14,9 +14,9 @@ from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import parse_flags
 from closedbook.training.experiments.variants import check_choices
 from closedbook.training.finished_runs import RunFolder
-from closedbook.training.teaching.arms import ARMS, OBJECTIVES, Arm, Budget, check_arms
+from closedbook.training.teaching.arms import ARMS, EXAMPLES_A_ROW, OBJECTIVES, Arm, Budget, check_arms
 from closedbook.training.teaching.asked import ask_all
-from closedbook.training.teaching.summary import best_rate, draw_summary, summarise, summary_table
+from closedbook.training.teaching.summary import PEER, best_rate, draw_summary, summarise, summary_table
 from closedbook.training.teaching.task import ATTRIBUTES, NUM_CITIES, NUM_PEOPLE, WORDINGS, make_task
 
 _LIBRARIES = ("trl", "peft", "bm25s")
@@ -37,7 +37,10 @@ class TeachArguments:
     )
     tuning_seed: int = field(default=100, metadata={"help": "of the people on whom learning rates are chosen"})
     learning_rate: float | None = field(
-        default=None, metadata={"help": "of all arms that train; default: the best of three, tuned for each arm"}
+        default=None,
+        metadata={
+            "help": "of all weights, ten times as much of adapters; default: the best of three, tuned for each arm"
+        },
     )
     tokens: int = field(default=12288, metadata={"help": "that go through a model in training"})
     row_length: int = field(default=128, metadata={"help": "tokens a row"})
@@ -73,7 +76,7 @@ def main(argv: list[str]) -> dict[str, Any]:
     for (arm, rate), store in tuned.items():
         _run(args, budget, arm, args.tuning_seed, rate, store)
     rates = {
-        arm: args.learning_rate
+        arm: _given_rate(args, arm)
         or best_rate(
             [record for (other, _), store in tuned.items() if other is arm and (record := store.finished())]
         )
@@ -84,6 +87,13 @@ def main(argv: list[str]) -> dict[str, Any]:
         _run(args, budget, arm, seed, rates.get(arm, 0.0), store)
         _write_summary(args, budget)
     return _write_summary(args, budget)
+
+
+def _given_rate(args: TeachArguments, arm: Arm) -> float | None:
+    """Adapters want ten times the rate of all weights (Schulman et al. 2025, LoRA Without Regret)."""
+    if args.learning_rate is None:
+        return None
+    return args.learning_rate * round(min(arm.learning_rates) / min(ARMS[PEER].learning_rates))
 
 
 def _check_numbers(args: TeachArguments) -> None:
@@ -116,7 +126,7 @@ def _store(args: TeachArguments, budget: Budget, arm: Arm, seed: int, rate: floa
     """Where a run is kept: with a learning rate one of those that are tried, else one that is reported."""
     description = _describe(args, budget)
     if arm.name.startswith("ours"):
-        description["objectives"] = list(OBJECTIVES)
+        description |= {"objectives": list(OBJECTIVES), "examples_a_row": EXAMPLES_A_ROW}
     folder = Path(args.results) / ("runs" if rate is None else "tuning")
     name = f"{arm.name}-seed{seed}" + ("" if rate is None else f"-{rate:g}")
     return RunFolder(folder / name, description, folder / f"{name}.json")
