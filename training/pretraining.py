@@ -51,10 +51,10 @@ from closedbook.training.command_line import parse_settings
 from closedbook.training.documents import Corpus, check_corpus, read_corpus
 from closedbook.training.models import build_config, model_name
 from closedbook.training.objective_shares import parse_objectives
-from closedbook.training.probing import check_probes, probes_of
 from closedbook.training.question_sets import Answering, Learnable, learnable_questions, question_files
 from closedbook.training.run_folder import read_base_run
 from closedbook.training.trainer import apply_dropout, check_rows, count_steps, prepare_run, train
+from closedbook.training.watching.probing import check_probes, probes_of
 
 ARGUMENTS = (
     BaseArguments,

@@ -38,9 +38,9 @@ from closedbook.training.keeping.stopping import StopEarly
 from closedbook.training.keeping.written import remove_leftovers
 from closedbook.training.model_card import record_run
 from closedbook.training.optimizer import MuonWithAdamW
-from closedbook.training.probing import Probing
 from closedbook.training.publishing.publisher import Publisher, without_pushing
 from closedbook.training.run_folder import check_output_folder, save_model_folder
+from closedbook.training.watching.probing import Probing
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from closedbook.evaluation.answering.continuations import score_continuations
 from closedbook.evaluation.answering.stock_models import ANSWER_END
 from closedbook.evaluation.metrics.answer_match.matching import answer_matches
 from closedbook.evaluation.metrics.contains_answer.containment import contains_verdicts
-from closedbook.training.teaching.control import CONTROL_TEXTS, GENERAL_QUESTIONS
 from closedbook.training.teaching.task import PROMPT, WORDINGS, TeachingTask
+from closedbook.training.watching.control import GENERAL_QUESTIONS, control_loss
 
 MAX_NEW_TOKENS = 16  # the longest fact is 7 of them; the rest is for who begins by repeating the question
 GENERAL_MAX_NEW_TOKENS = 24  # models of conversations begin far away
@@ -74,13 +74,6 @@ def answer_rows(
         {**row, "prediction": answer.text, "confidence": answer.confidence, "correct": correct, "exact": exact}
         for row, answer, correct, exact in verdicts
     ]
-
-
-def control_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> float:
-    """Mean loss on the tokens of the control text, in nats; each paragraph is read after a line break."""
-    scored = score_continuations(model, tokenizer, ["\n"] * len(CONTROL_TEXTS), CONTROL_TEXTS, batch_size=4)
-    tokens = sum(len(tokenizer.encode(text, add_special_tokens=False)) for text in CONTROL_TEXTS)
-    return -sum(continuation.log_probability for continuation in scored) / tokens
 
 
 def answer_general(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[bool]:

@@ -7,7 +7,7 @@ import torch
 
 from closedbook.evaluation.run_record import read_run
 from closedbook.training.arguments import ProbeArguments
-from closedbook.training.probing import ANSWERED, CONTROL_LOSS, FINISHED, Probing, check_probes, num_facts
+from closedbook.training.watching.probing import ANSWERED, CONTROL_LOSS, FINISHED, Probing, check_probes, num_facts
 
 SHORT = ["--objectives", "left_to_right", "--max_steps", "6", "--save_steps", "2"]
 
@@ -59,7 +59,7 @@ def test_a_run_ends_when_extraction_has_stopped_rising_and_is_finished(tiny, doc
     flags = [*SHORT[:2], "--max_steps", "9", "--save_steps", "3", "--probe_steps", "1", "--stop_on", "extraction"]
     flags += ["--patience", "2", *documents]
     shares = [0, 1, 1, 3, 3, 2, 4, 4, 4, 4]
-    monkeypatch.setattr("closedbook.training.probing.glance", answers(shares))
+    monkeypatch.setattr("closedbook.training.watching.probing.glance", answers(shares))
     record = tiny.pretrain(tmp_path / "whole", *flags)
     assert record.steps == 5 and "no more facts" in record.stopped_by
     assert read_run(tmp_path / "whole").last == record and record.eval_loss is not None
@@ -68,7 +68,7 @@ def test_a_run_ends_when_extraction_has_stopped_rising_and_is_finished(tiny, doc
     assert record.train_characters == short.train_characters
     # stopped and resumed, it ends at the same step: what it looks at stands in the log
     tiny.stopped_at(3, tmp_path / "whole", tmp_path / "resumed")
-    monkeypatch.setattr("closedbook.training.probing.glance", answers(shares[4:]))
+    monkeypatch.setattr("closedbook.training.watching.probing.glance", answers(shares[4:]))
     again = tiny.pretrain(tmp_path / "resumed", *flags, "--resume", "True")
     assert (again.steps, again.stopped_by) == (record.steps, record.stopped_by)
     assert all(

@@ -18,8 +18,7 @@ from closedbook.evaluation.ledger.facts import Fact, find_facts
 from closedbook.evaluation.ledger.glance import glance
 from closedbook.evaluation.ledger.measuring import AskedModel, Rule
 from closedbook.training.arguments import ProbeArguments
-from closedbook.training.teaching.asked import control_loss
-from closedbook.training.teaching.control import CONTROL_TEXTS
+from closedbook.training.watching.control import CONTROL_TEXTS, control_loss
 
 DEFAULT_FACTS = 32
 DEFAULT_PATIENCE = 3

@@ -4,6 +4,10 @@ The text was written for this file, in the plain manner of school books. How muc
 training is one measure of forgetting; how many of the questions that it answered before are lost is another.
 """
 
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from closedbook.evaluation.answering.continuations import score_continuations
+
 CONTROL_TEXTS = (
     "Bread rises because yeast feeds on the sugars in the dough and gives off carbon dioxide. The gas is "
     "caught in a net of gluten, which forms when flour and water are kneaded together. If the dough is left "
@@ -65,3 +69,10 @@ GENERAL_QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("In which country is the Eiffel Tower?", ("France",)),
     ("In which country are the pyramids of Giza?", ("Egypt",)),
 )
+
+
+def control_loss(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> float:
+    """Mean loss on the tokens of the control text, in nats; each paragraph is read after a line break."""
+    scored = score_continuations(model, tokenizer, ["\n"] * len(CONTROL_TEXTS), CONTROL_TEXTS, batch_size=4)
+    tokens = sum(len(tokenizer.encode(text, add_special_tokens=False)) for text in CONTROL_TEXTS)
+    return -sum(continuation.log_probability for continuation in scored) / tokens
