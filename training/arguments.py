@@ -105,6 +105,27 @@ class ReplayArguments:
 
 
 @dataclass
+class RewriteArguments:
+    """Documents that a model writes again, read beside them."""
+
+    rewrite_with: str | None = field(
+        default=None,
+        metadata={"help": "folder or Hub name of a model that writes the documents again, in other words"},
+    )
+    rewrite_path: str | None = field(
+        default=None,
+        metadata={
+            "help": ".jsonl file that keeps what it wrote, for this run and others; nothing is written twice"
+        },
+    )
+    rewrite_kinds: list[str] = field(
+        default_factory=lambda: ["paraphrase", "simple", "backwards", "questions"],
+        metadata={"help": "ways of writing: paraphrase, simple, backwards, questions"},
+    )
+    rewrites: int = field(default=1, metadata={"help": "texts of each kind and document"})
+
+
+@dataclass
 class ProbeArguments:
     """Facts of the documents that are asked while training."""
 

@@ -26,6 +26,7 @@ from closedbook.training.arguments import (
     QuestionArguments,
     RegularisationArguments,
     ReplayArguments,
+    RewriteArguments,
 )
 from closedbook.training.bases.adapters import check_adapter
 from closedbook.training.bases.defaults import OBJECTIVES, adapt_to_pretrained, named
@@ -39,6 +40,7 @@ from closedbook.training.bases.learners import (
 )
 from closedbook.training.bases.loading import check_is_model
 from closedbook.training.bases.replay import check_replay, replayed
+from closedbook.training.bases.rewriting import check_rewriting, with_rewritten
 from closedbook.training.checks.effect import (
     check_effect_of_corpus,
     check_effect_of_model,
@@ -61,6 +63,7 @@ ARGUMENTS = (
     PromptArguments,
     AdapterArguments,
     ReplayArguments,
+    RewriteArguments,
     ProbeArguments,
     ModelArguments,
     RegularisationArguments,
@@ -79,6 +82,7 @@ class PretrainingSettings:
     prompt: PromptArguments = field(default_factory=PromptArguments)
     adapter: AdapterArguments = field(default_factory=AdapterArguments)
     replay: ReplayArguments = field(default_factory=ReplayArguments)
+    rewriting: RewriteArguments = field(default_factory=RewriteArguments)
     probe: ProbeArguments = field(default_factory=ProbeArguments)
     model: ModelArguments = field(default_factory=ModelArguments)
     regularisation: RegularisationArguments = field(default_factory=RegularisationArguments)
@@ -129,6 +133,7 @@ def pretrain(
     checkpoint = prepare_run(args, *checks(settings, objectives, corpus is not None))
     if corpus is None:
         corpus = read_corpus(settings.corpus, settings.people, titled=settings.base.model is not None)
+    corpus = with_rewritten(settings.rewriting, corpus, args.seed, settings.prompt.trust_remote_code)
     records, callbacks, mixed_in = {}, [*callbacks], {}
     learned = learnable_questions(asked, settings.people, args.seed) if QUESTIONS in objectives else None
     earlier, learner = begin(
@@ -177,7 +182,7 @@ def pretrain(
             | (asdict(asked) if records else {})
             | {
                 name: value
-                for group in (settings.adapter, settings.replay, settings.probe)
+                for group in (settings.adapter, settings.replay, settings.rewriting, settings.probe)
                 for name, value in told(group).items()
             },
             **learner.recorded(),
@@ -239,6 +244,7 @@ def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: boo
     inputs = [
         ("corpus_path", corpus.corpus_path),
         ("replay_path", replay.replay_path),
+        ("rewrite_path", settings.rewriting.rewrite_path),
         ("model", base.model),
         *question_files(asked),
     ]
@@ -258,6 +264,7 @@ def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: boo
         lambda: check_base(base, settings.model, settings.prompt),
         lambda: check_adapter(settings.adapter),
         lambda: check_replay(replay),
+        lambda: check_rewriting(settings.rewriting, corpus.corpus_path),
         lambda: check_probes(settings.probe, base.model is not None),
         lambda: check_rows(settings.training.row_length, settings.model.block_size),
         lambda: check_inputs_outside(settings.training.output_dir, inputs),

@@ -159,6 +159,7 @@ def test_no_flag_of_our_own_is_left_out_of_these_tables():
         # of models trained elsewhere: bases/
         *("tokenizer", "prompt", "lora_rank", "lora_alpha", "merge_adapter", "trust_remote_code"),
         *("replay", "replay_path"),
+        *("rewrite_with", "rewrite_path", "rewrite_kinds", "rewrites"),
         *("probe_facts", "probe_steps", "stop_on", "patience", "forgetting_limit"),  # test_probing.py
         *("attn_implementation", "num_threads"),  # how, not what: tests of their own
         # of corpora that are files: test_documents.py
