@@ -1,8 +1,8 @@
 """Documents written again by a model, in several ways: many wordings of a fact are what lets it be asked for.
 
 After Allen-Zhu and Li 2023 (Physics of Language Models 3.1), Maini et al. 2024 (rephrasing the web) and Yang et
-al. 2024 (EntiGraph). A small writer makes things up; so what names something that the document does not name is
-dropped, and every dropped text stands in the file with its reason.
+al. 2024 (EntiGraph). A small writer makes things up; so every sentence that names something which the document
+does not name is dropped, and every text of which nothing is kept stands in the file with its reason.
 
 What was written is kept in one file, a line each, and never written twice: a run that was stopped goes on where
 the file ends, and another run with the same writer and documents reads it.
@@ -26,6 +26,7 @@ from closedbook.evaluation.answering.decoding_ways import Decoding
 from closedbook.evaluation.answering.prompts import complete_prompts
 from closedbook.evaluation.answering.stock_models import load_stock_model
 from closedbook.evaluation.files import read_json_objects, write_jsonl_atomic
+from closedbook.evaluation.ledger.sentences import sentences
 from closedbook.training.arguments import RewriteArguments
 from closedbook.training.checks.effect import given
 from closedbook.training.checks.outputs import check_outputs
@@ -212,11 +213,14 @@ def judge(document: Mapping[str, Any], kind: str, written: str) -> tuple[str, st
     text = "\n".join(lines).strip()
     if not text or text == document["text"].strip():
         return "", "nothing, or the document itself"
-    if _unnamed(text, told):
-        return "", "something is named that the document does not name"
+    text = " ".join(sentence.text for sentence in sentences(text) if not _unnamed(sentence.text, told))
+    if not text:
+        return "", "every sentence names something that the document does not name"
     if not any(occurs(entity.text, text) for entity in _facts(document)):
         return "", "nothing of what the document says is named"
-    return text, ""
+    # "She was born ..." without the sentence before it would be about nobody
+    is_about = not document["title"] or occurs(document["title"], text)
+    return text if is_about else f"{document['title']}. {text}", ""
 
 
 def _unnamed(text: str, told: str) -> list[str]:

@@ -114,6 +114,8 @@ def test_a_writer_of_whom_nothing_can_be_kept_is_refused(writer, tmp_path):
         ("Built in 1823, Alder Mill is in Thornby.", True),
         ("Alder Mill is found in Thornby.", True),
         ("Here it is in other words:\nThornby has Alder Mill.", "Thornby has Alder Mill."),
+        ("Alder Mill is in Thornby. It is the best of Wales.", "Alder Mill is in Thornby."),
+        ("It is in Thornby.", "Alder Mill. It is in Thornby."),
         ("Alder Mill was built in 1832.", False),  # a number made up
         ("Alder Mill stands in Thornby, Wales.", False),  # a place made up
         ("Alder Mill is a mill.", False),  # nothing of what is said
