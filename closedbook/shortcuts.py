@@ -9,19 +9,21 @@
 They run the code of the scripts, with the same flags by name, checks, records and folders.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 
 from closedbook.data.corpora import DOCUMENT_FEATURES
+from closedbook.data.documents.loading import with_titles
 from closedbook.evaluation.answering.answers import ScoredAnswer
 from closedbook.evaluation.answering.confidence import answer_with_confidence
 from closedbook.evaluation.answering.stock_models import asked_as
 from closedbook.evaluation.run_record import Run
 from closedbook.training.bases.asking import check_fit_to_ask, load_to_ask
-from closedbook.training.documents import Corpus
+from closedbook.training.checks.effect import FORMS
+from closedbook.training.documents import Corpus, check_special_characters
 from closedbook.training.pretraining import PretrainingSettings, pretrain
 
 
@@ -42,6 +44,7 @@ def teach(
 
     Raises:
         ValueError, FileNotFoundError: as the script does, in one line, before anything slow.
+        SystemExit: for a flag that there is not; the nearest one is named on the screen.
     """
     values: dict[str, Any] = {"output_dir": str(output_dir), "corpus": "text"} | flags
     if model is not None:
@@ -50,12 +53,21 @@ def teach(
     if isinstance(documents, str | Path):
         values["corpus_path"] = str(documents)
     else:
-        corpus = _corpus(documents)
+        given = sorted(flags.keys() & {"corpus", "corpus_path", *FORMS})
+        if given:
+            raise ValueError(f"{given[0]} has no effect: the documents are given, not read from a file")
+        corpus = _corpus(documents, titled=model is not None)
     return pretrain(PretrainingSettings.parse(**values), corpus)
 
 
-def _corpus(documents: Sequence[str] | Dataset) -> Corpus:
+def _corpus(documents: Sequence[str] | Dataset, titled: bool) -> Corpus:
     if not isinstance(documents, Dataset):
+        wrong = [text for text in documents if not isinstance(text, str) or not text.strip()]
+        if isinstance(documents, Mapping) or wrong:
+            raise ValueError(
+                f"documents are a list of texts, a data set with title and text, or a file or folder, and hold "
+                f"{'a mapping' if isinstance(documents, Mapping) else repr(wrong[0])[:60]}"
+            )
         columns = {"title": [""] * len(documents), "text": list(documents)}
         documents = Dataset.from_dict(columns, features=DOCUMENT_FEATURES)
     missing = DOCUMENT_FEATURES.keys() - set(documents.column_names)
@@ -64,6 +76,9 @@ def _corpus(documents: Sequence[str] | Dataset) -> Corpus:
             f"the documents have the columns {documents.column_names} and {len(documents)} rows: title and text "
             "are needed, and a row"
         )
+    if titled:  # as where they are read from files
+        documents = with_titles(documents)
+    check_special_characters(documents, "documents")
     texts = [*documents["title"], *documents["text"], ". ", "\n"]
     return Corpus(documents, texts, {"corpus": "text", "corpus_path": None})
 

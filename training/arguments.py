@@ -308,6 +308,11 @@ class ClosedbookTrainingArguments(TrainingArguments):
             raise ValueError(f"on_nonfinite must be stop or skip, got {self.on_nonfinite!r}")
         if not (0 <= self.max_grad_norm < math.inf):
             raise ValueError(f"max_grad_norm must be a number from 0 on (0: none), got {self.max_grad_norm}")
+        if not (0 <= self.learning_rate < math.inf and 0 <= self.weight_decay < math.inf):
+            raise ValueError(
+                "learning_rate and weight_decay must be numbers from 0 on, got "
+                f"{self.learning_rate} and {self.weight_decay}"
+            )
         if self.num_threads < 0:
             raise ValueError(f"num_threads must be 0 (all cores) or positive, got {self.num_threads}")
         if self.save_total_limit is not None and self.save_total_limit < 1:

@@ -158,7 +158,7 @@ def checks(settings: FinetuningSettings) -> list[Callable[[], object]]:
         lambda: check_inputs_outside(output, inputs),
         lambda: check_effect_of_questions(asked, None if unknown.num_unknown_people else settings.people),
         lambda: check_effect_of_unknown(unknown),
-        lambda: check_adapter(settings.adapter),
+        lambda: check_adapter(settings.adapter, settings.start.model),
     ]
 
 

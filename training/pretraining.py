@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 from closedbook.data.mixture import Component
 from closedbook.data.objectives.table import IRREGULAR_RECORDS, QUESTIONS, check_objectives, written_by
 from closedbook.data.questions import check_fit
-from closedbook.data.writing.fit import check_fit_in_tokens
+from closedbook.data.writing.fit import check_fit_in_tokens, check_special_tokens
 from closedbook.data.writing.text_forms import check_text_forms
 from closedbook.evaluation.run_record import Run, Stage
 from closedbook.training.arguments import (
@@ -33,13 +33,12 @@ from closedbook.training.bases.defaults import OBJECTIVES, adapt_to_pretrained, 
 from closedbook.training.bases.learners import (
     Learner,
     check_base,
-    check_special_tokens,
     new_learner,
     pretrained_learner,
     teach_template,
 )
-from closedbook.training.bases.loading import check_is_model
-from closedbook.training.bases.replay import check_replay, replayed
+from closedbook.training.bases.loading import check_is_model, context_length
+from closedbook.training.bases.replay import check_replay, replay_texts, replayed
 from closedbook.training.bases.rewriting import check_rewriting, with_rewritten
 from closedbook.training.checks.effect import (
     check_effect_of_corpus,
@@ -136,9 +135,9 @@ def pretrain(
     corpus = with_rewritten(settings.rewriting, corpus, args.seed, settings.prompt.trust_remote_code)
     records, callbacks, mixed_in = {}, [*callbacks], {}
     learned = learnable_questions(asked, settings.people, args.seed) if QUESTIONS in objectives else None
-    earlier, learner = begin(
-        settings, [*corpus.texts, *written_in(learned), *written_by(objectives, corpus.texts)]
-    )
+    others = replay_texts(settings.replay)
+    read = [*corpus.texts, *others, *written_in(learned), *written_by(objectives, corpus.texts)]
+    earlier, learner = begin(settings, read)
     model, tokenizer = learner.model, learner.tokenizer
     if learned is not None:
         check_questions(learned.questions, learner)
@@ -148,8 +147,8 @@ def pretrain(
         if learned.validation is not None:
             callbacks.append(Answering(learned.validation, tokenizer, learner.prompt))
     is_pretrained = settings.base.model is not None
-    probed = (corpus.documents, tokenizer, learner.prompt, is_pretrained, args.seed)
-    callbacks += probes_of(settings.probe, *probed)
+    context = context_length(model) if is_pretrained else 0
+    callbacks += probes_of(settings.probe, corpus.documents, tokenizer, learner.prompt, context, args.seed)
     texts = corpus.documents.to_list()  # reading one row of an Arrow table costs more than corrupting it
     path = settings.corpus.corpus_path or ""
     is_dataset = settings.corpus.corpus == "hub" and not Path(path).exists()
@@ -257,18 +256,21 @@ def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: boo
         else:
             check_is_model(base.model)
             check_text_forms(objectives)
+            if corpus.extra_characters is not None:
+                raise ValueError(f"--extra_characters has no effect: {base.model} has its own tokenizer")
 
     found: list[Callable[[], object]] = [
         lambda: check_sources(objectives, corpus, asked),
         check_model,
         lambda: check_base(base, settings.model, settings.prompt),
-        lambda: check_adapter(settings.adapter),
+        lambda: check_adapter(settings.adapter, base.model),
         lambda: check_replay(replay),
         lambda: check_rewriting(settings.rewriting, corpus.corpus_path),
         lambda: check_probes(settings.probe, base.model is not None),
         lambda: check_rows(settings.training.row_length, settings.model.block_size),
         lambda: check_inputs_outside(settings.training.output_dir, inputs),
         lambda: check_output_outside(settings.training.output_dir, "corpus_path", corpus.corpus_path),
+        lambda: check_output_outside(settings.training.output_dir, "replay_path", replay.replay_path),
     ]
     if asks:
         found.append(lambda: check_effect_of_questions(asked, None))

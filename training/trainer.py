@@ -95,6 +95,8 @@ def check_rows(row_length: int, block_size: int) -> None:
     Raises:
         ValueError: with both numbers.
     """
+    if block_size < 1:
+        raise ValueError(f"--block_size must be at least 1 token, got {block_size}")
     if row_length < block_size:
         raise ValueError(
             f"row_length {row_length} is below the block of {block_size} characters: a whole example must fit "

@@ -75,6 +75,8 @@ def load_documents(
         except (ValueError, OSError) as error:
             damaged.append(error)
             continue
+        if not found:
+            empty.append(readable(file))
         rows += [(title, text, f"{readable(file)}:{line}") for line, title, text in found]
     if damaged:
         if len(damaged) == 1:
@@ -83,7 +85,7 @@ def load_documents(
     if not rows:
         raise ValueError(f"{path}: all of its {len(files)} documents are empty: {shortened(empty)}")
     if empty:
-        logger.warning("%s: %d empty files are left out: %s", path, len(empty), shortened(empty))
+        logger.warning("%s: %d files without a text are left out: %s", path, len(empty), shortened(empty))
     _tell_duplicates(path, rows)
     columns = zip(("title", "text", "source"), map(list, zip(*rows, strict=True)), strict=True)
     return Dataset.from_dict(dict(columns), features=SOURCED_FEATURES)

@@ -63,6 +63,8 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             row = json_at(text, f"{path}:{line}")
             if not isinstance(row, dict):
                 raise ValueError(f"{path}:{line} is no JSON object: {text[:60]!r}")
+            if any("\ud800" <= character <= "\udfff" for value in row.values() for character in str(value)):
+                raise ValueError(f"{path}:{line} holds half a surrogate pair, which is no character: repair it")
             yield line, row
     else:
         yield from _csv(path, "\t" if path.suffix.lower() == ".tsv" else ",")

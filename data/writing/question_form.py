@@ -49,6 +49,14 @@ def check_form(prompt: str, tokenizer: PreTrainedTokenizerBase) -> None:
             raise ValueError(
                 f'--prompt {CHAT}: the tokenizer has no chat template; write one out, such as "{DEFAULT_PROMPT!r}"'
             )
+        turns = [{"role": "user", "content": "?"}]
+        try:
+            tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
+        except Exception as error:  # a template may raise whatever it likes
+            raise ValueError(
+                f"--prompt {CHAT}: the tokenizer's chat template takes no question alone "
+                f"({' '.join(str(error).split())[:100]}); write a prompt out, such as {DEFAULT_PROMPT!r}"
+            ) from error
     elif PLACE not in prompt:
         raise ValueError(f"--prompt {prompt!r} has no {PLACE}: write it where the question goes")
 

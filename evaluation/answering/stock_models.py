@@ -36,6 +36,13 @@ def from_pretrained(
     trusted = bool(trust_remote_code)  # None, transformers' own default, would ask
     try:
         return auto_class.from_pretrained(name, trust_remote_code=trusted, **options)
+    except OSError as error:
+        if Path(name).exists():
+            raise
+        raise FileNotFoundError(
+            f"{name}: there is no such folder, and the Hub has no such model or cannot be reached: check the name "
+            f"({' '.join(str(error).split())[:160]})"
+        ) from error
     except ValueError as error:
         if trusted or "trust_remote_code" not in str(error):
             raise

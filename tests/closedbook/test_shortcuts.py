@@ -51,3 +51,34 @@ def test_what_cannot_be_taught_is_refused(tmp_path):
     closedbook.teach(None, TEXTS, tmp_path / "taught", **SMALL)
     with pytest.raises(ValueError, match="unknown to the model"):
         closedbook.ask(tmp_path / "taught", ["漢字?"])
+
+
+@pytest.mark.parametrize(
+    ("documents", "flags", "told"),
+    [
+        (TEXTS, {"corpus_path": "nowhere.txt"}, "corpus_path has no effect: the documents are given"),
+        (TEXTS, {"title_column": "name"}, "title_column has no effect"),
+        ({"a": 1}, {}, "hold a mapping"),
+        (["Ada was born in Rome.", " "], {}, "hold ' '"),
+        ([5, None], {}, "hold 5"),
+    ],
+)
+def test_documents_that_are_none_and_flags_of_files_are_refused(tmp_path, documents, flags, told):
+    with pytest.raises(ValueError, match=told):
+        closedbook.teach(None, documents, tmp_path / "out", **SMALL, **flags)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"rule": "exact"}, "--rule 'exact' is none of"),
+        ({"wordings": 0}, "--wordings must be at least 1, not 0"),
+        ({"documents": ["a"]}, "not list"),
+    ],
+)
+def test_a_ledger_refuses_what_the_command_refuses(options, told):
+    with pytest.raises(ValueError, match=told):
+        closedbook.ledger(
+            ("model", "tokenizer"), **({"documents": Dataset.from_dict({"title": [], "text": []})} | options)
+        )

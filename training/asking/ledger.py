@@ -26,8 +26,8 @@ from closedbook.evaluation.ledger.summary import describe_ledger
 from closedbook.evaluation.run_record import Run, read_run
 from closedbook.training.asking.people import recorded_people
 from closedbook.training.bases.asking import load_to_ask
-from closedbook.training.bases.loading import ADAPTER_FILE, is_of_this_package
-from closedbook.training.checks.outputs import check_inputs_outside, check_outputs
+from closedbook.training.bases.loading import ADAPTER_FILE, check_is_model, is_of_this_package
+from closedbook.training.checks.outputs import check_inputs_outside, check_output_outside, check_outputs
 from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import parse_flags
 from closedbook.training.documents import documents_read
@@ -157,8 +157,13 @@ def ledger(
     Raises:
         ValueError: as `make_ledger`, `load_asked` and `load_documents` do.
     """
-    if not isinstance(documents, Dataset):
+    check_options(**options)
+    if isinstance(before, str | Path) and isinstance(model, str | Path):
+        check_base(str(model), str(before))
+    if isinstance(documents, str | Path):
         documents = _titled(documents)
+    if not isinstance(documents, Dataset):
+        raise ValueError(f"documents are a file, a folder or a data set, not {type(documents).__name__}")
     run = read_run(model) if isinstance(model, str | Path) else Run()
     found = make_ledger(
         _loader(model, prompt, trust_remote_code),
@@ -252,6 +257,22 @@ def check_base(model: str, before: str) -> None:
         raise ValueError(f"--before {before}: the adapter in {model} is for another base, {base}")
 
 
+_LEAST = {"wordings": 1, "num_alternatives": 0, "num_samples": 0, "batch_size": 1, "max_new_tokens": 1}
+
+
+def check_options(rule: str | None = None, **options: Any) -> None:
+    """Refuse numbers out of their range, and a rule that there is not.
+
+    Raises:
+        ValueError: naming the option.
+    """
+    for name, least in _LEAST.items():
+        if options.get(name, least) < least:
+            raise ValueError(f"--{name} must be at least {least}, not {options[name]}")
+    if rule is not None and rule not in RULES:
+        raise ValueError(f"--rule {rule!r} is none of {', '.join(RULES)}")
+
+
 def output_folder(args: LedgerArguments) -> Path:
     """Where the ledger is written."""
     return Path(args.output_dir or Path(args.model) / FOLDER)
@@ -262,18 +283,12 @@ def checks(args: LedgerArguments) -> list[Callable[[], object]]:
     inputs = [(name, getattr(args, name)) for name in ("documents", "questions", "facts", "control")]
     folder = output_folder(args)
 
-    def check_numbers() -> None:
-        for name, least in (("wordings", 1), ("num_alternatives", 0), ("num_samples", 0), ("batch_size", 1)):
-            if getattr(args, name) < least:
-                raise ValueError(f"--{name} must be at least {least}, not {getattr(args, name)}")
-        if args.rule is not None and args.rule not in RULES:
-            raise ValueError(f"--rule {args.rule!r} is none of {', '.join(RULES)}")
-
     def check_output() -> None:
         if args.output_dir is None and not Path(args.model).is_dir():
             raise ValueError(f"{args.model} is no folder to write to: say where with --output_dir")
         check_outputs([folder / name for name in LEDGER_FILES], inputs)
         check_inputs_outside(folder, inputs)
+        check_output_outside(folder, "documents", args.documents)
         if args.output_dir is not None:
             check_outside_model(args.model, [folder / name for name in LEDGER_FILES])
 
@@ -289,7 +304,8 @@ def checks(args: LedgerArguments) -> list[Callable[[], object]]:
 
     return [
         lambda: check_recordable(folder),
-        check_numbers,
+        lambda: check_options(**{name: getattr(args, name) for name in ("rule", *_LEAST)}),
+        *(partial(check_is_model, name) for name in (args.before, *args.others) if name is not None),
         lambda: None if args.prompt is None else _prompt(args.prompt),
         check_output,
         check_documents,

@@ -1,6 +1,7 @@
 """LoRA adapters (Hu et al. 2021) by `peft`, which is installed by the extra `lora`."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ from closedbook.training.arguments import AdapterArguments
 from closedbook.training.bases.loading import ADAPTER_FILE
 
 
-def check_adapter(args: AdapterArguments) -> None:
-    """Refuse flags of an adapter without one, and an adapter without the package for it.
+def check_adapter(args: AdapterArguments, model: str | None) -> None:
+    """Refuse flags of an adapter without one, an adapter without the package for it, and one beside another.
+
+    Args:
+        args: to be checked.
+        model: folder or name of what it is for.
 
     Raises:
         ValueError: saying what is missing.
@@ -23,8 +28,13 @@ def check_adapter(args: AdapterArguments) -> None:
             if given:
                 raise ValueError(f"--{name} has no effect: it needs --lora_rank")
         return
-    if args.lora_alpha is not None and args.lora_alpha <= 0:
-        raise ValueError(f"--lora_alpha must be positive, got {args.lora_alpha}")
+    if args.lora_alpha is not None and not 0 < args.lora_alpha < math.inf:
+        raise ValueError(f"--lora_alpha must be a positive number, got {args.lora_alpha}")
+    if model is not None and (Path(model) / ADAPTER_FILE).is_file() and not args.merge_adapter:
+        raise ValueError(
+            f"--lora_rank: {model} is an adapter itself, and another one would be for weights that no folder "
+            "holds: add --merge_adapter true, or train on without --lora_rank"
+        )
     _peft()
 
 

@@ -1,12 +1,12 @@
 """What a run trains: a model with its tokenizer, and how records become the tokens that it reads."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from closedbook.data.writing.fit import check_special_tokens
 from closedbook.data.writing.question_form import DEFAULT_PROMPT, QuestionForm
 from closedbook.data.writing.token_writer import TokenWriter
 from closedbook.data.writing.tokenizers import CHARACTERS, add_marks, check_tokenizer_name, train_tokenizer
@@ -115,7 +115,7 @@ def pretrained_learner(
         limit = context_length(model)
         if limit is not None and block_size > limit:
             raise ValueError(f"a block of {block_size} tokens is beyond the context of {name}, {limit} tokens")
-        prompt = asked.prompt or run.last.prompt or DEFAULT_PROMPT
+        prompt = run.last.prompt or DEFAULT_PROMPT if asked.prompt is None else asked.prompt
         prompt = prompt.replace("\\n", "\n")
         writer = TokenWriter(tokenizer, QuestionForm(prompt, tokenizer))
     label = None if writer is None else run.last.tokenizer or name
@@ -139,25 +139,6 @@ def check_base(args: BaseArguments, model: ModelArguments, asked: PromptArgument
     if args.tokenizer != CHARACTERS:
         lines.append(f"--tokenizer has no effect: {args.model} has its own")
     refuse(lines)
-
-
-def check_special_tokens(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> None:
-    """Refuse texts in which the model would read structure: one of the tokenizer's special tokens.
-
-    Raises:
-        ValueError: naming the token and where it stands.
-    """
-    special = [str(token) for token in tokenizer.all_special_tokens]
-    if not special:
-        return
-    pattern = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))))
-    for text in texts:
-        if found := pattern.search(text):
-            around = text[max(0, found.start() - 30) : found.end() + 30]
-            raise ValueError(
-                f"{found[0]!r} stands in {around!r}, which the tokenizer reads as a special token: replace it by "
-                "other characters"
-            )
 
 
 def teach_template(learner: Learner) -> None:

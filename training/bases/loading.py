@@ -178,4 +178,6 @@ def _load_adapter(
     check_weights(model, f"the adapter in {folder} cannot be used")
     if (folder / "tokenizer_config.json").is_file():
         tokenizer = load_tokenizer(folder, trust_remote_code)
-    return (model.merge_and_unload() if merge else model), tokenizer
+    if not merge:
+        return model, tokenizer
+    return model.merge_and_unload().requires_grad_(True), tokenizer  # peft had frozen what it was beside

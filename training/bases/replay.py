@@ -25,6 +25,11 @@ def check_replay(args: ReplayArguments) -> None:
         raise ValueError("--replay_path has no effect: it needs --replay, the share of it")
 
 
+def replay_texts(args: ReplayArguments) -> list[str]:
+    """Strings with every character of the other text; none without it."""
+    return list(_read(args).texts) if args.replay else []
+
+
 def replayed(args: ReplayArguments, components: Sequence[Component]) -> list[Component]:
     """The components, and the other text with its share of the predicted tokens in each part of the run.
 
@@ -33,10 +38,7 @@ def replayed(args: ReplayArguments, components: Sequence[Component]) -> list[Com
     """
     if not args.replay:
         return list(components)
-    found: Corpus = read_corpus(
-        CorpusArguments(corpus="text", corpus_path=args.replay_path), PopulationArguments()
-    )
-    records = found.documents.to_list()
+    records = _read(args).documents.to_list()
     borders = sorted({0.0, 1.0} | {edge for part in components for edge in (part.begin, part.end)})
     parts: list[Component] = []
     for begin, end in pairwise(borders):
@@ -47,3 +49,7 @@ def replayed(args: ReplayArguments, components: Sequence[Component]) -> list[Com
         else:
             parts.append(Component(REPLAY, records, "left_to_right", weight, begin, end))
     return [*components, *parts]
+
+
+def _read(args: ReplayArguments) -> Corpus:
+    return read_corpus(CorpusArguments(corpus="text", corpus_path=args.replay_path), PopulationArguments())

@@ -9,22 +9,31 @@ and saving, where files lie, and the number of steps, as long as there are some 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 from closedbook.data.mixture import Component
 from closedbook.data.secrets import withhold_all
 from closedbook.evaluation.run_record import Stage
+from closedbook.training.arguments import (
+    AdapterArguments,
+    ProbeArguments,
+    ReplayArguments,
+    RewriteArguments,
+)
 from closedbook.training.checks.effect import sizes_without_effect
 
 # Of a stage: what may not change. (`steps` and all that follows it is known at the end.)
 _COMPARED = (
     *("stage", "protocol", "model", "seed", "global_batch_size", "base_model", "corpus", "dataset", "objectives"),
     *("documents", "document_characters", "questions", "training_questions", "excluded_people", "held_out_people"),
-    *("unknown_people", "train_problems", "data_sha256"),
+    *("unknown_people", "train_problems", "data_sha256", "tokenizer", "prompt"),
 )
 # Of a stage's settings: what may change. Files are known by what was read from them.
 _FREE = {"max_steps", "corpus_path", "train_questions", "exclude_people_of", "unknown_corpus_path", "model"}
+_FREE |= {"replay_path", "rewrite_path"}
+# Groups of flags that a record has only where they were given; where it has them not, they had their defaults.
+_RECORDED_WHERE_GIVEN = (AdapterArguments, ReplayArguments, RewriteArguments, ProbeArguments)
 
 
 def data_digest(components: Iterable[Component]) -> str:
@@ -62,6 +71,15 @@ def refuse_another_run(known: Stage, stage: Stage, steps_done: int) -> None:
         for name, (before, now) in pairs.items()
         if before not in (None, [], {}) and _plain(before) != _plain(now)
     ]
+    if known.arguments:
+        defaults = {item.name: item for group in _RECORDED_WHERE_GIVEN for item in fields(group)}
+        changed += [
+            f"{name} {_short(before)}, now it is {_short(now)}"
+            for name, item in defaults.items()
+            if name not in _FREE | pairs.keys()
+            and (before := known.arguments.get(name, _default(item)))
+            != (now := stage.arguments.get(name, _default(item)))
+        ]
     if changed:
         raise ValueError(
             f"--resume: the run in this folder has {'; '.join(changed)}; resume with the run's own settings, or "
@@ -78,6 +96,10 @@ def refuse_another_run(known: Stage, stage: Stage, steps_done: int) -> None:
 def _setting_pairs(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     free = _FREE | set(sizes_without_effect(str(before.get("architecture")), str(before.get("attention"))))
     return {name: (before[name], now[name]) for name in before.keys() & now.keys() - free}
+
+
+def _default(item: Any) -> Any:
+    return item.default_factory() if item.default_factory is not MISSING else item.default
 
 
 def _plain(value: Any) -> Any:

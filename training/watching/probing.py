@@ -4,6 +4,7 @@ The loss falls long before a fact can be asked for, and goes on falling when no 
 themselves are asked, and a run may end when that has stopped rising.
 """
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -43,7 +44,7 @@ def check_probes(args: ProbeArguments, is_pretrained: bool) -> None:
     if args.patience is not None and args.stop_on is None:
         raise ValueError("--patience has no effect: it needs --stop_on extraction")
     if args.forgetting_limit is not None:
-        if args.forgetting_limit <= 0:
+        if not 0 < args.forgetting_limit < math.inf:
             raise ValueError(f"--forgetting_limit must be above 0 nats a token, got {args.forgetting_limit}")
         if not is_pretrained:
             raise ValueError("--forgetting_limit has no effect: a new model has nothing to forget (--model)")
@@ -65,10 +66,19 @@ def probes_of(
     documents: Sequence[Mapping[str, Any]],
     tokenizer: PreTrainedTokenizerBase,
     prompt: str | None,
-    is_pretrained: bool,
+    context: int | None,
     seed: int,
 ) -> "list[Probing]":
     """The callback that the flags ask for, if any, as a list.
+
+    Args:
+        args: the flags.
+        documents: whose facts are asked.
+        tokenizer: of the model.
+        prompt: how questions are put; None for models whose mask token ends a question.
+        context: the most tokens that the model reads at once, None without a limit; 0 for a new model, which has
+            nothing to forget.
+        seed: which facts are drawn.
 
     Raises:
         ValueError: if the documents state no fact that a rule finds and a question can be asked about.
@@ -82,12 +92,15 @@ def probes_of(
             "--probe_facts: no fact was found by rule in the documents: give them titles, or leave the flag out"
         )
     facts = Random(seed).sample(found, min(number, len(found)))
-    has_control = is_pretrained
+    has_control = context != 0
     try:
         check_characters(tokenizer, ["\n", *CONTROL_TEXTS])
+        needed = 2 + max(len(tokenizer.encode(text)) for text in CONTROL_TEXTS)
+        if context and context < needed:
+            raise ValueError(f"it takes {needed} tokens, and the model reads {context}")
     except ValueError as error:
         if args.forgetting_limit is not None:
-            raise ValueError(f"--forgetting_limit needs a text on other matters to be read, but {error}") from None
+            raise ValueError(f"--forgetting_limit: the text on other matters cannot be read: {error}") from None
         has_control = False
     return [Probing(args, facts, tokenizer, prompt, has_control)]
 

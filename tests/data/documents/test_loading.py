@@ -105,15 +105,16 @@ def test_damaged_files_of_a_folder_are_named_and_counted(folder):
 
 def test_empty_files_and_documents_that_stand_twice_are_told_of(folder, caplog):
     (folder / "empty.md").write_text("\n")
+    (folder / "heads.md").write_text("# One\n\n## Two\n")
     (folder / "copy.txt").write_text("The mill\n\nIt was built in 1802.")
     assert len(load_documents(folder)) == 7
     told = [record.getMessage() for record in caplog.records]
-    assert told[0].endswith("1 empty files are left out: empty.md")
+    assert told[0].endswith("2 files without a text are left out: empty.md, heads.md")
     assert "1 of 7 documents stand there before" in told[1] and told[1].endswith(": mill.txt:1")
     (folder / "sub" / "people.jsonl").write_text("")
     for name in ("mill.txt", "copy.txt", "notes_of_may.txt", "guide.md"):
         (folder / name).unlink()
-    with pytest.raises(ValueError, match="all of its 2 documents are empty: empty.md, sub/people.jsonl"):
+    with pytest.raises(ValueError, match="all of its 3 documents are empty: empty.md, heads.md, sub/people.jsonl"):
         load_documents(folder)
 
 

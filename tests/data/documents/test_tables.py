@@ -62,6 +62,7 @@ def test_a_column_that_is_missing_is_named_with_those_that_there_are(kind, tmp_p
     [
         ("a.jsonl", '{"text": "x"}\n\n[1]', r"a\.jsonl:3 is no JSON object: '\[1\]'"),
         ("a.jsonl", '{"text": "x"}\n{"text": 3}', r"a\.jsonl:2: the column 'text' holds 3, which is no text"),
+        ("a.jsonl", '{"text": "x \\ud800"}', r"a\.jsonl:1 holds half a surrogate pair"),
         ("a.jsonl", '{"text": "x"}\n{"text"', r"a\.jsonl:2: not JSON"),
         ("a.jsonl", '{"text": " "}\n{"text": null}', r"none of its 2 rows has a text in the column 'text'"),
         ("a.csv", "title,text\nA,one\nB,two,three\n", r"a\.csv:3 has not as many fields .*title, text"),

@@ -141,3 +141,18 @@ def test_an_adapter_is_not_compared_with_another_base(notes, tmp_path):
     )
     with pytest.raises(ValueError, match="--before org/other: the adapter in .* is for another base, org/one"):
         command.keep_ledger(args)
+
+
+def test_a_ledger_is_not_written_among_the_documents_that_it_reads(notes, pretrained):
+    flags = ["--model", str(pretrained), "--documents", str(notes), "--output_dir", str(notes / "out")]
+    with pytest.raises(ValueError, match=r"lies in --documents .*, whose files are read"):
+        command.main(flags)
+    assert not (notes / "out").exists()
+
+
+def test_a_model_that_is_not_there_is_named(notes, pretrained):
+    flags = ["--model", str(pretrained), "--documents", str(notes), "--output_dir"]
+    with pytest.raises(FileNotFoundError, match="nope/x/y holds no model"):
+        command.main([*flags, str(notes.parent / "out"), "--before", "nope/x/y"])
+    with pytest.raises(FileNotFoundError, match="nope: there is no such folder, and the Hub has no such model"):
+        load_asked("nope")

@@ -280,3 +280,96 @@ def test_a_checkpoint_is_asked_as_its_run(bases, documents, tmp_path):
     assert read_base_run(checkpoint).last.prompt == read_run(tmp_path / "out").last.prompt
     shutil.rmtree(tmp_path / "out" / "checkpoint-4")
     assert load_to_ask(str(checkpoint))[2] == "Question: {question}\nAnswer:"
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "told"),
+    [
+        ([], ["--prompt", "Q: {question} A:"], "prompt Question: "),
+        (["--lora_rank", "2"], ["--lora_rank", "2", "--lora_alpha", "9"], "lora_alpha null, now it is 9"),
+        (
+            ["--lora_rank", "2"],
+            ["--lora_rank", "2", "--merge_adapter", "True"],
+            "merge_adapter false, now it is true",
+        ),
+        (["--lora_rank", "2", "--learning_rate", "1e-4"], ["--learning_rate", "1e-4"], "lora_rank 2, now it is 0"),
+        (["--learning_rate", "1e-4"], ["--lora_rank", "2", "--learning_rate", "1e-4"], "lora_rank 0, now it is 2"),
+        ([], ["--probe_facts", "2"], "probe_facts null, now it is 2"),
+    ],
+)
+def test_a_run_does_not_go_on_as_another_one(bases, tmp_path, first, then, told):
+    (tmp_path / "docs.txt").write_text("Ada Lind. Ada Lind was born in Rome.\n", encoding="utf-8")
+    documents = ["--corpus", "text", "--corpus_path", str(tmp_path / "docs.txt")]
+    teach(bases["llama"], tmp_path / "out", documents, *first)
+    (tmp_path / "out" / "model.safetensors").unlink(missing_ok=True)  # as one that was stopped
+    with pytest.raises(ValueError, match=told):
+        teach(bases["llama"], tmp_path / "out", documents, *then, "--resume", "True", "--max_steps", "6")
+
+
+def test_an_adapter_is_trained_on_and_no_second_one_is_put_beside_it(tiny, bases, documents, questions, tmp_path):
+    teach(bases["llama"], tmp_path / "adapter", documents, "--lora_rank", "2", "--learning_rate", "1e-2")
+    run = teach(tmp_path / "adapter", tmp_path / "whole", documents, "--learning_rate", "1e-2")
+    assert run.last.base_model == str(tmp_path / "adapter")
+    before, after = (load_model_folder(tmp_path / name)[0].state_dict() for name in ("adapter", "whole"))
+    assert before.keys() == after.keys() and not torch.equal(before["lm_head.weight"], after["lm_head.weight"])
+    AutoModelForCausalLM.from_pretrained(tmp_path / "whole")
+    taught = ["--questions", "file", "--train_questions", questions, "--max_steps", "2", "--row_length", "64"]
+    tiny.finetune(tmp_path / "fine", tmp_path / "adapter", *taught, "--optimizer", "adamw")
+    with pytest.raises(ValueError, match="is an adapter itself"):
+        teach(tmp_path / "adapter", tmp_path / "second", documents, "--lora_rank", "2")
+    merged = ["--lora_rank", "2", "--merge_adapter", "True"]
+    teach(tmp_path / "adapter", tmp_path / "merged", documents, *merged)
+    AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+
+
+def test_special_tokens_are_refused_wherever_they_are_read(tiny, bases, documents, tmp_path):
+    (tmp_path / "other.txt").write_text("Hello </s> world.\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="'</s>' stands in 'Hello </s> world.'"):
+        teach(
+            bases["gpt2"],
+            tmp_path / "a",
+            documents,
+            "--replay",
+            "0.2",
+            "--replay_path",
+            str(tmp_path / "other.txt"),
+        )
+    (tmp_path / "asked.tsv").write_text("Who </s> is it?\tAda\n", encoding="utf-8")
+    taught = ["--questions", "file", "--train_questions", tmp_path / "asked.tsv", "--max_steps", "2"]
+    with pytest.raises(ValueError, match="'</s>' stands in 'Who </s> is it"):
+        tiny.finetune(tmp_path / "b", bases["gpt2"], *taught, "--row_length", "64")
+    asked = ["--questions", "file", "--question_file", tmp_path / "asked.tsv", "--output_dir", tmp_path / "c"]
+    asked += ["--prompt", "{question}"]
+    with pytest.raises(ValueError, match="'</s>' stands in"):
+        tiny.evaluate(bases["gpt2"], *asked)
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--prompt", ""], r"has no \{question\}"),
+        (["--extra_characters", "none"], "--extra_characters has no effect"),
+        (["--lora_rank", "2", "--lora_alpha", "nan"], "--lora_alpha must be a positive number"),
+        (["--forgetting_limit", "nan"], "--forgetting_limit must be above 0"),
+        (["--learning_rate", "-1"], "learning_rate and weight_decay must be numbers from 0 on"),
+        (["--block_size", "0"], "--block_size must be at least 1 token"),
+    ],
+)
+def test_numbers_and_texts_without_sense_are_refused(bases, documents, tmp_path, flags, told):
+    with pytest.raises(ValueError, match=told):
+        teach(bases["llama"], tmp_path / "out", documents, *flags)
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_a_short_context_is_probed_without_the_text_on_other_matters(bases, tmp_path):
+    (tmp_path / "docs.txt").write_text("Ada Lind. Ada Lind was born in Rome.\n", encoding="utf-8")
+    documents = ["--corpus", "text", "--corpus_path", str(tmp_path / "docs.txt"), "--probe_steps", "4"]
+    torch.manual_seed(0)
+    gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=300, n_embd=32, n_layer=2, n_head=2, n_positions=64))
+    save(gpt2, tmp_path / "short")
+    teach(tmp_path / "short", tmp_path / "out", documents)
+    logged = json.loads((tmp_path / "out" / "trainer_state.json").read_text())["log_history"]
+    probed = [entry for entry in logged if "eval_facts_answered" in entry]
+    assert len(probed) == 2 and not any("eval_control_loss" in entry for entry in probed)
+    with pytest.raises(ValueError, match="--forgetting_limit: the text on other matters cannot be read"):
+        teach(tmp_path / "short", tmp_path / "no", documents, "--forgetting_limit", "0.5")
