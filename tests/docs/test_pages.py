@@ -88,7 +88,7 @@ def test_the_front_page_is_short_and_begins_with_a_picture_and_one_table():
     lines = read(README).splitlines()
     assert len(lines) <= 150
     beginning = "\n".join(lines[: lines.index("## Two commands")])
-    assert beginning.count("![") == 1 and beginning.count("<!-- report:") == 1
+    assert beginning.count("![") == 1 and beginning.count("\n|---") == 1
 
 
 def test_the_front_page_teaches_in_three_commands_and_loads_in_five_lines():

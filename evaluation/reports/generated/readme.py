@@ -19,7 +19,7 @@ from closedbook.evaluation.reports.generated.prompting import (
     reasoning_block,
 )
 from closedbook.evaluation.reports.generated.reliability import reliability_block
-from closedbook.evaluation.reports.generated.teaching import teach_block
+from closedbook.evaluation.reports.generated.teaching import teach_block, teach_front
 from closedbook.evaluation.reports.run import read_knowing, read_object
 from closedbook.evaluation.reports.tables import ablation_table, accuracy_table, read_published, row
 from closedbook.evaluation.results import check_result
@@ -221,4 +221,5 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "constructions": constructions_block,
     "reliability": reliability_block,
     "teach": teach_block,
+    "teach-front": teach_front,
 }
