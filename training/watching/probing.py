@@ -15,6 +15,7 @@ import torch
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback
 
 from closedbook.evaluation.answering.batches import check_characters
+from closedbook.evaluation.answering.packing_isolation import switch_cache
 from closedbook.evaluation.ledger.facts import Fact, find_facts
 from closedbook.evaluation.ledger.glance import glance
 from closedbook.evaluation.ledger.measuring import AskedModel, Rule
@@ -158,12 +159,16 @@ class Probing(TrainerCallback):
         """Ask, and log."""
         was_training = model.training
         model.eval()
+        switch_cache(
+            model, True
+        )  # off while training; without it every token would be paid for by its whole prompt
         with torch.no_grad():
             asked = AskedModel("probed", model, self.tokenizer, self.prompt)
             answered, finished = glance(asked, self.facts, self.rule)
             logs = {ANSWERED: sum(answered) / len(self.facts), FINISHED: sum(finished) / len(self.facts)}
             if self.has_control:
                 logs[CONTROL_LOSS] = control_loss(model, self.tokenizer)
+        switch_cache(model, False)
         model.train(was_training)
         assert self.trainer is not None
         due = control.should_log  # which whoever logs takes back, and the loss of this step with it
