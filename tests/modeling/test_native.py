@@ -43,8 +43,13 @@ def generate(model, tokens: torch.Tensor, **options) -> torch.Tensor:
     return model.generate(input_ids=tokens, attention_mask=mask, pad_token_id=0, **GREEDY, **options).cpu()
 
 
-def test_a_text_generation_pipeline_answers_a_batch_as_it_answers_one_by_one(variant, tokenizer, monkeypatch):
-    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")  # as the pipeline does, where it is not set
+@pytest.fixture(autouse=True)
+def no_parallel_tokenizers(monkeypatch):
+    """As pipelines of texts set it for the whole process, where it is not set."""
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+
+
+def test_a_text_generation_pipeline_answers_a_batch_as_it_answers_one_by_one(variant, tokenizer):
     model = variant.model()
     ask = pipeline("text-generation", model=model, tokenizer=tokenizer, device="cpu")
     alone = [ask(prompt, return_full_text=False, **GREEDY)[0]["generated_text"] for prompt in PROMPTS]
