@@ -24,7 +24,7 @@ from closedbook.data.hub_questions import ATTRIBUTE_FEATURES, HUB_QUESTION_SETS
 from closedbook.data.hub_rows import with_options
 from closedbook.data.question_format import QUESTION_FEATURES, entity_of_question
 from closedbook.data.real_facts import REAL_FACTS, real_facts
-from closedbook.data.text_files import misspelt_keys, numbered_lines, parse_json
+from closedbook.data.text_files import HALF_CHARACTER, misspelt_keys, numbered_lines, parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -230,7 +230,7 @@ def _json_text(value: Any, name: str) -> str:
         raise ValueError(f"the {name} has to be a text, got {json.dumps(value)[:60]}")
     if not value.strip():
         raise ValueError(f"the {name} is empty: fill it in, or delete the line")
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if HALF_CHARACTER.search(value):
         raise ValueError(f"the {name} {value!r:.60} holds half a surrogate pair, which is no character: repair it")
     if "\0" in value:
         raise ValueError(f"the {name} {value!r:.60} holds a NUL (U+0000), which no text has: repair it")

@@ -1,10 +1,13 @@
 """Text files read in full, so that every complaint can name its file and line."""
 
 import json
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # of a surrogate pair: JSON can say it, and no text may hold it
 
 
 def read_file(path: str | Path) -> str:

@@ -19,7 +19,8 @@ LOGGING_DIR = "TENSORBOARD_LOGGING_DIR"
 MOST_EXAMPLES_A_STEP = 1_000_000  # hundreds of times what any model here learns from at once: a slip of the hand
 
 
-def _default(item: Field) -> Any:
+def default_of(item: Field) -> Any:
+    """The value of a flag that is not given; MISSING for one that has to be."""
     return item.default_factory() if item.default_factory is not MISSING else item.default
 
 
@@ -299,7 +300,7 @@ class ClosedbookTrainingArguments(TrainingArguments):
 
     def __post_init__(self) -> None:
         # before the library fills in what follows from it
-        self.given = frozenset(item.name for item in fields(self) if getattr(self, item.name) != _default(item))
+        self.given = frozenset(item.name for item in fields(self) if getattr(self, item.name) != default_of(item))
         if self.precision not in ("auto", "bf16", "fp32"):
             raise ValueError(f"precision must be auto, bf16 or fp32, got {self.precision!r}")
         if self.optimizer not in ("muon", "adamw"):

@@ -38,7 +38,7 @@ from closedbook.training.bases.learners import (
     teach_template,
 )
 from closedbook.training.bases.loading import check_is_model, context_length
-from closedbook.training.bases.replay import check_replay, replay_texts, replayed
+from closedbook.training.bases.replay import check_replay, read_replay, replayed
 from closedbook.training.bases.rewriting import check_rewriting, with_rewritten
 from closedbook.training.checks.effect import (
     check_effect_of_corpus,
@@ -135,8 +135,13 @@ def pretrain(
     corpus = with_rewritten(settings.rewriting, corpus, args.seed, settings.prompt.trust_remote_code)
     records, callbacks, mixed_in = {}, [*callbacks], {}
     learned = learnable_questions(asked, settings.people, args.seed) if QUESTIONS in objectives else None
-    others = replay_texts(settings.replay)
-    read = [*corpus.texts, *others, *written_in(learned), *written_by(objectives, corpus.texts)]
+    other = read_replay(settings.replay)
+    read = [
+        *corpus.texts,
+        *(other.texts if other else ()),
+        *written_in(learned),
+        *written_by(objectives, corpus.texts),
+    ]
     earlier, learner = begin(settings, read)
     model, tokenizer = learner.model, learner.tokenizer
     if learned is not None:
@@ -158,7 +163,7 @@ def pretrain(
     return train(
         model,
         tokenizer,
-        replayed(settings.replay, components),
+        replayed(settings.replay, other, components),
         count_steps(args, len(texts)),
         args,
         checkpoint,

@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from closedbook.data.documents.titles import title_at_head
 from closedbook.data.hub_rows import json_at
-from closedbook.data.text_files import numbered_lines, read_file
+from closedbook.data.text_files import HALF_CHARACTER, numbered_lines, read_file
 
 TEXT_COLUMN, TITLE_COLUMN = "text", "title"
 
@@ -63,7 +63,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             row = json_at(text, f"{path}:{line}")
             if not isinstance(row, dict):
                 raise ValueError(f"{path}:{line} is no JSON object: {text[:60]!r}")
-            if any("\ud800" <= character <= "\udfff" for value in row.values() for character in str(value)):
+            if any(HALF_CHARACTER.search(value) for value in row.values() if isinstance(value, str)):
                 raise ValueError(f"{path}:{line} holds half a surrogate pair, which is no character: repair it")
             yield line, row
     else:

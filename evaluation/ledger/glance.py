@@ -3,11 +3,8 @@
 from collections.abc import Sequence
 
 from closedbook.evaluation.answering.closed_book import answer_questions
-from closedbook.evaluation.answering.decoding_ways import Decoding
-from closedbook.evaluation.answering.prompts import complete_prompts
-from closedbook.evaluation.answering.stock_models import ANSWER_END
 from closedbook.evaluation.ledger.facts import Fact
-from closedbook.evaluation.ledger.measuring import AskedModel, Rule, begins_with, is_right
+from closedbook.evaluation.ledger.measuring import AskedModel, Rule, begins_with, go_on, is_right
 
 
 def glance(
@@ -43,16 +40,7 @@ def glance(
     begun = [fact.beginning.rstrip() for fact in facts]
     rows = [row for row, fact in enumerate(facts) if begun[row] and asked.takes(fact.beginning + fact.object, 1)]
     if rows:
-        written = complete_prompts(
-            asked.model,
-            asked.tokenizer,
-            [begun[row] for row in rows],
-            Decoding(),
-            max_new_tokens=max_new_tokens,
-            end=ANSWER_END,
-            tokens_per_batch=batch_size * 256,
-            progress=False,
-        )
+        written = go_on(asked, [begun[row] for row in rows], batch_size, max_new_tokens, progress=False)
         for row, said in zip(rows, written, strict=True):
             finished[row] = begins_with(said.text, facts[row].answers)
     return answered, finished

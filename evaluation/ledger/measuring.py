@@ -20,7 +20,7 @@ from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.evaluation.answering.confidence import answer_with_confidence
 from closedbook.evaluation.answering.continuations import score_continuations
 from closedbook.evaluation.answering.decoding_ways import Decoding
-from closedbook.evaluation.answering.prompts import complete_prompts
+from closedbook.evaluation.answering.prompts import Completion, complete_prompts
 from closedbook.evaluation.answering.stock_models import ANSWER_END, asked_as
 from closedbook.evaluation.ledger.facts import Fact
 from closedbook.evaluation.metrics.answer_match.normalisation import normalize, says_the_same
@@ -252,22 +252,29 @@ def _finish(
     rows = list(begun)
     if not rows:
         return {}
-    written = complete_prompts(
-        asked.model,
-        asked.tokenizer,
-        [begun[row] for row in rows],
-        Decoding(),
-        max_new_tokens=max_new_tokens,
-        end=ANSWER_END,
-        tokens_per_batch=batch_size * 256,
-        progress=progress,
-    )
+    written = go_on(asked, [begun[row] for row in rows], batch_size, max_new_tokens, progress)
     ranks = _ranks(asked, facts, alternatives, {row: facts[row].beginning for row in rows}, False, batch_size)
     own = _score(asked, [(facts[row].beginning, facts[row].object) for row in rows], False, batch_size)
     return {
         row: (begins_with(said.text, facts[row].answers), said.text, _rounded(score), ranks[row])
         for row, said, score in zip(rows, written, own, strict=True)
     }
+
+
+def go_on(
+    asked: AskedModel, begun: Sequence[str], batch_size: int, max_new_tokens: int, progress: bool
+) -> list[Completion]:
+    """How a model goes on with beginnings of sentences: the most probable tokens, up to the end of the line."""
+    return complete_prompts(
+        asked.model,
+        asked.tokenizer,
+        begun,
+        Decoding(),
+        max_new_tokens=max_new_tokens,
+        end=ANSWER_END,
+        tokens_per_batch=batch_size * 256,
+        progress=progress,
+    )
 
 
 def begins_with(written: str, answers: Sequence[str]) -> bool:

@@ -25,20 +25,22 @@ def check_replay(args: ReplayArguments) -> None:
         raise ValueError("--replay_path has no effect: it needs --replay, the share of it")
 
 
-def replay_texts(args: ReplayArguments) -> list[str]:
-    """Strings with every character of the other text; none without it."""
-    return list(_read(args).texts) if args.replay else []
+def read_replay(args: ReplayArguments) -> Corpus | None:
+    """The other text; None without it."""
+    if not args.replay:
+        return None
+    return read_corpus(CorpusArguments(corpus="text", corpus_path=args.replay_path), PopulationArguments())
 
 
-def replayed(args: ReplayArguments, components: Sequence[Component]) -> list[Component]:
+def replayed(args: ReplayArguments, other: Corpus | None, components: Sequence[Component]) -> list[Component]:
     """The components, and the other text with its share of the predicted tokens in each part of the run.
 
     Shares of objectives are relative, so the weight of the replay follows from that of the components that are
     active together; where this changes in the course of the run, the replay has a component for every part.
     """
-    if not args.replay:
+    if other is None:
         return list(components)
-    records = _read(args).documents.to_list()
+    records = other.documents.to_list()
     borders = sorted({0.0, 1.0} | {edge for part in components for edge in (part.begin, part.end)})
     parts: list[Component] = []
     for begin, end in pairwise(borders):
@@ -49,7 +51,3 @@ def replayed(args: ReplayArguments, components: Sequence[Component]) -> list[Com
         else:
             parts.append(Component(REPLAY, records, "left_to_right", weight, begin, end))
     return [*components, *parts]
-
-
-def _read(args: ReplayArguments) -> Corpus:
-    return read_corpus(CorpusArguments(corpus="text", corpus_path=args.replay_path), PopulationArguments())

@@ -16,6 +16,7 @@ from closedbook.training.arguments import (
     ModelArguments,
     PopulationArguments,
     QuestionArguments,
+    default_of,
 )
 from closedbook.training.checks.together import Problems
 
@@ -68,7 +69,7 @@ def given(args: Any) -> set[str]:
         return set(args.given)  # before the library filled in what follows from them
     found = set()
     for item in fields(args):
-        default = item.default_factory() if item.default_factory is not MISSING else item.default
+        default = default_of(item)
         if item.init and default is not MISSING and getattr(args, item.name) != default:
             found.add(item.name)
     return found

@@ -9,7 +9,7 @@ and saving, where files lie, and the number of steps, as long as there are some 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, asdict, fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from closedbook.data.mixture import Component
@@ -20,6 +20,7 @@ from closedbook.training.arguments import (
     ProbeArguments,
     ReplayArguments,
     RewriteArguments,
+    default_of,
 )
 from closedbook.training.checks.effect import sizes_without_effect
 
@@ -77,8 +78,8 @@ def refuse_another_run(known: Stage, stage: Stage, steps_done: int) -> None:
             f"{name} {_short(before)}, now it is {_short(now)}"
             for name, item in defaults.items()
             if name not in _FREE | pairs.keys()
-            and (before := known.arguments.get(name, _default(item)))
-            != (now := stage.arguments.get(name, _default(item)))
+            and (before := known.arguments.get(name, default_of(item)))
+            != (now := stage.arguments.get(name, default_of(item)))
         ]
     if changed:
         raise ValueError(
@@ -96,10 +97,6 @@ def refuse_another_run(known: Stage, stage: Stage, steps_done: int) -> None:
 def _setting_pairs(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     free = _FREE | set(sizes_without_effect(str(before.get("architecture")), str(before.get("attention"))))
     return {name: (before[name], now[name]) for name in before.keys() & now.keys() - free}
-
-
-def _default(item: Any) -> Any:
-    return item.default_factory() if item.default_factory is not MISSING else item.default
 
 
 def _plain(value: Any) -> Any:

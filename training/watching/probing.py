@@ -134,9 +134,8 @@ class Probing(TrainerCallback):
         self.prompt = prompt
         self.has_control = has_control
         self.rule: Rule = "match" if prompt is None else "contains"
-        self.trainer: Trainer | None = (
-            None  # whose log reaches every logger; it does not exist before its callbacks
-        )
+        # Whose log reaches every logger; `train` sets it, for it does not exist before its callbacks.
+        self.trainer: Trainer | None = None
         self.why: str | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
@@ -159,9 +158,7 @@ class Probing(TrainerCallback):
         """Ask, and log."""
         was_training = model.training
         model.eval()
-        switch_cache(
-            model, True
-        )  # off while training; without it every token would be paid for by its whole prompt
+        switch_cache(model, True)  # off while training: every token would cost its whole prompt
         with torch.no_grad():
             asked = AskedModel("probed", model, self.tokenizer, self.prompt)
             answered, finished = glance(asked, self.facts, self.rule)

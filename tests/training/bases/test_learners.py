@@ -220,13 +220,14 @@ def test_replay_has_its_share_of_what_is_predicted(bases, documents, tmp_path):
     assert run.last.arguments["replay"] == 0.25
     from closedbook.data.mixture import Component
     from closedbook.training.arguments import ReplayArguments
-    from closedbook.training.bases.replay import replayed
+    from closedbook.training.bases.replay import read_replay, replayed
 
     parts = [
         Component("a", [{"text": "a"}], "left_to_right", 3.0),
         Component("b", [{}], "entity_cue", 1.0, 0.5, 1.0),
     ]
-    found = replayed(ReplayArguments(replay=0.5, replay_path=str(other)), parts)
+    args = ReplayArguments(replay=0.5, replay_path=str(other))
+    found = replayed(args, read_replay(args), parts)
     assert [(part.name, part.weight, part.begin, part.end) for part in found[2:]] == [
         ("replay", 3.0, 0.0, 0.5),
         ("replay", 4.0, 0.5, 1.0),
