@@ -39,6 +39,7 @@ from .fill_in_the_middle import fill_in_the_middle, reassemble_fill_in_the_middl
 from .reversed_order import reassemble_reversed_order, reversed_order
 from .span_corruption import reassemble_span_corruption, span_corruption
 from .title_windows import reassemble_title_windows, title_windows, titles_beside_text
+from .titles import title_pieces, titles, without_titles
 
 
 def left_to_right(record: dict, random: Random, block_size: int) -> Example:
@@ -93,6 +94,7 @@ OBJECTIVES: dict[str, Objective] = {
     "place_list": place_list,
     "place_sequence": place_sequence,
     "place_cue": place_cue,
+    "titles": titles,
     "question_answering": question_answering,
 }
 
@@ -131,6 +133,7 @@ PIECES: dict[str, Callable[[Example], list[str]]] = {
     "place_list": recall_pieces,
     "place_sequence": recall_pieces,
     "place_cue": recall_pieces,
+    "titles": title_pieces,
 }
 
 # Objective -> what it writes beside the characters of its documents and the mask.
@@ -154,4 +157,5 @@ IRREGULAR_RECORDS: dict[str, Callable[[Sequence[dict]], int]] = {
     "place_sequence": partial(without_entities, kinds=("place",)),
     "place_list": partial(without_entities, kinds=("place",)),
     "place_cue": partial(without_entities, kinds=("place",)),
+    "titles": without_titles,
 }

@@ -22,6 +22,11 @@ def _plain(example: Example) -> Written:
     return example.text[: example.loss_start], example.text[example.loss_start :]
 
 
+def _title(example: Example) -> Written:
+    """`title`, which ends where the text ends."""
+    return "", example.text.removesuffix(MASK_CHARACTER)
+
+
 def _backwards(example: Example) -> Written:
     """`Backwards: text`, without the marks around names: the words themselves say in which direction they run."""
     return "Backwards: ", example.text.replace(MASK_CHARACTER, "")
@@ -66,6 +71,7 @@ TEXT_FORMS: dict[str, Callable[[Example], Written]] = {
     **dict.fromkeys(("entity_recall", "entity_list", "entity_sequence", "entity_cue"), _asked_for),
     CUE_QUESTION: _asked_for,
     **dict.fromkeys(("place_list", "place_sequence", "place_cue"), _asked_for),
+    "titles": _title,
 }
 
 
