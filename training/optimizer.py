@@ -4,7 +4,7 @@ Muon (Jordan et al. 2024) orthogonalises the momentum of a weight matrix. It is 
 between hidden states; embeddings, the head, norms and biases stay with AdamW.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,10 +13,15 @@ from transformers.pytorch_utils import Conv1D
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
-    """`torch.optim.Muon` and `torch.optim.AdamW` behind one state and one list of parameter groups.
+    """Muon and `torch.optim.AdamW` behind one state and one list of parameter groups.
 
     One optimizer rather than two, because schedulers, `Trainer` and checkpoints each expect one. Muon's step
     is scaled to AdamW's usual size (Liu et al. 2025, section 2.2), so both share a learning rate.
+
+    Muon's part does what `torch.optim.Muon` does, but for two things. Matrices of one shape are orthogonalised as
+    one batch. And it is done in `precision`, where torch's always takes bfloat16: a processor that has no bf16
+    multiplies such matrices tens of times more slowly than float32 ones, and most of a step of a small model goes
+    there (results/benchmarks/optimizer.json).
 
     Args:
         model: its parameters are sorted here.
@@ -24,6 +29,8 @@ class MuonWithAdamW(torch.optim.Optimizer):
         weight_decay: decoupled, on matrices and embeddings; never on norms and biases.
         betas: of AdamW.
         momentum: of Muon.
+        precision: in which Muon orthogonalises; that in which the run multiplies matrices is fast enough, and five
+            iterations need no better one.
 
     Raises:
         ValueError: for a model without a matrix that Muon could train: it would be AdamW alone by another name.
@@ -36,6 +43,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         weight_decay: float = 0.1,
         betas: tuple[float, float] = (0.9, 0.95),
         momentum: float = 0.95,
+        precision: torch.dtype = torch.float32,
     ):
         matrices, tables, vectors = sort_parameters(model)
         if not matrices:
@@ -43,14 +51,8 @@ class MuonWithAdamW(torch.optim.Optimizer):
                 f"--optimizer muon finds no weight matrix between hidden states in {type(model).__name__}: use "
                 "--optimizer adamw"
             )
-        adamw = {"betas": betas, "eps": 1e-8}
-        self._muon = torch.optim.Muon(
-            [{"params": matrices}],
-            lr=learning_rate,
-            weight_decay=weight_decay,
-            momentum=momentum,
-            adjust_lr_fn="match_rms_adamw",
-        )
+        self._precision = precision
+        muon = {"params": matrices, "lr": learning_rate, "weight_decay": weight_decay, "momentum": momentum}
         self._adamw = torch.optim.AdamW(
             [
                 {"params": tables, "weight_decay": weight_decay},
@@ -58,16 +60,16 @@ class MuonWithAdamW(torch.optim.Optimizer):
             ],
             lr=learning_rate,
             fused=True,
-            **adamw,
+            betas=betas,
+            eps=1e-8,
         )
-        super().__init__(self._muon.param_groups + self._adamw.param_groups, {"lr": learning_rate})
+        super().__init__([muon, *self._adamw.param_groups], {"lr": learning_rate})
         self._share()
 
     def _share(self) -> None:
-        """Let both work on this object's groups and state (loading a checkpoint replaces them)."""
-        self._muon.param_groups = self.param_groups[:1]
+        """Let AdamW work on this object's groups and state (loading a checkpoint replaces them)."""
         self._adamw.param_groups = self.param_groups[1:]
-        self._muon.state = self._adamw.state = self.state
+        self._adamw.state = self.state
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -76,9 +78,59 @@ class MuonWithAdamW(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self._muon.step()
+        self._step_muon(self.param_groups[0])
         self._adamw.step()
         return loss
+
+    def _step_muon(self, group: dict[str, Any]) -> None:
+        weights = [weight for weight in group["params"] if weight.grad is not None]
+        if not weights:
+            return
+        gradients = [weight.grad for weight in weights]
+        momenta = []
+        for weight in weights:
+            if "momentum_buffer" not in self.state[weight]:
+                self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+            momenta.append(self.state[weight]["momentum_buffer"])
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        ahead = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov's
+        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+        for weight, direction in zip(weights, orthogonalised(ahead, self._precision), strict=True):
+            size = _RMS_OF_ADAMW * max(weight.shape) ** 0.5
+            weight.add_(direction.to(weight.dtype), alpha=-group["lr"] * size)
+
+
+_RMS_OF_ADAMW = 0.2  # of AdamW's updates (Liu et al. 2025); an orthogonal matrix has 1 / sqrt(its longer side)
+# The quintic iteration of Jordan et al. 2024: singular values land near 1, not on it, in as few steps as possible.
+_ITERATIONS, _LINEAR, _CUBIC, _QUINTIC = 5, 3.4445, -4.7750, 2.0315
+
+
+def orthogonalised(matrices: Sequence[torch.Tensor], precision: torch.dtype) -> list[torch.Tensor]:
+    """The orthogonal matrix next to each, roughly: all singular values between about 0.7 and 1.2.
+
+    Args:
+        matrices: of two dimensions each, in any shapes and dtypes.
+        precision: to do it in.
+
+    Returns:
+        one for each in its shape, in `precision`.
+    """
+    found: dict[int, torch.Tensor] = {}
+    batches: dict[tuple[int, ...], list[int]] = {}
+    for place, matrix in enumerate(matrices):
+        batches.setdefault(tuple(sorted(matrix.shape)), []).append(place)
+    for places in batches.values():
+        tall = [matrices[place].shape[0] > matrices[place].shape[1] for place in places]
+        wide = [
+            matrices[place].T if turned else matrices[place] for place, turned in zip(places, tall, strict=True)
+        ]
+        x = torch.stack([matrix.to(precision) for matrix in wide])
+        x /= x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+        for _ in range(_ITERATIONS):
+            gram = x @ x.mT
+            x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=_CUBIC, alpha=_QUINTIC), x, beta=_LINEAR)
+        found |= {place: x[n].T if tall[n] else x[n] for n, place in enumerate(places)}
+    return [found[place] for place in range(len(matrices))]
 
 
 def sort_parameters(model: nn.Module) -> tuple[list, list, list]:

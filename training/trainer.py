@@ -194,7 +194,13 @@ def train(
     )
     optimizer = None
     if args.optimizer == "muon":
-        optimizer = MuonWithAdamW(model, args.learning_rate, args.weight_decay, (args.adam_beta1, args.adam_beta2))
+        optimizer = MuonWithAdamW(
+            model,
+            args.learning_rate,
+            args.weight_decay,
+            betas=(args.adam_beta1, args.adam_beta2),
+            precision=torch.bfloat16 if args.bf16 else torch.float32,
+        )
     stage = replace(
         stage,
         seed=args.seed,
