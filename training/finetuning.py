@@ -20,7 +20,7 @@ from closedbook.training.arguments import (
     RegularisationArguments,
 )
 from closedbook.training.bases.adapters import check_adapter
-from closedbook.training.bases.defaults import adapt_to_pretrained
+from closedbook.training.bases.defaults import adapt_to_pretrained, least_steps
 from closedbook.training.bases.learners import pretrained_learner, teach_template
 from closedbook.training.bases.loading import check_is_model, starts_in_own_way
 from closedbook.training.checks.effect import check_effect_of_questions
@@ -97,8 +97,10 @@ def finetune(settings: FinetuningSettings) -> Run:
     """
     start, asked, args = settings.start, settings.questions, settings.training
     model_folder = Path(start.model).resolve()
+    least = 0
     if not starts_in_own_way(start.model):
         adapt_to_pretrained(args, settings.adapter)
+        least = least_steps(args)
     checkpoint = prepare_run(args, *checks(settings))
     base = read_base_run(start.model)
     learner = pretrained_learner(start.model, base, settings.prompt, settings.adapter, args.row_length)
@@ -122,7 +124,7 @@ def finetune(settings: FinetuningSettings) -> Run:
         model,
         tokenizer,
         [Component("questions", questions.to_list(), "question_answering")],
-        count_steps(args, len(questions)),
+        count_steps(args, len(questions), least),
         args,
         checkpoint,
         Stage(

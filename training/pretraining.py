@@ -29,7 +29,7 @@ from closedbook.training.arguments import (
     RewriteArguments,
 )
 from closedbook.training.bases.adapters import check_adapter
-from closedbook.training.bases.defaults import OBJECTIVES, adapt_to_pretrained, named
+from closedbook.training.bases.defaults import OBJECTIVES, adapt_to_pretrained, least_steps, named
 from closedbook.training.bases.learners import (
     Learner,
     check_base,
@@ -123,8 +123,10 @@ def pretrain(
         ValueError: for settings that contradict each other or do not fit the documents, before anything slow.
     """
     args, asked = settings.training, settings.questions
+    least = 0
     if settings.base.model is not None:
         adapt_to_pretrained(args, settings.adapter)
+        least = least_steps(args)
         if "objectives" not in named(settings.corpus):
             settings.corpus.objectives = list(OBJECTIVES)
     shares = parse_objectives(settings.corpus.objectives)
@@ -164,7 +166,7 @@ def pretrain(
         model,
         tokenizer,
         replayed(settings.replay, other, components),
-        count_steps(args, len(texts)),
+        count_steps(args, len(texts), least),
         args,
         checkpoint,
         Stage(

@@ -5,9 +5,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "abstention": ["Threshold", "abstain_on_predictions", "choose_threshold", "describe_abstention"],
+        "abstention": ["abstain_on_predictions", "describe_abstention"],
         "baselines": ["MajorityScore", "evaluate_majority", "majority_answer"],
         "calibration": ["Scaling", "calibrate_predictions", "describe_calibration", "fit_scaling"],
+        "promise": ["Threshold", "choose_threshold"],
         "provenance": [
             "PROVENANCES",
             "Provenance",

@@ -21,14 +21,13 @@ from datasets import Dataset
 
 from closedbook.data.people.invented import UNKNOWN_ANSWER
 from closedbook.evaluation.answering.answers import ScoredAnswer
-from closedbook.evaluation.answering.confidence import CONFIDENCES
 from closedbook.evaluation.knowing.abstention import (
     abstain_on_predictions,
     check_threshold,
-    choose_threshold,
     describe_abstention,
 )
 from closedbook.evaluation.knowing.calibration import calibrate_predictions
+from closedbook.evaluation.knowing.promise import choose_threshold
 from closedbook.evaluation.knowing.provenance import (
     Provenance,
     summarise_answers,
@@ -44,8 +43,7 @@ GROUPS = ("asked", "held_out", "trained", "invented")
 NUM_SAMPLES = 8  # a question, for the agreement
 PROMISES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # error rates to show what could be promised
 CERTAINTY = 0.95  # of a promise
-# A confidence is chosen on the same people as its threshold: the bound must hold for all of them (Bonferroni).
-DELTA = (1 - CERTAINTY) / len(CONFIDENCES)
+DELTA = 1 - CERTAINTY  # all of it for the one confidence that is named before anybody is asked
 NUM_CURVE_POINTS = 101  # of a risk-coverage curve in a results file; predictions.jsonl has them all
 
 
@@ -97,28 +95,31 @@ def prediction_rows(
     return rows
 
 
-def summarise_knowing(rows: Sequence[Mapping[str, Any]], max_error_rate: float) -> dict[str, Any]:
+def summarise_knowing(
+    rows: Sequence[Mapping[str, Any]], max_error_rate: float, confidence: str = "sequence_probability"
+) -> dict[str, Any]:
     """All figures of the four groups; what is chosen is chosen on `held_out` alone.
 
     Args:
         rows: as `prediction_rows` gives them, all groups together; `trained` may be missing.
         max_error_rate: the promise: share of wrong answers among those given, in [0, 1].
+        confidence: the one that the promise is about. It is named and not chosen on the held-out people, so that
+            their errors prove something about it alone.
 
     Returns:
-        - `confidence`: the one with the least area under the risk-coverage curve of the held-out people; all
-          figures outside `confidences` are about it.
+        - `confidence`: its name; all figures outside `confidences` are about it.
         - `abstention`: `threshold` (None where the promise cannot be kept), `max_error_rate`, `can_be_kept`,
           `explanation` (a sentence), `chosen` and `check` (see `abstention.py`), and `promises`: for other error
           rates the threshold, the share of questions answered, the check, and the invented people answered.
-        - `groups`: `summarise_answers` by group; `provenance`: by class, of all groups but the held-out people.
-        - `invented`: `summarise_invented`, the headline.
-        - `confidences`: by name `held_out_aurc`; `calibration` and `calibration_with_bias` (see `calibration.py`;
+        - `groups`: `summarise_answers` by group; `provenance`: by class, of all groups but the held-out people. -
+        `invented`: `summarise_invented`, the headline. - `confidences`: by name, each as if it had been the named
+        one, `held_out_aurc`; `calibration` and `calibration_with_bias` (see `calibration.py`;
           None where everything was refused); `abstention` (threshold, check, AURC, accuracy at coverages, the
           curve thinned to `NUM_CURVE_POINTS`); `invented`.
 
     Raises:
-        ValueError: if a group is missing or unknown, the held-out people are among those asked, or a row lacks a
-            confidence or a verdict.
+        ValueError: if a group is missing or unknown, the held-out people are among those asked, a row lacks a
+            confidence or a verdict, or there is no confidence of that name.
     """
     groups: dict[str, list[Mapping[str, Any]]] = {name: [] for name in GROUPS}
     for number, row in enumerate(rows):
@@ -130,27 +131,25 @@ def summarise_knowing(rows: Sequence[Mapping[str, Any]], max_error_rate: float) 
         raise ValueError(f"there are no predictions of the groups {', '.join(missing)}: write all with knowing.py")
     asked, held_out, invented = groups["asked"], groups["held_out"], groups["invented"]
 
-    held_out_aurc = {
-        name: describe_abstention(*confidence_and_verdict(held_out, name))["aurc"] for name in CONFIDENCES
-    }
-    # a curve without an answer has no area; any other is better
-    best = min(CONFIDENCES, key=lambda name: (held_out_aurc[name] is None, held_out_aurc[name] or 0.0))
+    names = list(held_out[0]["confidences"])
+    if confidence not in names:
+        raise ValueError(f"there is no confidence {confidence!r} in the predictions, only {', '.join(names)}")
     confidences = {}
-    for name in CONFIDENCES:
+    for name in names:
         abstention = abstain_on_predictions(held_out, asked, name, max_error_rate=max_error_rate, delta=DELTA)
         confidences[name] = {
-            "held_out_aurc": held_out_aurc[name],
+            "held_out_aurc": describe_abstention(*confidence_and_verdict(held_out, name))["aurc"],
             "calibration": _calibrate(held_out, asked, name, with_bias=False),
             "calibration_with_bias": _calibrate(held_out, asked, name, with_bias=True),
             "abstention": abstention | {"curve": _thin(abstention["curve"])},
             "invented": summarise_invented(invented, abstention["chosen"]["threshold"], name),
         }
-    chosen, check = (confidences[best]["abstention"][part] for part in ("chosen", "check"))
+    chosen, check = (confidences[confidence]["abstention"][part] for part in ("chosen", "check"))
     threshold = chosen["threshold"]
-    promises = _promises(held_out, asked, invented, best)
+    promises = _promises(held_out, asked, invented, confidence)
     traced = [row for name, group in groups.items() if name != "held_out" for row in group]
     return {
-        "confidence": best,
+        "confidence": confidence,
         "abstention": {
             "threshold": threshold,
             "max_error_rate": max_error_rate,
@@ -160,9 +159,11 @@ def summarise_knowing(rows: Sequence[Mapping[str, Any]], max_error_rate: float) 
             "check": check,
             "promises": promises,
         },
-        "groups": {name: summarise_answers(group, threshold, best) for name, group in groups.items() if group},
-        "provenance": summarise_provenance(traced, threshold, best),
-        "invented": confidences[best]["invented"],
+        "groups": {
+            name: summarise_answers(group, threshold, confidence) for name, group in groups.items() if group
+        },
+        "provenance": summarise_provenance(traced, threshold, confidence),
+        "invented": confidences[confidence]["invented"],
         "confidences": confidences,
     }
 

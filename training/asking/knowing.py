@@ -10,7 +10,7 @@ import torch
 from accelerate import PartialState
 from datasets import concatenate_datasets
 
-from closedbook.evaluation.answering.confidence import answer_with_confidence
+from closedbook.evaluation.answering.confidence import CONFIDENCES, answer_with_confidence
 from closedbook.evaluation.answering.stock_models import asked_as, check_prompt
 from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
@@ -83,7 +83,7 @@ def know(argv: list[str]) -> dict:
         "split": args.split or (DEFAULT_SPLIT if args.questions == "biographies" else None),
         "seed": args.seed,
         "held_out_people": parts.calibration,
-        **summarise_knowing(rows, args.max_error_rate),
+        **summarise_knowing(rows, args.max_error_rate, args.confidence),
         **run_environment(),
     }
     folder = Path(args.output_dir or Path(args.model) / "knowing")
@@ -107,8 +107,13 @@ def checks(args: KnowingArguments) -> list[Callable[[], object]]:
         if not 0 <= args.max_error_rate < 1:
             raise ValueError(f"--max_error_rate must be a share from 0 to less than 1, not {args.max_error_rate}")
 
+    def check_confidence() -> None:
+        if args.confidence not in CONFIDENCES:
+            raise ValueError(f"--confidence is one of {', '.join(CONFIDENCES)}, not {args.confidence!r}")
+
     return [
         check_rate,
+        check_confidence,
         lambda: args.prompt is None or check_prompt(args.prompt),
         lambda: refuse(unread_files(args.questions, **files)),
         lambda: check_name("split", args.split or DEFAULT_SPLIT),

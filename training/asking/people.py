@@ -7,6 +7,7 @@ from datasets import Dataset, concatenate_datasets
 
 from closedbook.data.people.invented import ask_about, invent_people
 from closedbook.data.questions import QUESTION_FEATURES, entity_key, find_overlap, remove_overlap, split_by_entity
+from closedbook.evaluation.answering.confidence import CONFIDENCES
 from closedbook.evaluation.run_record import Run, Stage
 from closedbook.training.arguments import PopulationArguments, QuestionArguments
 from closedbook.training.command_line import as_flags
@@ -54,6 +55,15 @@ class KnowingArguments:
         metadata={
             "help": "promised share of wrong answers among those given, which sets the threshold. One "
             "in ten is strict enough to be of use, and in reach of models that are right a third of the time"
+        },
+    )
+    confidence: str = field(
+        default="sequence_probability",
+        metadata={
+            "help": "the one that the promise is about: "
+            + ", ".join(CONFIDENCES)
+            + ". It is named beforehand, and "
+            "not chosen on the people who have to prove it"
         },
     )
     seed: int = field(

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from closedbook.evaluation.figures import COLORS, GRAY, MARKERS, new_figure, save_figure, set_title, styled
-from closedbook.evaluation.knowing.abstention import check_threshold, choose_threshold
+from closedbook.evaluation.knowing.abstention import check_threshold
+from closedbook.evaluation.knowing.promise import choose_threshold
 from closedbook.evaluation.statistics.intervals import bootstrap_interval
 from closedbook.evaluation.statistics.paired import compare_paired
 from closedbook.training.teaching.task import WORDINGS

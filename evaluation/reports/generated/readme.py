@@ -102,6 +102,23 @@ def _knowing(results: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _promise(results: Path) -> str:
+    """Promises by simulation: how often they are broken, and how many questions they let be answered."""
+    found = read_object(results / "benchmarks" / "promise.json")
+    lines = [
+        "| held-out people | promises broken [95%] | answered | before: broken | answered |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, law in found["laws"].items():
+        now, before = law["fixed sequence"], law["bonferroni"]
+        low, high = now["broken_interval"]
+        broken = f"{now['broken']:.1%} [{low:.1%}, {high:.1%}]"
+        lines.append(
+            row([name, broken, *(f"{x:.1%}" for x in (now["answered"], before["broken"], before["answered"]))])
+        )
+    return "\n".join(lines) + "\n"
+
+
 def recorded_knowing(results: Path) -> list[dict[str, Any]]:
     """What runs know, as `scripts/report.py --record` kept it.
 
@@ -211,6 +228,7 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "cs224n-2m": _task("cs224n-2m"),
     "cs224n-short": _short,
     "knowing": _knowing,
+    "promise": _promise,
     "ablation": _ablation,
     "architectures": _architectures,
     "speed": _speed,

@@ -1,21 +1,13 @@
-"""Thresholds keep their promise as often as they say, and equal confidences share a fate."""
+"""What a threshold does, and the curve that says what each would do."""
 
 import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
-from closedbook.evaluation.knowing.abstention import (
-    NUM_THRESHOLDS,
-    abstain_on_predictions,
-    check_threshold,
-    choose_threshold,
-    clopper_pearson_upper,
-    describe_abstention,
-)
+from closedbook.evaluation.knowing.abstention import abstain_on_predictions, check_threshold, describe_abstention
+from closedbook.evaluation.knowing.promise import choose_threshold
 
 
 def draw(n: int, seed: int, steps: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -25,91 +17,6 @@ def draw(n: int, seed: int, steps: int | None = None) -> tuple[np.ndarray, np.nd
     if steps:
         confidences = np.ceil(confidences * steps) / steps
     return confidences, generator.random(n) < confidences**0.5
-
-
-@pytest.mark.parametrize(("errors", "n"), [(0, 10), (3, 50), (49, 50), (50, 50), (0, 0)])
-def test_the_bound_is_scipys_exact_one_sided_interval(errors, n):
-    expected = stats.binomtest(errors, n, alternative="less").proportion_ci(0.97, "exact").high if n else 1.0
-    assert clopper_pearson_upper(errors, n, 0.03) == pytest.approx(expected)
-
-
-def test_the_figures_in_the_documentation_are_true():
-    for promise, needed in ((0.1, 57), (0.05, 117)):
-        assert clopper_pearson_upper(0, needed, 0.05 / NUM_THRESHOLDS) <= promise
-        assert clopper_pearson_upper(0, needed - 1, 0.05 / NUM_THRESHOLDS) > promise
-
-
-@pytest.mark.parametrize("steps", [None, 8], ids=["all different", "many ties"])
-def test_the_promise_is_broken_no_more_often_than_said(steps):
-    """Against the true error rate above the threshold, which is known here: the mean of 1 - sqrt(confidence)."""
-    promise, delta, trials, broken, given_any = 0.2, 0.2, 200, 0, 0
-    for seed in range(trials):
-        chosen = choose_threshold(*draw(300, seed, steps), max_error_rate=promise, delta=delta)
-        if chosen.threshold is None:
-            continue
-        given_any += 1
-        if steps:
-            values = np.arange(1, steps + 1) / steps
-            truth = float(np.mean(1 - values[values >= chosen.threshold] ** 0.5))
-        else:
-            low = chosen.threshold
-            truth = 1 - (2 / 3) * (1 - low**1.5) / (1 - low)
-        broken += truth > promise
-    assert given_any > trials / 2
-    # the number of broken promises is at most binomial: 1 in 1000 runs of the test would be above this
-    assert broken <= stats.binom.ppf(0.999, trials, delta)
-
-
-CASES = st.lists(
-    st.tuples(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), st.booleans(), st.booleans()), min_size=1, max_size=60
-)
-
-
-@given(CASES, st.floats(0, 1), st.floats(0.01, 0.99))
-def test_a_chosen_threshold_is_usable_and_says_what_it_does(cases, promise, delta):
-    confidences, correct, refused = zip(*cases, strict=True)
-    chosen = choose_threshold(confidences, correct, refused, max_error_rate=promise, delta=delta)
-    check = check_threshold(confidences, correct, refused, threshold=chosen.threshold, max_error_rate=promise)
-    assert (check["answered"], check["errors"], check["n"]) == (chosen.answered, chosen.errors, len(cases))
-    assert check["coverage"] == chosen.coverage
-    if chosen.threshold is None:
-        assert (chosen.answered, chosen.upper_bound) == (0, None)
-        assert check["kept"] and not check["disproved"] and check["error_rate"] is None
-    else:
-        assert 0 <= chosen.threshold <= 1
-        assert chosen.errors <= promise * chosen.answered + 1e-9
-        assert chosen.upper_bound <= promise
-
-
-@given(CASES, st.randoms())
-def test_the_order_of_answers_does_not_matter(cases, shuffler):
-    shuffled = cases.copy()
-    shuffler.shuffle(shuffled)
-    one, other = (
-        choose_threshold(*zip(*some, strict=True), max_error_rate=0.3, delta=0.3) for some in (cases, shuffled)
-    )
-    assert one == other
-
-
-def test_a_model_that_is_always_right_answers_everything_and_one_that_is_never_right_nothing():
-    confidences = np.linspace(0.1, 0.9, 200)
-    assert choose_threshold(confidences, np.ones(200), max_error_rate=0.1).threshold == 0
-    assert choose_threshold(confidences, np.zeros(200), max_error_rate=0.1).threshold is None
-
-
-def test_a_promise_of_any_error_rate_is_always_kept():
-    assert choose_threshold([0.3], [False], max_error_rate=1.0).threshold == 0
-
-
-def test_a_threshold_separates_what_is_below_from_what_is_above():
-    confidences = np.repeat([0.9, 0.2], 200)
-    correct = np.repeat([True, False], 200)
-    chosen = choose_threshold(confidences, correct, max_error_rate=0.05)
-    assert 0.2 < chosen.threshold <= 0.9
-    assert (chosen.answered, chosen.errors, chosen.coverage) == (200, 0, 0.5)
-    with_refusals = choose_threshold(confidences, correct, confidences < 0.5, max_error_rate=0.05)
-    assert with_refusals.threshold == 0  # the model itself declined all the others
-    assert with_refusals.answered == 200
 
 
 def test_an_answer_exactly_at_the_threshold_is_given():
@@ -138,17 +45,6 @@ def test_thresholds_and_promises_outside_0_to_1_are_refused(threshold):
         choose_threshold([0.5], [True], max_error_rate=threshold)
     with pytest.raises(ValueError, match=r"confidence has to be.* answer 0"):
         choose_threshold([threshold], [True], max_error_rate=0.1)
-
-
-@pytest.mark.parametrize("delta", [0, 1])
-def test_a_delta_that_promises_nothing_or_too_much_is_refused(delta):
-    with pytest.raises(ValueError, match="delta has to be between 0 and 1"):
-        choose_threshold([0.5], [True], max_error_rate=0.1, delta=delta)
-
-
-def test_a_bound_for_impossible_counts_is_refused():
-    with pytest.raises(ValueError, match="errors must be between 0 and n, but is 3 of 2"):
-        clopper_pearson_upper(3, 2, 0.1)
 
 
 def test_the_curve_says_what_each_threshold_does():

@@ -92,20 +92,26 @@ def test_a_refusal_is_the_word_whatever_its_case_and_marks():
     assert not is_refusal("Unknown Town") and not is_refusal("")
 
 
-def test_the_confidence_that_ranks_held_out_people_best_is_chosen(rows):
-    summary = summarise_knowing(rows, 0.1)
+def test_the_promise_is_about_the_confidence_that_was_named(rows):
+    summary = summarise_knowing(rows, 0.1, "agreement")
     assert summary["confidence"] == "agreement"
+    assert summary["abstention"]["chosen"] == summary["confidences"]["agreement"]["abstention"]["chosen"]
+    assert summarise_knowing(rows, 0.1)["confidence"] == "sequence_probability"
     # Chosen on held-out people alone: what the others are sure of makes no difference.
     for item in rows:
         if item["group"] != "held_out":
             item["confidences"]["agreement"] = 1.0 - item["confidences"]["agreement"]
-    changed = summarise_knowing(rows, 0.1)
-    assert changed["confidence"] == "agreement"
+    changed = summarise_knowing(rows, 0.1, "agreement")
     assert changed["abstention"]["threshold"] == summary["abstention"]["threshold"]
 
 
+def test_a_confidence_that_the_rows_lack_is_refused(rows):
+    with pytest.raises(ValueError, match="no confidence 'luck' in the predictions, only sequence_probability, "):
+        summarise_knowing(rows, 0.1, "luck")
+
+
 def test_the_threshold_keeps_its_promise_and_silences_invented_people(rows):
-    summary = summarise_knowing(rows, 0.1)
+    summary = summarise_knowing(rows, 0.1, "agreement")
     abstention = summary["abstention"]
     assert abstention["can_be_kept"] and abstention["check"]["kept"]
     # Wrong answers have confidences below 0.55, and a tenth of wrong answers may be let through.
@@ -124,7 +130,7 @@ def test_a_promise_that_no_threshold_keeps_is_said_to_be_beyond_reach(rows):
     for number, item in enumerate(rows):
         if item["group"] == "held_out":
             item["correct"] = number % 2 == 0  # whatever the confidence
-    summary = summarise_knowing(rows, 0.1)
+    summary = summarise_knowing(rows, 0.1, "agreement")
     assert summary["abstention"]["threshold"] is None
     assert not summary["abstention"]["can_be_kept"]
     assert "at most 10% wrong among the answers given cannot be promised" in summary["abstention"]["explanation"]
@@ -133,16 +139,18 @@ def test_a_promise_that_no_threshold_keeps_is_said_to_be_beyond_reach(rows):
 
 
 def test_several_questions_about_a_person_take_something_from_the_certainty(rows):
-    assert "not independent" not in summarise_knowing(rows, 0.1)["abstention"]["explanation"]
+    assert "not independent" not in summarise_knowing(rows, 0.1, "agreement")["abstention"]["explanation"]
     for number, item in enumerate(rows):
         if item["group"] == "held_out":
             item["entity"] = f"held_out {number // 2}"
-    explanation = summarise_knowing(rows, 0.1)["abstention"]["explanation"]
+    explanation = summarise_knowing(rows, 0.1, "agreement")["abstention"]["explanation"]
     assert "400 questions about 200 held-out people (answers about one person are not independent" in explanation
 
 
 def test_looser_promises_answer_more_people_invented_ones_too(rows):
-    promises = [item for item in summarise_knowing(rows, 0.1)["abstention"]["promises"] if item["threshold"]]
+    promises = [
+        item for item in summarise_knowing(rows, 0.1, "agreement")["abstention"]["promises"] if item["threshold"]
+    ]
     assert len(promises) >= 3
     answered = [item["check"]["answered"] for item in promises]
     invented = [item["invented_answered"]["count"] for item in promises]
@@ -152,7 +160,7 @@ def test_looser_promises_answer_more_people_invented_ones_too(rows):
 def test_a_model_that_refuses_everybody_has_nothing_to_calibrate(rows):
     for item in rows:
         item["refused"], item["correct"] = True, False
-    summary = summarise_knowing(rows, 0.1)
+    summary = summarise_knowing(rows, 0.1, "agreement")
     assert summary["confidences"]["margin"]["calibration"] is None
     assert summary["abstention"]["threshold"] is None
     assert summary["invented"]["answered"]["count"] == 0
@@ -160,7 +168,7 @@ def test_a_model_that_refuses_everybody_has_nothing_to_calibrate(rows):
 
 
 def test_the_summary_can_be_written_and_its_curves_are_thinned(rows, tmp_path):
-    summary = summarise_knowing(rows, 0.1)
+    summary = summarise_knowing(rows, 0.1, "agreement")
     write_json_atomic(tmp_path / "knowing.json", summary)
     assert json.loads((tmp_path / "knowing.json").read_text(encoding="utf-8")) == summary
     for figures in summary["confidences"].values():
@@ -170,7 +178,7 @@ def test_the_summary_can_be_written_and_its_curves_are_thinned(rows, tmp_path):
 
 
 def test_the_description_begins_with_the_people_who_do_not_exist(rows):
-    lines = describe_knowing(summarise_knowing(rows, 0.1)).splitlines()
+    lines = describe_knowing(summarise_knowing(rows, 0.1, "agreement")).splitlines()
     assert lines[0].startswith("100 people who do not exist: 100.0% get an answer")
     assert lines[2].startswith("promise (agreement): at most 10% wrong")
     assert [name for name in CONFIDENCES if any(line.startswith(name) for line in lines)] == list(CONFIDENCES)
