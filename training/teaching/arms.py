@@ -280,7 +280,8 @@ def _retrieved_document(task: TeachingTask) -> Callable:
 
 # ---- the table ---------------------------------------------------------------------------------------------
 
-_FULL_RATES, _ADAPTER_RATES = (3e-5, 1e-4, 2e-4), (3e-4, 1e-3, 2e-3)
+_FULL_RATES, ADAPTER_RATES = (3e-5, 1e-4, 2e-4), (1e-4, 3e-4, 1e-3)
+ADAPTER_FACTOR = 3  # between the middle ones
 
 ARMS = {
     arm.name: arm
@@ -288,10 +289,10 @@ ARMS = {
         Arm("untouched", lambda task, budget, *_: _untouched(task, budget, None), (), "nothing"),
         Arm("trl", lambda *given: _teach_by_trl(*given, lora=False), _FULL_RATES, "SFTTrainer, packed"),
         Arm(
-            "trl-lora", lambda *given: _teach_by_trl(*given, lora=True), _ADAPTER_RATES, "SFTTrainer, packed, LoRA"
+            "trl-lora", lambda *given: _teach_by_trl(*given, lora=True), ADAPTER_RATES, "SFTTrainer, packed, LoRA"
         ),
         Arm("ours", lambda *given: _teach_by_us(*given, lora=False), _FULL_RATES, "closedbook"),
-        Arm("ours-lora", lambda *given: _teach_by_us(*given, lora=True), _ADAPTER_RATES, "closedbook, LoRA"),
+        Arm("ours-lora", lambda *given: _teach_by_us(*given, lora=True), ADAPTER_RATES, "closedbook, LoRA"),
         Arm(
             "retrieval",
             lambda task, budget, *_: _untouched(task, budget, _retrieved_document),

@@ -1,3 +1,5 @@
+"""The objective that makes a model say its titles."""
+
 from random import Random
 
 import pytest
