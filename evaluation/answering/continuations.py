@@ -26,6 +26,19 @@ class Continuation:
     greedy: bool
 
 
+@dataclass(frozen=True)
+class TokenScore:
+    """A token of a continuation.
+
+    Attributes:
+        text: what it writes.
+        log_probability: natural logarithm of its probability after all before it.
+    """
+
+    text: str
+    log_probability: float
+
+
 @torch.inference_mode()
 def score_continuations(
     model: PreTrainedModel,
@@ -56,16 +69,7 @@ def score_continuations(
     pairs = []
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)  # some have no limit
     for prompt, continuation in zip(prompts, continuations, strict=True):
-        if special_tokens:
-            before, whole = tokenizer.encode(prompt), tokenizer.encode(prompt + continuation)
-            pairs_of_tokens = enumerate(zip(before, whole, strict=False))
-            differing = (place for place, (one, other) in pairs_of_tokens if one != other)
-            border = next(differing, min(len(before), len(whole)))
-            before, after = whole[:border], whole[border:]
-        else:
-            before, after = [tokenizer.encode(text, add_special_tokens=False) for text in (prompt, continuation)]
-        if not before or not after:
-            raise ValueError(f"prompt and continuation must not be empty: {prompt!r}, {continuation!r}")
+        before, after = _encode(tokenizer, prompt, continuation, special_tokens)
         if limit is not None and len(before) + len(after) > limit:
             raise ValueError(f"{prompt + continuation!r} is longer than the model's block of {limit} tokens")
         pairs.append((before, after))
@@ -88,17 +92,67 @@ def score_continuations(
     return [scores[row] for row in range(len(pairs))]
 
 
+@torch.inference_mode()
+def score_tokens(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: str,
+    continuation: str,
+    special_tokens: bool = False,
+) -> list[TokenScore]:
+    """The tokens of one continuation with their probabilities; arguments and errors as of `score_continuations`.
+
+    The text of a token is what it adds to those before it, so the texts together are the continuation; a token of
+    half a character adds nothing, and the one that completes it the character.
+    """
+    before, after = _encode(tokenizer, prompt, continuation, special_tokens)
+    was_training = model.training
+    model.eval()
+    ((chosen, _),) = _chosen(model, padding_id(tokenizer), [(before, after)])
+    model.train(was_training)
+    texts = [tokenizer.decode(after[:length], skip_special_tokens=False) for length in range(len(after) + 1)]
+    texts = [text.removesuffix("\ufffd") for text in texts]
+    pairs = zip(texts, texts[1:], chosen.tolist(), strict=False)
+    return [TokenScore(later.removeprefix(earlier), score) for earlier, later, score in pairs]
+
+
+def _encode(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, continuation: str, special_tokens: bool
+) -> tuple[list[int], list[int]]:
+    if special_tokens:
+        before, whole = tokenizer.encode(prompt), tokenizer.encode(prompt + continuation)
+        pairs_of_tokens = enumerate(zip(before, whole, strict=False))
+        differing = (place for place, (one, other) in pairs_of_tokens if one != other)
+        border = next(differing, min(len(before), len(whole)))
+        before, after = whole[:border], whole[border:]
+    else:
+        before, after = [tokenizer.encode(text, add_special_tokens=False) for text in (prompt, continuation)]
+    if not before or not after:
+        raise ValueError(f"prompt and continuation must not be empty: {prompt!r}, {continuation!r}")
+    return before, after
+
+
 def _score(
     model: PreTrainedModel, padding: int, pairs: Sequence[tuple[list[int], list[int]]]
 ) -> list[Continuation]:
-    """One batch, padded on the right, where causal attention never looks."""
+    """One batch of continuations."""
+    return [
+        Continuation(chosen.sum().item(), bool(likeliest.all()))
+        for chosen, likeliest in _chosen(model, padding, pairs)
+    ]
+
+
+def _chosen(
+    model: PreTrainedModel, padding: int, pairs: Sequence[tuple[list[int], list[int]]]
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Of each continuation of one batch its tokens' log-probabilities, float64, and whether each is the likeliest.
+
+    Padded on the right, where causal attention never looks.
+    """
     ids, mask = right_padded([before + after for before, after in pairs], padding)
     ids = ids.to(model.device)
     logits = model(input_ids=ids, attention_mask=mask.to(model.device), use_cache=False).logits[:, :-1].float()
     chosen = logits.log_softmax(-1).gather(-1, ids[:, 1:, None]).squeeze(-1).cpu()  # (texts, width - 1)
     likeliest = (logits.argmax(-1) == ids[:, 1:]).cpu()
-    scores = []
-    for row, (before, after) in enumerate(pairs):
-        span = slice(len(before) - 1, len(before) + len(after) - 1)
-        scores.append(Continuation(chosen[row, span].double().sum().item(), bool(likeliest[row, span].all())))
-    return scores
+    spans = [slice(len(before) - 1, len(before) + len(after) - 1) for before, after in pairs]
+    return [(chosen[row, span].double(), likeliest[row, span]) for row, span in enumerate(spans)]

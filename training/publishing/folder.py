@@ -6,7 +6,7 @@ from the record of the run, and a file that holds a secret or such a folder all 
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,21 @@ from closedbook.data.secrets import remember_secret, withhold
 from closedbook.evaluation.files import read_json_object
 from closedbook.evaluation.reports.card.text import public, public_command
 from closedbook.evaluation.run_record import RUN_FILE, Run, read_run
+from closedbook.modeling.configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
 
 CARD = "README.md"
-WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
+ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|adapter_model\.safetensors")
 SIBLING = re.compile(r"^\s*from \.(\w+) import", re.MULTILINE)  # the only form that travels with a checkpoint
 # beside the weights and the code; what else lies in the folder stays on this machine
 SHARED = (
     *("config.json", "generation_config.json", "model.safetensors.index.json"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
-    *("chat_template.jinja", CARD, RUN_FILE, "evaluations.json"),
+    *("chat_template.jinja", CARD, RUN_FILE, "evaluations.json", ADAPTER),
 )
-NEEDED = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", CARD, RUN_FILE)
+_BESIDE = ("tokenizer.json", "tokenizer_config.json", CARD, RUN_FILE)
+NEEDED = ("config.json", "generation_config.json", *_BESIDE)
+NEEDED_OF_ADAPTERS = (ADAPTER, ADAPTER_WEIGHTS, *_BESIDE)
 
 
 def finished_files(folder: str | Path) -> dict[str, bytes | Path]:
@@ -56,23 +60,42 @@ def finished_files(folder: str | Path) -> dict[str, bytes | Path]:
 
 
 def folder_problem(folder: Path) -> str | None:
-    """What readers without the package would stumble over, or None: a missing file, broken weights, no cache."""
-    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    """What readers without the package would stumble over, or None: a missing file, broken weights, no cache.
+
+    Models of this package need their code beside them, which stock ones and adapters of them do not have.
+    """
+    is_adapter = (folder / ADAPTER).is_file()
+    needed_files = NEEDED_OF_ADAPTERS if is_adapter else NEEDED
+    missing = [name for name in needed_files if not (folder / name).is_file()]
     if missing:
         return f"{', '.join(missing)} missing"
+    if is_adapter:
+        base = read_json_object(folder / ADAPTER).get("base_model_name_or_path") or ""
+        if not base or Path(base).is_absolute() or Path(base).exists():
+            return (
+                f"its adapter is for the model in {base or 'an unnamed place'}, which nobody else has: train it "
+                "with --merge_adapter true, or on a base by its name on the Hub"
+            )
+        return _broken_weights(folder, {ADAPTER_WEIGHTS})
     config = read_json_object(folder / "config.json")
+    is_own = config.get("model_type") in (VanillaGPTConfig.model_type, PerceiverGPTConfig.model_type)
     code = {*config.get("auto_map", {}).values(), *tokenizer_classes(folder)}
-    needed = {f"{one.split('.')[0]}.py" for one in code}
+    # code of somebody else's repository is named "owner/name--file.Class", and stays there
+    needed = {f"{one.split('.')[0]}.py" for one in code if "--" not in one}
     for path in folder.glob("*.py"):
         needed |= {f"{name}.py" for name in SIBLING.findall(path.read_text(encoding="utf-8"))}
     absent = [name for name in sorted(needed) if not (folder / name).is_file()]
-    if not config.get("auto_map") or absent:
+    if (is_own and not config.get("auto_map")) or absent:
         return f"the code of the model is missing{': ' if absent else ''}{', '.join(absent)}"
-    if not config.get("use_cache"):
+    if not config.get("use_cache", not is_own):
         return "config.json has use_cache off, as while training"
     index = folder / "model.safetensors.index.json"
     shards = set(read_json_object(index)["weight_map"].values()) if index.is_file() else {"model.safetensors"}
-    for name in sorted(shards):
+    return _broken_weights(folder, shards)
+
+
+def _broken_weights(folder: Path, names: Iterable[str]) -> str | None:
+    for name in sorted(names):
         try:
             with safe_open(folder / name, framework="pt") as weights:
                 weights.keys()
@@ -145,15 +168,16 @@ def saved_files(checkpoint: Path, run: Run, step: int, num_steps: int) -> dict[s
     Raises:
         FileNotFoundError: for sharded weights, which no reader could load.
     """
-    if not (checkpoint / "model.safetensors").is_file():
+    if not any((checkpoint / name).is_file() for name in ("model.safetensors", ADAPTER_WEIGHTS)):
         raise FileNotFoundError(
             f"{checkpoint} holds no whole model.safetensors; the finished model will be uploaded"
         )
     files: dict[str, bytes | Path] = {}
     for name, content in shared_files(checkpoint).items():
         files[name] = content if isinstance(content, bytes) else content.read_bytes()
-    config = read_json_object(checkpoint / "config.json") | {"use_cache": True}  # off while training
-    files["config.json"] = (json.dumps(config, ensure_ascii=False, indent=2) + "\n").encode()
+    if (checkpoint / "config.json").is_file():  # an adapter has none
+        config = read_json_object(checkpoint / "config.json") | {"use_cache": True}  # off while training
+        files["config.json"] = (json.dumps(config, ensure_ascii=False, indent=2) + "\n").encode()
     files[RUN_FILE] = public_record(run)
     files[CARD] = progress_card(step, num_steps).encode()
     return files

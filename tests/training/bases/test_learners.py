@@ -22,6 +22,7 @@ from transformers import (
 from closedbook.evaluation.run_record import read_run
 from closedbook.training.bases.asking import load_to_ask
 from closedbook.training.bases.loading import load_model_folder
+from closedbook.training.publishing.folder import finished_files
 from closedbook.training.run_folder import read_base_run
 
 PEOPLE = ["Ada Lovelace", "Zoë Marlow", "Gwendal Porrit", "Ines Toms"]
@@ -374,3 +375,22 @@ def test_a_short_context_is_probed_without_the_text_on_other_matters(bases, tmp_
     assert len(probed) == 2 and not any("eval_control_loss" in entry for entry in probed)
     with pytest.raises(ValueError, match="--forgetting_limit: the text on other matters cannot be read"):
         teach(tmp_path / "short", tmp_path / "no", documents, "--forgetting_limit", "0.5")
+
+
+def test_a_taught_stock_model_and_an_adapter_on_a_named_base_can_be_shared(bases, documents, tmp_path):
+    """Neither has code to bring along; an adapter needs a base that others can have."""
+    teach(bases["llama"], tmp_path / "whole", documents)
+    assert {"model.safetensors", "tokenizer.json", "config.json"} <= finished_files(tmp_path / "whole").keys()
+    teach(bases["llama"], tmp_path / "adapter", documents, "--lora_rank", "2")
+    with pytest.raises(
+        ValueError, match="its adapter is for the model in .* which nobody else has: .*--merge_adapter"
+    ):
+        finished_files(tmp_path / "adapter")
+    path = tmp_path / "adapter" / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) | {"base_model_name_or_path": "someone/llama"}
+    path.write_text(json.dumps(config), encoding="utf-8")
+    shared = finished_files(tmp_path / "adapter")
+    assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json"} <= shared.keys()
+    (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"half")
+    with pytest.raises(ValueError, match="adapter_model.safetensors cannot be read"):
+        finished_files(tmp_path / "adapter")

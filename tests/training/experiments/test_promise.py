@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from closedbook.scripts.benchmarks import promise
+from closedbook.training.experiments import promise
 
 
 def test_every_law_has_its_figures_for_both_rules(monkeypatch, capsys, tmp_path):

@@ -1,15 +1,7 @@
-"""Seconds of an optimizer step: this package's Muon with AdamW, and torch's Muon beside torch's AdamW.
-
-    python scripts/benchmarks/optimizer.py --output results/benchmarks/optimizer.json
-
-Vanilla models of three sizes with random gradients, no forward or backward pass. Ours is timed in both precisions;
-`ratio` is torch's time over the faster of ours, `ratio_float32` over that in float32, which a run takes whose
-hardware has no bf16. The last line of stdout is one JSON object.
-"""
+"""Seconds of an optimizer step: this package's Muon with AdamW, and torch's Muon beside torch's AdamW."""
 
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -21,8 +13,6 @@ from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.files import write_json_atomic
 from closedbook.modeling.configuration_gpt import VanillaGPTConfig
 from closedbook.modeling.modeling_gpt import VanillaGPTForCausalLM
-from closedbook.scripts.benchmarks.measure import MeasuringArguments
-from closedbook.training.checks.commands import run_command
 from closedbook.training.command_line import parse_flags
 from closedbook.training.optimizer import MuonWithAdamW, sort_parameters
 
@@ -31,11 +21,12 @@ RATE = 0.006
 
 
 @dataclass
-class OptimizerBenchmarkArguments(MeasuringArguments):
+class OptimizerBenchmarkArguments:
     """Flags of this benchmark."""
 
     repeats: int = field(default=5, metadata={"help": "steps of each; the median"})
     num_threads: int = field(default=1, metadata={"help": "CPU threads"})
+    output: str | None = field(default=None, metadata={"help": "file for the JSON object"})
 
 
 def _torch_alone(model: torch.nn.Module) -> Callable[[], None]:
@@ -107,7 +98,3 @@ def main(argv: list[str]) -> dict:
         write_json_atomic(args.output, result)
     print(json.dumps(result), flush=True)
     return result
-
-
-if __name__ == "__main__":
-    sys.exit(run_command(main))

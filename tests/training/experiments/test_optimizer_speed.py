@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from closedbook.scripts.benchmarks import optimizer
+from closedbook.training.experiments import optimizer_speed as optimizer
 
 
 @pytest.fixture(autouse=True)

@@ -1,16 +1,7 @@
-"""Are promises kept as often as they say, and how many questions do they let be answered? By simulation.
-
-    python scripts/benchmarks/promise.py --output results/benchmarks/promise.json
+"""Promises by simulation: laws of which the truth is known, and the rules that choose thresholds on them.
 
 Every draw makes held-out people by a law whose error rate above any threshold is known, chooses a threshold on
-them with `choose_threshold`, and looks whether the people above it are wrong more often than promised. Laws are
-such that
-it is easy, hard or impossible to promise anything: a smooth one, one with ties, few people, models that are always
-right, always wrong, wrong just too often at every confidence, or wrong most where they are surest.
-
-The peer is what this package did before: 20 thresholds, corrected by Bonferroni. Written are, for each law and
-rule, the share of draws with a broken promise, the share without any threshold, and the mean share of people that
-are answered. The last line of stdout is one JSON object.
+them, and looks whether the people above it are wrong more often than promised.
 """
 
 import json
@@ -27,7 +18,6 @@ from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.files import write_json_atomic
 from closedbook.evaluation.knowing.promise import choose_threshold
 from closedbook.evaluation.statistics.intervals import wilson_interval
-from closedbook.training.checks.commands import run_command
 from closedbook.training.command_line import parse_flags
 
 _Rates = Callable[[np.ndarray], np.ndarray]  # confidences -> how often an answer of each is right
@@ -157,7 +147,3 @@ def main(argv: list[str]) -> dict:
         write_json_atomic(args.output, result)
     print(json.dumps(result), flush=True)
     return result
-
-
-if __name__ == "__main__":
-    sys.exit(run_command(main))

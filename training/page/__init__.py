@@ -1,0 +1,1 @@
+"""Questions that somebody types: in a terminal, from a file, on a page."""

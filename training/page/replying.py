@@ -1,0 +1,242 @@
+"""One question, one reply: the answer or "I don't know", how sure, where from, and what else it might be."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import shorten
+from threading import Lock
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from datasets import Dataset
+
+from closedbook.evaluation.answering.answers import ScoredAnswer
+from closedbook.evaluation.answering.confidence import answer_with_confidence
+from closedbook.evaluation.answering.continuations import TokenScore, score_tokens
+from closedbook.evaluation.answering.stock_models import asked_as
+from closedbook.evaluation.attention.maps import attention_maps
+from closedbook.evaluation.files import read_json_object
+from closedbook.evaluation.knowing.summary import NUM_SAMPLES, is_refusal
+from closedbook.training.bases.asking import check_fit_to_ask, load_to_ask
+from closedbook.training.page.sources import UNKNOWN, Documents, Origin
+
+DONT_KNOW = "I don't know"
+MOST_SAID = 300  # characters of a line that says why a question was not asked
+LONGEST = 2000  # characters of a question that are looked at; what is longer is told of and not read
+
+
+@dataclass(frozen=True)
+class Promise:
+    """From which confidence on answers are given, and what that promises.
+
+    Attributes:
+        confidence: name of the confidence that is compared.
+        threshold: answers are given from here on; None: none is.
+        told: one sentence on it, with what to do where nothing was promised yet.
+        made: whether `knowing.py` chose the threshold.
+    """
+
+    confidence: str = "sequence_probability"
+    threshold: float | None = 0.0
+    told: str = ""
+    made: bool = False
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a question got.
+
+    Attributes:
+        question: as it was asked.
+        problem: why the model was not asked, in one line; "" where it was. Everything below is empty then.
+        answer: what the model says, whether it is given or not.
+        given: whether the answer is given; else the reply is `DONT_KNOW`.
+        confidence: in [0, 1], by the name that the promise has.
+        candidates: answers and their probabilities, the most probable first.
+        tokens: of the answer and its end, with their probabilities.
+        reads: tokens of the prompt, with the share of attention that the last of them pays to each, the mean over
+            heads and layers; empty for models without such weights.
+        origin: where the answer can come from.
+    """
+
+    question: str
+    problem: str = ""
+    answer: str = ""
+    given: bool = False
+    confidence: float = 0.0
+    candidates: tuple[tuple[str, float], ...] = ()
+    tokens: tuple[tuple[str, float], ...] = ()
+    reads: tuple[tuple[str, float], ...] = ()
+    origin: Origin = field(default_factory=lambda: Origin(UNKNOWN, ""))
+
+    @property
+    def shown(self) -> str:
+        """What a reader sees first."""
+        return self.problem or (self.answer if self.given else DONT_KNOW)
+
+
+def read_promise(model: str, threshold: float | None = None) -> Promise:
+    """The threshold that `knowing.py` proved for a model, or one that is given.
+
+    Args:
+        model: folder or name of the model.
+        threshold: given from this confidence on, with no promise.
+
+    Raises:
+        ValueError: for a threshold outside [0, 1], or a damaged record.
+    """
+    if threshold is not None:
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"--threshold is a confidence in [0, 1], not {threshold}")
+        return Promise(
+            threshold=threshold, told=f"answers are given from a confidence of {threshold:g} on, as asked"
+        )
+    path = Path(model) / "knowing" / "knowing.json"
+    if not path.exists():
+        return Promise(
+            told="no threshold is known, so every answer is given: measure one with "
+            f"python scripts/knowing.py --model {Path(model).resolve().name}"
+        )
+    found = read_json_object(path)
+    try:
+        abstention = found["abstention"]
+        return Promise(found["confidence"], abstention["threshold"], abstention["explanation"], made=True)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no record of knowing.py: it lacks {error}; run it again") from error
+
+
+class Asker:
+    """A model that is asked again and again, by one person at a time.
+
+    Args:
+        model: folder of a run, of an adapter or of any causal language model, or a name on the Hub.
+        promise: from which confidence on it answers.
+        documents: what it read, mappings with `title` and `text`; None: nothing is looked up.
+        prompt: with `{question}` in it, or `chat`; None for the way in which it was taught.
+        trust_remote_code: whether code that a stock model brings along may run.
+        max_new_tokens: longest answer.
+        name: as it is called on a page; default: that of its folder.
+
+    Raises:
+        ValueError: as `load_to_ask`.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        promise: Promise,
+        documents: Sequence[Any] | None = None,
+        prompt: str | None = None,
+        trust_remote_code: bool = False,
+        max_new_tokens: int = 32,
+        name: str | None = None,
+    ) -> None:
+        self.name = name or Path(model).resolve().name
+        self.promise = promise
+        loaded, self._tokenizer, self._prompt = load_to_ask(model, prompt, trust_remote_code)
+        self._model = loaded.to(PartialState().device)
+        self._documents = None if documents is None else Documents(documents)
+        self._max_new_tokens = max_new_tokens
+        self._lock = Lock()  # attention is read with other kernels, which a second thread would meet
+
+    @torch.no_grad()
+    def reply(self, question: str) -> Reply:
+        """Ask one question; never raises for what a person may type."""
+        asked = question.strip()
+        if problem := self._problem(asked):
+            return Reply(question, problem)
+        with self._lock:
+            (scored,) = self._answer([asked])
+            tokens = self._tokens(asked, scored)
+            reads = self._reads(asked)
+        return self._reply(asked, scored, tokens, reads)
+
+    def replies(self, questions: Sequence[str], batch_size: int = 32) -> list[Reply]:
+        """Ask many questions in batches; without tokens and attention."""
+        asked = [question.strip() for question in questions]
+        found = [Reply(question, self._problem(question)) for question in asked]
+        rows = [row for row, reply in enumerate(found) if not reply.problem]
+        with self._lock:
+            scored = self._answer([asked[row] for row in rows], batch_size)
+        for row, answer in zip(rows, scored, strict=True):
+            found[row] = self._reply(asked[row], answer, (), ())
+        return found
+
+    def _problem(self, question: str) -> str:
+        """Why a question is not asked; "" where it can be."""
+        if not question:
+            return "There is no question: type one."
+        if len(question) > LONGEST:
+            return (
+                f"This question has {len(question):,} characters; at most {LONGEST:,} are read. Ask a shorter one."
+            )
+        try:
+            row = Dataset.from_dict({"question": [question], "answers": [[]]})
+            check_fit_to_ask(row, self._model, self._tokenizer, self._prompt)
+        except ValueError as error:
+            return shorten(f"The model cannot read this: {error}", MOST_SAID, placeholder=" ...")
+        return ""
+
+    def _answer(self, questions: list[str], batch_size: int = 1) -> list[ScoredAnswer]:
+        if not questions:
+            return []
+        texts, end_token = asked_as(self._prompt, self._tokenizer, questions)
+        return answer_with_confidence(
+            self._model,
+            self._tokenizer,
+            texts,
+            num_samples=NUM_SAMPLES if self.promise.confidence == "agreement" else 1,
+            batch_size=batch_size,
+            max_new_tokens=self._max_new_tokens,
+            progress=False,
+            end_token=end_token,
+        )
+
+    def _tokens(self, question: str, scored: ScoredAnswer) -> tuple[tuple[str, float], ...]:
+        text = scored.answer.text
+        if not text:
+            return ()
+        (read,), end_token = asked_as(self._prompt, self._tokenizer, [question])
+        mark = self._tokenizer.mask_token
+        is_marked = end_token is None
+        scores: list[TokenScore] = score_tokens(
+            self._model,
+            self._tokenizer,
+            read + mark if is_marked else read,
+            text + (mark if is_marked else "") if is_marked else (text if read[-1:].isspace() else f" {text}"),
+            special_tokens=not is_marked,
+        )
+        return tuple((token.text, math.exp(token.log_probability)) for token in scores)
+
+    def _reads(self, question: str) -> tuple[tuple[str, float], ...]:
+        (read,), end_token = asked_as(self._prompt, self._tokenizer, [question])
+        text = read if end_token is not None else read + self._tokenizer.mask_token
+        try:
+            maps = [found for found in attention_maps(self._model, self._tokenizer, text) if found.over_tokens]
+        except (ValueError, TypeError, AttributeError):  # an architecture without weights over tokens
+            return ()
+        if not maps:
+            return ()
+        weights = torch.stack([found.weights.mean(0)[-1] for found in maps]).mean(0)
+        labels = self._tokenizer.convert_tokens_to_string
+        return tuple(
+            (labels([token]) or token, float(w)) for token, w in zip(maps[0].key_labels, weights, strict=True)
+        )
+
+    def _reply(self, question: str, scored: ScoredAnswer, tokens: Any, reads: Any) -> Reply:
+        answer = scored.answer.text
+        confidence = min(1.0, scored.confidences[self.promise.confidence])
+        threshold = self.promise.threshold
+        origin = Origin(UNKNOWN, "") if self._documents is None else self._documents.origin(question, answer)
+        return Reply(
+            question=question,
+            answer=answer,
+            given=threshold is not None and confidence >= threshold and bool(answer) and not is_refusal(answer),
+            confidence=confidence,
+            candidates=tuple((found.text, math.exp(found.log_probability)) for found in scored.candidates),
+            tokens=tokens,
+            reads=reads,
+            origin=origin,
+        )
