@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb")) if EXAMPLES.is_dir() else []
-PICTURES = {"look_inside": 2, "ten_minutes": 4}  # how many each draws
+PICTURES = {"look_inside": 2, "teach_a_model": 2, "ten_minutes": 4}  # how many each draws
 SECONDS = 120  # for one cell, on a machine with other things to do; all of them together take less than a minute
 
 pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="runs in a checkout only")
