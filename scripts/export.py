@@ -1,11 +1,11 @@
-"""Export a model of this package for programs that do not know it: as a stock GPT-2, to the last bit.
+"""Export a model of this package for programs that do not know it: as a stock GPT-2.
 
     python scripts/export.py --model outputs/demo/model --format gpt2 --output_dir outputs/demo/gpt2
 
 A vanilla model with softmax attention and learned positions is a GPT-2 under other names, so `transformers` needs
-no code from elsewhere for it, nor do PEFT, vLLM, llama.cpp's converter or transformers.js. Other architectures
-have no exact counterpart and are refused; they are shared with their code (`scripts/push.py`). Writes the model,
-a plain tokenizer with the same ids, a card, and `export.json`: what was exported and how much the logits differ.
+no code from elsewhere for it. Other architectures have no exact counterpart and are refused; they are shared with
+their code (`scripts/push.py`). Writes the model, a plain tokenizer with the same ids, a card, and `export.json`:
+what was exported, and the largest difference of logits.
 """
 
 import sys

@@ -20,7 +20,7 @@ from closedbook.training.arguments import (
     RegularisationArguments,
 )
 from closedbook.training.bases.adapters import check_adapter
-from closedbook.training.bases.defaults import adapt_to_pretrained, least_steps
+from closedbook.training.bases.defaults import adapt_to_pretrained
 from closedbook.training.bases.learners import pretrained_learner, teach_template
 from closedbook.training.bases.loading import check_is_model, starts_in_own_way
 from closedbook.training.checks.effect import check_effect_of_questions
@@ -99,8 +99,7 @@ def finetune(settings: FinetuningSettings) -> Run:
     model_folder = Path(start.model).resolve()
     least = 0
     if not starts_in_own_way(start.model):
-        adapt_to_pretrained(args, settings.adapter)
-        least = least_steps(args)
+        least = adapt_to_pretrained(args, settings.adapter)
     checkpoint = prepare_run(args, *checks(settings))
     base = read_base_run(start.model)
     learner = pretrained_learner(start.model, base, settings.prompt, settings.adapter, args.row_length)

@@ -29,7 +29,7 @@ from closedbook.training.arguments import (
     RewriteArguments,
 )
 from closedbook.training.bases.adapters import check_adapter
-from closedbook.training.bases.defaults import OBJECTIVES, adapt_to_pretrained, least_steps, named
+from closedbook.training.bases.defaults import OBJECTIVES, adapt_to_pretrained, named
 from closedbook.training.bases.learners import (
     Learner,
     check_base,
@@ -125,8 +125,7 @@ def pretrain(
     args, asked = settings.training, settings.questions
     least = 0
     if settings.base.model is not None:
-        adapt_to_pretrained(args, settings.adapter)
-        least = least_steps(args)
+        least = adapt_to_pretrained(args, settings.adapter)
         if "objectives" not in named(settings.corpus):
             settings.corpus.objectives = list(OBJECTIVES)
     shares = parse_objectives(settings.corpus.objectives)

@@ -105,7 +105,7 @@ def check_rows(row_length: int, block_size: int) -> None:
 
 
 def count_steps(args: ClosedbookTrainingArguments, num_records: int, least: int = 0) -> int:
-    """Optimizer steps of the run: `max_steps`, or the epochs over `num_records` rounded up, but `least`."""
+    """Optimizer steps of the run: `max_steps`, or the epochs over `num_records` rounded up, at least `least`."""
     if args.max_steps > 0:
         return args.max_steps
     return max(least, math.ceil(args.num_train_epochs * num_records / args.global_batch_size))

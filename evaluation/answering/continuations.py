@@ -7,6 +7,7 @@ from itertools import groupby
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from closedbook.data.writing.question_form import encode_prompt
 from closedbook.evaluation.answering.abilities import abilities
 from closedbook.evaluation.answering.ability_checks import right_padded
 from closedbook.evaluation.answering.batches import padding_id
@@ -57,8 +58,8 @@ def score_continuations(
         prompts: not empty: a first token has nothing to be predicted from.
         continuations: one a prompt, not empty.
         batch_size: texts read at once; changes speed only.
-        special_tokens: encode prompt and continuation as one text, as the tokenizer does by itself, so with the
-            token by which it begins a text; for models that were trained elsewhere. Where a token reaches across
+        special_tokens: encode prompt and continuation as one text, and as prompts are for answering, so after what
+            the tokenizer puts before a text; for models that were trained elsewhere. Where a token reaches across
             the border, the continuation begins with that token.
 
     Raises:
@@ -120,7 +121,7 @@ def _encode(
     tokenizer: PreTrainedTokenizerBase, prompt: str, continuation: str, special_tokens: bool
 ) -> tuple[list[int], list[int]]:
     if special_tokens:
-        before, whole = tokenizer.encode(prompt), tokenizer.encode(prompt + continuation)
+        before, whole = encode_prompt(tokenizer, prompt), encode_prompt(tokenizer, prompt + continuation)
         pairs_of_tokens = enumerate(zip(before, whole, strict=False))
         differing = (place for place, (one, other) in pairs_of_tokens if one != other)
         border = next(differing, min(len(before), len(whole)))

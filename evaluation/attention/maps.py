@@ -25,6 +25,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from closedbook.data.question_format import entity_of_question
+from closedbook.data.writing.question_form import encode_prompt
 from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.evaluation.statistics.intervals import bootstrap_interval
 
@@ -177,7 +178,8 @@ def _labels(characters: tuple[str, ...], count: int, config, reads: bool, name: 
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> torch.Tensor:
-    return tokenizer(text, return_tensors="pt", add_special_tokens=False)["input_ids"]
+    """As a prompt that is answered: a stock model reads what its tokenizer puts before a text, too."""
+    return torch.tensor([encode_prompt(tokenizer, text)])
 
 
 def previous_character_score(weights: torch.Tensor) -> torch.Tensor:

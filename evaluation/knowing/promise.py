@@ -203,7 +203,10 @@ class _Line:
         middle = math.ceil(_MIDDLE * self._people)
         if not 0 < self._error_rate < 1:
             return 1 if early else middle
-        least = math.ceil(math.log(delta) / math.log1p(-self._error_rate))  # without an error
+        proving = math.log(delta) / math.log1p(
+            -self._error_rate
+        )  # without an error; a promise next to 0 takes all
+        least = math.ceil(min(proving, self._people + 1))
         if not early:
             return max(least, middle)
         counts = np.arange(1, self._people + 1)

@@ -31,14 +31,14 @@ def named(args: Any) -> frozenset[str]:
     return args.given if found is None else found
 
 
-def adapt_to_pretrained(args: ClosedbookTrainingArguments, adapter: AdapterArguments) -> None:
-    """Set what nobody named to values for a pretrained model, in place."""
+def adapt_to_pretrained(args: ClosedbookTrainingArguments, adapter: AdapterArguments) -> int:
+    """Set what nobody named to values for a pretrained model, in place.
+
+    Returns:
+        optimizer steps below which the run does not go; 0 where somebody said how long it is.
+    """
     spoken_for = named(args)
     for name, value in (_ADAPTER if adapter.lora_rank else _FULL).items():
         if name not in spoken_for:
             setattr(args, name, value)
-
-
-def least_steps(args: ClosedbookTrainingArguments) -> int:
-    """Optimizer steps below which a run of a pretrained model does not go where nobody said how long it is."""
-    return 0 if named(args) & {"max_steps", "num_train_epochs"} else _LEAST_STEPS
+    return 0 if spoken_for & {"max_steps", "num_train_epochs"} else _LEAST_STEPS

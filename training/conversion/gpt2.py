@@ -45,7 +45,7 @@ tags: [closedbook, gpt2]
 
 # {name} as GPT-2
 
-The model {name} of [closedbook](https://pypi.org/project/closedbook), exported as a `GPT2LMHeadModel`: no code of
+The model {name} of closedbook, exported as a `GPT2LMHeadModel`: no code of
 its own is needed, and every program that runs GPT-2 runs it. Logits are the original's (largest difference on
 random
 texts: {difference:.1e}).

@@ -1,13 +1,13 @@
 """What `ask.py` is told, and what is checked before a model is loaded."""
 
 import importlib.util
-import json
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from closedbook.data.documents.loading import load_documents, with_titles
+from closedbook.data.hub_rows import json_at
 from closedbook.data.text_files import numbered_lines
 from closedbook.evaluation.answering.stock_models import check_prompt
 from closedbook.training.bases.loading import check_is_model
@@ -138,10 +138,10 @@ def read_question_texts(path: str | Path) -> list[str]:
     for number, line in numbered_lines(path):
         question: object = line.partition("\t")[0]
         if Path(path).suffix.lower() == ".jsonl":
-            try:
-                question = json.loads(line)["question"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f'{path}:{number} is no JSON object with a "question"') from error
+            row = json_at(line, f"{path}:{number}")
+            if not isinstance(row, dict) or "question" not in row:
+                raise ValueError(f'{path}:{number} is no JSON object with a "question"')
+            question = row["question"]
         if not isinstance(question, str):
             raise ValueError(f"{path}:{number}: the question is no text")
         if question.strip():

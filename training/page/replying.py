@@ -12,9 +12,10 @@ import torch
 from accelerate import PartialState
 from datasets import Dataset
 
+from closedbook.data.writing.question_form import QuestionForm
 from closedbook.evaluation.answering.answers import ScoredAnswer
 from closedbook.evaluation.answering.confidence import answer_with_confidence
-from closedbook.evaluation.answering.continuations import TokenScore, score_tokens
+from closedbook.evaluation.answering.continuations import score_tokens
 from closedbook.evaluation.answering.stock_models import asked_as
 from closedbook.evaluation.attention.maps import attention_maps
 from closedbook.evaluation.files import read_json_object
@@ -194,29 +195,33 @@ class Asker:
             end_token=end_token,
         )
 
+    def _read(self, question: str) -> str:
+        """What the model reads before it answers."""
+        (read,), _ = asked_as(self._prompt, self._tokenizer, [question])
+        return read if self._prompt is not None else read + self._tokenizer.mask_token
+
     def _tokens(self, question: str, scored: ScoredAnswer) -> tuple[tuple[str, float], ...]:
         text = scored.answer.text
         if not text:
             return ()
-        (read,), end_token = asked_as(self._prompt, self._tokenizer, [question])
-        mark = self._tokenizer.mask_token
-        is_marked = end_token is None
-        scores: list[TokenScore] = score_tokens(
+        written = text + self._tokenizer.mask_token
+        if self._prompt is not None:
+            written = QuestionForm(self._prompt, self._tokenizer).predicted(text)
+        scores = score_tokens(
             self._model,
             self._tokenizer,
-            read + mark if is_marked else read,
-            text + (mark if is_marked else "") if is_marked else (text if read[-1:].isspace() else f" {text}"),
-            special_tokens=not is_marked,
+            self._read(question),
+            written,
+            special_tokens=self._prompt is not None,
         )
         return tuple((token.text, math.exp(token.log_probability)) for token in scores)
 
     def _reads(self, question: str) -> tuple[tuple[str, float], ...]:
-        (read,), end_token = asked_as(self._prompt, self._tokenizer, [question])
-        text = read if end_token is not None else read + self._tokenizer.mask_token
         try:
-            maps = [found for found in attention_maps(self._model, self._tokenizer, text) if found.over_tokens]
+            maps = attention_maps(self._model, self._tokenizer, self._read(question))
         except (ValueError, TypeError, AttributeError):  # an architecture without weights over tokens
             return ()
+        maps = [found for found in maps if found.over_tokens]
         if not maps:
             return ()
         weights = torch.stack([found.weights.mean(0)[-1] for found in maps]).mean(0)

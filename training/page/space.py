@@ -93,7 +93,9 @@ def _write_code(folder: Path, name: Any) -> None:
         path = importlib.import_module(f"closedbook.{room}").__path__[0]
         shutil.copytree(path, folder / "closedbook" / room, ignore=skipped)
     needed = [line for line in requires("closedbook") or () if "extra ==" not in line]
-    (folder / "requirements.txt").write_text("\n".join([*needed, ""]), encoding="utf-8")
+    (folder / "requirements.txt").write_text(
+        "\n".join([*needed, f"gradio=={gradio.__version__}", ""]), encoding="utf-8"
+    )
     (folder / "app.py").write_text(_APP.format(name=name, version=closedbook.__version__), encoding="utf-8")
     python = ".".join(platform.python_version_tuple()[:2])
     card = _CARD.format(name=name, gradio=gradio.__version__, python=python)

@@ -92,6 +92,11 @@ def test_a_model_that_is_always_right_answers_everything_and_one_that_is_never_r
     assert choose_threshold(confidences, np.zeros(200), max_error_rate=0.1).threshold is None
 
 
+@pytest.mark.parametrize("promise", [0.0, 5e-324, 2.2e-309])
+def test_a_promise_next_to_no_error_is_out_of_reach_and_no_error(promise):
+    assert choose_threshold([0.3] * 50, [True] * 50, max_error_rate=promise).threshold is None
+
+
 def test_a_promise_of_any_error_rate_is_always_kept():
     assert choose_threshold([0.3], [False], max_error_rate=1.0).threshold == 0
 

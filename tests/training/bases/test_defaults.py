@@ -3,7 +3,7 @@
 import pytest
 
 from closedbook.training.arguments import AdapterArguments, ClosedbookTrainingArguments
-from closedbook.training.bases.defaults import adapt_to_pretrained, least_steps
+from closedbook.training.bases.defaults import adapt_to_pretrained
 from closedbook.training.command_line import parse_flags
 from closedbook.training.trainer import count_steps
 
@@ -37,6 +37,6 @@ def test_what_a_flag_named_stays():
 )
 def test_few_documents_get_a_least_number_of_steps_unless_somebody_said_how_many(flags, documents, steps):
     args = arguments(*flags)
-    adapt_to_pretrained(args, AdapterArguments())
+    least = adapt_to_pretrained(args, AdapterArguments())
     args.global_batch_size = 8
-    assert count_steps(args, documents, least_steps(args)) == steps
+    assert count_steps(args, documents, least) == steps
