@@ -16,6 +16,7 @@ SURFACE = Path(__file__).parents[1] / "surface" / "flags.txt"
 RECORDING = [
     ("ablation", ["--data", "nowhere", "--results", "results"]),
     ("compare", ["--data", "nowhere", "--results", "results"]),
+    ("ask", ["--model", "nowhere", "--question_file", "nowhere", "--output", "results/new/one.csv"]),
     ("demo", ["--pretraining_steps", "-1", "--results", "results"]),
     ("evaluate", ["--model", "nowhere", "--results", "results"]),
     (
@@ -50,7 +51,9 @@ RECORDING = [
     ("laboratory_incontext", ["--variants", "none", "--results", "results"]),
     ("laboratory_reasoning", ["--arms", "none", "--results", "results"]),
     ("learning_curve", ["--model", "nowhere", "--train_questions", "nowhere", "--results", "results"]),
+    ("optimizer_speed", ["--repeats", "0", "--output", "results/new/one.json"]),
     ("probe", ["--probes", "none", "--results", "results"]),
+    ("promise", ["--draws", "0", "--output", "results/new/one.json"]),
     ("report", ["--record", "nowhere", "--results", "results"]),
     ("benchmarks/answering", ["--questions", "nowhere", "--output", "results/new/one.json"]),
     ("benchmarks/architectures", ["--variants", "none", "--output", "results/new/one.json"]),

@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from closedbook.evaluation.environment import check_recordable
 from closedbook.evaluation.files import write_jsonl_atomic, write_text_atomic
 from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import parse_flags
@@ -33,6 +34,7 @@ def main(argv: list[str]) -> None:
             cannot be asked; before anything is asked.
     """
     (args,) = parse_flags(AskArguments, argv)
+    check_recordable(args.output and Path(args.output).parent)
     check_together(*checks(args))
     if args.space is not None:
         from closedbook.training.page.space import write_space
