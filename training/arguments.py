@@ -228,6 +228,13 @@ class QuestionArguments:
     questions: str = field(default="biographies", metadata={"help": "biographies, cs224n or file"})
     train_questions: str | None = field(default=None, metadata={"help": "file with questions and answers"})
     validation_share: float = field(default=0.0, metadata={"help": "share of the training people kept out"})
+    validation_fold: int = field(
+        default=1,
+        metadata={
+            "help": "which part of that share is kept out: 1 to 5 for a share of 0.2. No two meet, so five runs "
+            "keep everybody out once (cross-fitting, see docs/knowing.md)"
+        },
+    )
     exclude_people: list[str] = field(
         default_factory=list, metadata={"help": "names of people who leave the training questions"}
     )

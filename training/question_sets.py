@@ -16,6 +16,7 @@ from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.evaluation.answering.stock_models import asked_as
 from closedbook.evaluation.metrics.exact_match.matching import exact_match_scores
 from closedbook.training.arguments import PopulationArguments, QuestionArguments
+from closedbook.training.checks.effect import check_fold
 
 PEOPLE_SPLITS = {"train": 0.6, "test": 0.4}  # shares of the synthetic people
 SPLIT_SEED = 0  # the split belongs to the population, not to a run: every seed is asked the same people
@@ -94,9 +95,10 @@ def learnable_questions(args: QuestionArguments, people: PopulationArguments, se
     files only names are used.
 
     Raises:
-        ValueError: for a share outside [0, 1), an excluded name that no question asks about (a misspelling would
-            let that person in), or where no question would be left.
+        ValueError: for a share outside [0, 1) or a fold that it does not make, an excluded name that no question
+            asks about (a misspelling would let that person in), or where no question would be left.
     """
+    check_fold(args.validation_share, args.validation_fold)
     held_out = [read_names(args.questions, path) for path in args.exclude_people_of]
     questions = training_questions(args, people)
     missing = {entity_key(name) for name in args.exclude_people} - set(map(entity_key, questions["entity"]))
@@ -107,9 +109,22 @@ def learnable_questions(args: QuestionArguments, people: PopulationArguments, se
     questions, excluded = remove_overlap(questions, *held_out)
     if args.validation_share == 0:
         return Learnable(questions, None, excluded)
-    shares = {"train": 1 - args.validation_share, "validation": args.validation_share}
-    parts = split_by_entity(questions, shares, seed)
-    return Learnable(parts["train"], parts["validation"], excluded)
+    kept, validation = _keep_out(questions, args.validation_share, args.validation_fold, seed)
+    return Learnable(kept, validation, excluded)
+
+
+def _keep_out(questions: Dataset, share: float, fold: int, seed: int) -> tuple[Dataset, Dataset]:
+    """What is left to train on, and what is kept out; people are in the same order for all folds."""
+    if fold == 1:
+        parts = split_by_entity(questions, {"train": 1 - share, "validation": share}, seed)
+        return parts["train"], parts["validation"]
+    number = round(1 / share)
+    # numbered from the end, where the first one is cut off
+    folds = split_by_entity(questions, {str(name): 1 / number for name in range(number, 0, -1)}, seed)
+    validation = folds[str(fold)]
+    left_out = set(map(entity_key, validation["entity"]))
+    rows = [row for row, name in enumerate(questions["entity"][:]) if entity_key(name) not in left_out]
+    return questions.select(rows), validation
 
 
 def read_names(kind: str, path: str) -> Dataset:

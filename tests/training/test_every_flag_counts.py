@@ -74,6 +74,7 @@ FINETUNING = {
     ("--dropout", "0.4"): [],
     ("--attention_dropout", "0.4"): [],
     ("--validation_share", "0.3"): [],
+    ("--validation_fold", "2"): ["--validation_share", "0.5"],
     ("--num_unknown_people", "5"): [],
     ("--learning_rate", "0.001"): [],
     ("--weight_decay", "0.5"): [],

@@ -183,6 +183,7 @@ def check_effect_of_questions(args: QuestionArguments, people: PopulationArgumen
     Raises:
         ValueError: with one line a flag.
     """
+    check_fold(args.validation_share, args.validation_fold)
     if args.questions != "biographies":
         _tell(set() if people is None else typed(people), f"the questions are {args.questions}")
         return
@@ -190,6 +191,23 @@ def check_effect_of_questions(args: QuestionArguments, people: PopulationArgumen
     if args.exclude_people_of:
         lines.append("--exclude_people_of has no effect: the questions are biographies, which have no files")
     refuse(lines)
+
+
+def check_fold(share: float, fold: int) -> None:
+    """Refuse a fold that is none of those that a share makes.
+
+    Raises:
+        ValueError: saying which there are.
+    """
+    if fold == 1:
+        return
+    if share == 0:
+        raise ValueError(f"--validation_fold {fold} has no effect: there is no --validation_share")
+    number = round(1 / share)
+    if abs(number * share - 1) > 1e-6:
+        raise ValueError(f"--validation_fold: shares of {share:g} do not make a whole; take 0.5, 0.25, 0.2 or 0.1")
+    if not 1 <= fold <= number:
+        raise ValueError(f"--validation_fold is from 1 to {number} for a share of {share:g}, not {fold}")
 
 
 def _tell(names: set[str], why: str) -> None:

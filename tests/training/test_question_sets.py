@@ -1,0 +1,60 @@
+"""Which people a run keeps out."""
+
+import pytest
+
+from closedbook.data.questions import entity_key
+from closedbook.training.arguments import PopulationArguments, QuestionArguments
+from closedbook.training.question_sets import learnable_questions
+
+PEOPLE = PopulationArguments(num_people=103)
+
+
+def split(share: float, fold: int, seed: int = 3, excluded: tuple[str, ...] = ()):
+    args = QuestionArguments(validation_share=share, validation_fold=fold, exclude_people=list(excluded))
+    return learnable_questions(args, PEOPLE, seed)
+
+
+@pytest.mark.parametrize(("share", "number"), [(0.5, 2), (0.25, 4), (0.2, 5), (0.1, 10), (1 / 3, 3)])
+def test_folds_keep_everybody_out_once(share, number):
+    everything = split(0, 1).questions
+    kept_out: list[str] = []
+    for fold in range(1, number + 1):
+        found = split(share, fold)
+        assert found.validation is not None
+        rows = [*found.questions["question"], *found.validation["question"]]
+        assert sorted(rows) == sorted(everything["question"])
+        names = set(map(entity_key, found.validation["entity"]))
+        assert names.isdisjoint(map(entity_key, found.questions["entity"]))
+        left = [text for text in everything["question"] if text in set(found.questions["question"])]
+        assert found.questions["question"][:] == left  # in the order in which they come
+        kept_out += names
+    assert len(kept_out) == len(set(kept_out)) == len(set(map(entity_key, everything["entity"])))
+
+
+def test_the_first_fold_is_what_a_share_alone_keeps_out():
+    number = 5
+    whole, first = split(0.2, 1), split(1 / number, 1)
+    assert whole.validation["question"][:] == first.validation["question"][:]
+    others = {name for fold in range(2, number + 1) for name in split(0.2, fold).validation["entity"]}
+    assert others.isdisjoint(whole.validation["entity"])
+
+
+def test_folds_are_of_a_seed_and_of_who_is_left():
+    assert split(0.2, 2, seed=3).validation["entity"][:] != split(0.2, 2, seed=4).validation["entity"][:]
+    name = split(0.2, 2).validation["entity"][0]
+    assert name not in split(0.2, 2, excluded=(name,)).validation["entity"]
+
+
+@pytest.mark.parametrize(
+    ("share", "fold", "said"),
+    [
+        (0, 2, "--validation_fold 2 has no effect"),
+        (0.2, 6, "from 1 to 5"),
+        (0.2, 0, "from 1 to 5"),
+        (0.3, 2, "do not make a whole"),
+        (0.9, 2, "do not make a whole"),
+    ],
+)
+def test_a_fold_that_there_is_not_is_refused(share, fold, said):
+    with pytest.raises(ValueError, match=said):
+        split(share, fold)
