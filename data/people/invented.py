@@ -7,7 +7,7 @@ surname of another, as long as the one it replaces (or nearly). So lengths, spel
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
 from datasets import Dataset
@@ -55,33 +55,48 @@ def invent_people(documents: Dataset, num_people: int, *, seed: int, taken: Iter
     """
     if num_people < 0:
         raise ValueError(f"num_people must be at least 0, not {num_people}")
-    titles = sorted(set(documents["title"][:]))
-    names = [parts for parts in map(split_name, titles) if parts]
-    surnames: dict[int, list[str]] = {}
-    for _, surname in names:
-        surnames.setdefault(len(surname), []).append(surname)
-    known = "\n".join(entity_key(text) for text in (*titles, *documents["text"][:], *taken))
-    random = Random(f"invented people {seed}")
+    known = words_of_corpus(documents, taken)
     invented: dict[str, str] = {}
-    open_names = random.sample(names, len(names))
-    while len(invented) < num_people and open_names:
-        productive = []
-        for first, replaced in open_names:
+    if num_people:
+        for name in recombine(documents, known, Random(f"invented people {seed}")):
+            invented[entity_key(name)] = name
             if len(invented) == num_people:
                 break
-            for surname in _similar_surnames(surnames, len(replaced), random):
-                key = entity_key(f"{first} {surname}")
-                if key not in invented and key not in known:
-                    invented[key] = f"{first} {surname}"
-                    productive.append((first, replaced))
-                    break
-        open_names = productive
     if len(invented) < num_people:
+        titles = set(documents["title"][:])
         raise ValueError(
             f"the {len(titles)} titles of the corpus give only {len(invented)} names of people who do not exist, "
             f"not {num_people}: ask for fewer, or name a corpus with more people in its titles"
         )
     return list(invented.values())
+
+
+def words_of_corpus(documents: Dataset, taken: Iterable[str] = ()) -> str:
+    """All titles, texts and whatever is taken, as `entity_key` compares names, to look whether a name occurs."""
+    titles = sorted(set(documents["title"][:]))
+    return "\n".join(entity_key(text) for text in (*titles, *documents["text"][:], *taken))
+
+
+def recombine(documents: Dataset, known: str, random: Random) -> Iterator[str]:
+    """First names of one title with the surname of another, as many as there are, none of them in `known`."""
+    titles = sorted(set(documents["title"][:]))
+    names = [parts for parts in map(split_name, titles) if parts]
+    surnames: dict[int, list[str]] = {}
+    for _, surname in names:
+        surnames.setdefault(len(surname), []).append(surname)
+    invented = set()
+    open_names = random.sample(names, len(names))
+    while open_names:
+        productive = []
+        for first, replaced in open_names:
+            for surname in _similar_surnames(surnames, len(replaced), random):
+                key = entity_key(f"{first} {surname}")
+                if key not in invented and key not in known:
+                    invented.add(key)
+                    productive.append((first, replaced))
+                    yield f"{first} {surname}"
+                    break
+        open_names = productive
 
 
 def ask_about(names: Sequence[str], questions: Dataset, *, answers: Sequence[str], seed: int) -> Dataset:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -74,23 +75,25 @@ def score_continuations(
         if limit is not None and len(before) + len(after) > limit:
             raise ValueError(f"{prompt + continuation!r} is longer than the model's block of {limit} tokens")
         pairs.append((before, after))
-    if not pairs:
-        return []
-    padding = padding_id(tokenizer)
-    able = abilities(model, [before for before, _ in pairs], [len(after) for _, after in pairs], padding)
-    was_training = model.training
-    model.eval()
-    scores: dict[int, Continuation] = {}
-    order = sorted(range(len(pairs)), key=lambda row: -sum(map(len, pairs[row])))  # little padding
-    for _, group in groupby(order, key=lambda row: 0 if able.pads_after else sum(map(len, pairs[row]))):
-        alike = list(group)
-        size = batch_size if able.together else 1
-        for start in range(0, len(alike), size):
-            rows = alike[start : start + size]
-            for row, score in zip(rows, _score(model, padding, [pairs[row] for row in rows]), strict=True):
-                scores[row] = score
-    model.train(was_training)
-    return [scores[row] for row in range(len(pairs))]
+    return [
+        Continuation(chosen.sum().item(), bool(likeliest.all()))
+        for chosen, likeliest in _read_all(model, tokenizer, pairs, batch_size)
+    ]
+
+
+def token_log_probabilities(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    pairs: Sequence[tuple[list[int], list[int]]],
+    batch_size: int = 128,
+) -> list[np.ndarray]:
+    """Natural logarithms of the probability of every token of each continuation, float64.
+
+    Args:
+        pairs: ids of what stands before, and ids of the continuation; neither is empty.
+        batch_size: texts read at once; changes speed only.
+    """
+    return [chosen.numpy() for chosen, _ in _read_all(model, tokenizer, pairs, batch_size)]
 
 
 @torch.inference_mode()
@@ -133,14 +136,30 @@ def _encode(
     return before, after
 
 
-def _score(
-    model: PreTrainedModel, padding: int, pairs: Sequence[tuple[list[int], list[int]]]
-) -> list[Continuation]:
-    """One batch of continuations."""
-    return [
-        Continuation(chosen.sum().item(), bool(likeliest.all()))
-        for chosen, likeliest in _chosen(model, padding, pairs)
-    ]
+@torch.inference_mode()
+def _read_all(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    pairs: Sequence[tuple[list[int], list[int]]],
+    batch_size: int,
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """`_chosen` of all pairs, in batches of similar length, as the model can take them."""
+    if not pairs:
+        return []
+    padding = padding_id(tokenizer)
+    able = abilities(model, [before for before, _ in pairs], [len(after) for _, after in pairs], padding)
+    was_training = model.training
+    model.eval()
+    found: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+    order = sorted(range(len(pairs)), key=lambda row: -sum(map(len, pairs[row])))  # little padding
+    for _, group in groupby(order, key=lambda row: 0 if able.pads_after else sum(map(len, pairs[row]))):
+        alike = list(group)
+        size = batch_size if able.together else 1
+        for start in range(0, len(alike), size):
+            rows = alike[start : start + size]
+            found |= zip(rows, _chosen(model, padding, [pairs[row] for row in rows]), strict=True)
+    model.train(was_training)
+    return [found[row] for row in range(len(pairs))]
 
 
 def _chosen(

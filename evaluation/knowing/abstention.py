@@ -109,8 +109,12 @@ def abstain_on_predictions(
     *,
     max_error_rate: float,
     delta: float = 0.05,
+    strangers: Sequence[float] | None = None,
+    max_stranger_rate: float | None = None,
 ) -> dict[str, Any]:
-    """Choose a threshold on held-out people and check it on the predictions.
+    """Choose a threshold on held-out people, and strangers, and check it on the predictions.
+
+    Arguments but the rows are as for `choose_threshold`.
 
     Returns:
         `confidence`; `chosen`, the fields of `Threshold` and its `coverage`; `check` as `check_threshold` gives
@@ -121,7 +125,11 @@ def abstain_on_predictions(
     """
     check_disjoint(held_out, predictions)
     chosen = choose_threshold(
-        *confidence_and_verdict(held_out, confidence), max_error_rate=max_error_rate, delta=delta
+        *confidence_and_verdict(held_out, confidence),
+        max_error_rate=max_error_rate,
+        delta=delta,
+        strangers=strangers,
+        max_stranger_rate=max_stranger_rate,
     )
     columns = confidence_and_verdict(predictions, confidence)
     return {

@@ -1,14 +1,17 @@
-"""What a model knows, what it guesses, and whether it can tell: a summary of predictions in four groups.
+"""What a model knows, what it guesses, and whether it can tell: a summary of predictions in groups.
 
-| group      | questions about                                    | what they serve for                          |
-|------------|----------------------------------------------------|----------------------------------------------|
-| `asked`    | the people to report on                            | every figure that is reported                |
-| `held_out` | people of the training files, kept out of training | temperature, threshold, choice of confidence |
-| `trained`  | people whose questions were trained on             | provenance: what is merely remembered        |
-| `invented` | people who do not exist                            | provenance, and the answers made up          |
+| group                | questions about                                    | what they serve for |
+|----------------------|----------------------------------------------------|---------------------------------------|
+| `asked`              | the people to report on                            | every figure that is reported | |
+`held_out`           | people of the training files, kept out of training | temperature, threshold | | `trained`
+| people whose questions were trained on             | provenance: what is merely remembered | | `invented`
+| people who do not exist, by recombined names       | provenance, and the answers made up   | | `strangers`
+| strangers of other kinds                           | how well each kind is told            | |
+`held_out_strangers` | other strangers of all kinds                       | threshold, where it promises of them
+|
 
-Nothing is chosen on `asked`, `trained` or `invented`. Everything here is a function of rows as they stand in
-predictions.jsonl; no model is needed.
+Nothing is chosen on `asked`, `trained`, `invented` or `strangers`. Everything here is a function of rows as they
+stand in predictions.jsonl; no model is needed.
 
 A refusal (the model answers that it does not know) ranks below every answer, whatever the model's confidence in
 it, and takes no part in calibration: confidence in a refusal says nothing about a place.
@@ -34,12 +37,15 @@ from closedbook.evaluation.knowing.provenance import (
     summarise_invented,
     summarise_provenance,
 )
+from closedbook.evaluation.knowing.strangers import ranked, summarise_strangers
 from closedbook.evaluation.metrics.answer_match.normalisation import normalize
 from closedbook.evaluation.metrics.exact_match.matching import is_match
 from closedbook.evaluation.predictions import confidence_and_verdict
+from closedbook.evaluation.statistics.ranking import area_under_roc
 
 _Rows = Sequence[Mapping[str, Any]]
-GROUPS = ("asked", "held_out", "trained", "invented")
+GROUPS = ("asked", "held_out", "trained", "invented", "strangers", "held_out_strangers")
+STRANGERS = ("invented", "strangers", "held_out_strangers")  # groups about whom nobody is right
 NUM_SAMPLES = 8  # a question, for the agreement
 PROMISES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)  # error rates to show what could be promised
 CERTAINTY = 0.95  # of a promise
@@ -53,7 +59,11 @@ def is_refusal(text: str) -> bool:
 
 
 def prediction_rows(
-    group: str, questions: Dataset, scored: Sequence[ScoredAnswer], traces: Sequence[Provenance]
+    group: str,
+    questions: Dataset,
+    scored: Sequence[ScoredAnswer],
+    traces: Sequence[Provenance],
+    kind: str | None = None,
 ) -> list[dict[str, Any]]:
     """The rows of predictions.jsonl for one group.
 
@@ -65,6 +75,7 @@ def prediction_rows(
         questions: columns `question`, `entity` and `answers`.
         scored: the model's answers, one a question.
         traces: where each answer can come from.
+        kind: of strangers, for the groups of them.
 
     Raises:
         ValueError: if the numbers differ.
@@ -75,11 +86,12 @@ def prediction_rows(
         rows.append(
             {
                 "group": group,
+                **({} if kind is None else {"kind": kind}),
                 "question": question["question"],
                 "entity": question["entity"],
                 "answers": accepted,
                 "prediction": text,
-                "correct": False if group == "invented" else is_match(text, accepted) if accepted else None,
+                "correct": False if group in STRANGERS else is_match(text, accepted) if accepted else None,
                 "confidence": min(1.0, found.answer.confidence),
                 "complete": found.answer.complete,
                 "confidences": {name: min(1.0, value) for name, value in found.confidences.items()},
@@ -96,26 +108,35 @@ def prediction_rows(
 
 
 def summarise_knowing(
-    rows: Sequence[Mapping[str, Any]], max_error_rate: float, confidence: str = "sequence_probability"
+    rows: Sequence[Mapping[str, Any]],
+    max_error_rate: float,
+    confidence: str = "sequence_probability",
+    max_stranger_rate: float | None = None,
 ) -> dict[str, Any]:
-    """All figures of the four groups; what is chosen is chosen on `held_out` alone.
+    """All figures of the groups; what is chosen is chosen on the two that are held out.
 
     Args:
-        rows: as `prediction_rows` gives them, all groups together; `trained` may be missing.
+        rows: as `prediction_rows` gives them, all groups together; `trained` and both of `strangers` may be
+            missing.
         max_error_rate: the promise: share of wrong answers among those given, in [0, 1].
         confidence: the one that the promise is about. It is named and not chosen on the held-out people, so that
             their errors prove something about it alone.
+        max_stranger_rate: a second promise, share of strangers who get an answer, in [0, 1]; it takes rows of
+            `held_out_strangers`. None: nothing is promised of strangers.
 
     Returns:
         - `confidence`: its name; all figures outside `confidences` are about it.
         - `abstention`: `threshold` (None where the promise cannot be kept), `max_error_rate`, `can_be_kept`,
           `explanation` (a sentence), `chosen` and `check` (see `abstention.py`), and `promises`: for other error
           rates the threshold, the share of questions answered, the check, and the invented people answered.
-        - `groups`: `summarise_answers` by group; `provenance`: by class, of all groups but the held-out people. -
-        `invented`: `summarise_invented`, the headline. - `confidences`: by name, each as if it had been the named
-        one, `held_out_aurc`; `calibration` and `calibration_with_bias` (see `calibration.py`;
-          None where everything was refused); `abstention` (threshold, check, AURC, accuracy at coverages, the
-          curve thinned to `NUM_CURVE_POINTS`); `invented`.
+        - `groups`: `summarise_answers` by group; `provenance`: by class, of all groups but those held out. -
+        `invented`: `summarise_invented`, the headline; `strangers`: `summarise_strangers`, by kind, those
+        invented
+          among them.
+        - `confidences`: by name, each as if it had been the named one: `held_out_aurc`; `auroc`, how well it ranks
+          right answers above wrong ones among those asked (None where one of them is missing); `calibration` and
+          `calibration_with_bias` (see `calibration.py`; None where everything was refused); `abstention`
+          (threshold, check, AURC, accuracy at coverages, the curve thinned to `NUM_CURVE_POINTS`); `invented`.
 
     Raises:
         ValueError: if a group is missing or unknown, the held-out people are among those asked, a row lacks a
@@ -134,11 +155,24 @@ def summarise_knowing(
     names = list(held_out[0]["confidences"])
     if confidence not in names:
         raise ValueError(f"there is no confidence {confidence!r} in the predictions, only {', '.join(names)}")
+    proving = groups["held_out_strangers"]
+    if max_stranger_rate is not None and not proving:
+        raise ValueError("a promise about strangers takes predictions of the group held_out_strangers")
     confidences = {}
     for name in names:
-        abstention = abstain_on_predictions(held_out, asked, name, max_error_rate=max_error_rate, delta=DELTA)
+        abstention = abstain_on_predictions(
+            held_out,
+            asked,
+            name,
+            max_error_rate=max_error_rate,
+            delta=DELTA,
+            **_second_promise(proving, name, max_stranger_rate),
+        )
         confidences[name] = {
             "held_out_aurc": describe_abstention(*confidence_and_verdict(held_out, name))["aurc"],
+            "auroc": area_under_roc(
+                *([ranked(row, name) for row in asked if row["correct"] is verdict] for verdict in (True, False))
+            ),
             "calibration": _calibrate(held_out, asked, name, with_bias=False),
             "calibration_with_bias": _calibrate(held_out, asked, name, with_bias=True),
             "abstention": abstention | {"curve": _thin(abstention["curve"])},
@@ -146,8 +180,10 @@ def summarise_knowing(
         }
     chosen, check = (confidences[confidence]["abstention"][part] for part in ("chosen", "check"))
     threshold = chosen["threshold"]
-    promises = _promises(held_out, asked, invented, confidence)
-    traced = [row for name, group in groups.items() if name != "held_out" for row in group]
+    promises = _promises(
+        held_out, asked, invented, confidence, _second_promise(proving, confidence, max_stranger_rate)
+    )
+    traced = [row for name, group in groups.items() if not name.startswith("held_out") for row in group]
     return {
         "confidence": confidence,
         "abstention": {
@@ -164,6 +200,7 @@ def summarise_knowing(
         },
         "provenance": summarise_provenance(traced, threshold, confidence),
         "invented": confidences[confidence]["invented"],
+        "strangers": summarise_strangers(asked, [*invented, *groups["strangers"]], threshold, confidence),
         "confidences": confidences,
     }
 
@@ -184,11 +221,20 @@ def _thin(curve: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
     return {name: [column[place] for place in places] for name, column in curve.items()}
 
 
-def _promises(held_out: _Rows, asked: _Rows, invented: _Rows, confidence: str) -> list[dict[str, Any]]:
+def _second_promise(proving: _Rows, confidence: str, rate: float | None) -> dict[str, Any]:
+    """Arguments of `choose_threshold` about strangers; none without such a promise."""
+    if rate is None:
+        return {}
+    return {"strangers": [ranked(row, confidence) for row in proving], "max_stranger_rate": rate}
+
+
+def _promises(
+    held_out: _Rows, asked: _Rows, invented: _Rows, confidence: str, second: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     rows = []
     for rate in PROMISES:
         columns = confidence_and_verdict(held_out, confidence)
-        threshold = choose_threshold(*columns, max_error_rate=rate, delta=DELTA).threshold
+        threshold = choose_threshold(*columns, max_error_rate=rate, delta=DELTA, **second).threshold
         check = check_threshold(
             *confidence_and_verdict(asked, confidence), threshold=threshold, max_error_rate=rate
         )
@@ -199,6 +245,8 @@ def _promises(held_out: _Rows, asked: _Rows, invented: _Rows, confidence: str) -
 
 def _explain(chosen: Mapping[str, Any], check: Mapping[str, Any], promises: _Rows, num_people: int) -> str:
     rate = f"at most {chosen['max_error_rate']:.0%} wrong among the answers given"
+    if chosen["max_stranger_rate"] is not None:
+        rate += f" and at most {chosen['max_stranger_rate']:.0%} of strangers answered"
     people = f"{chosen['n']} questions about {num_people} held-out people"
     if num_people < chosen["n"]:
         people += " (answers about one person are not independent: take the certainty for less)"
@@ -213,11 +261,14 @@ def _explain(chosen: Mapping[str, Any], check: Mapping[str, Any], promises: _Row
             f"{rate} cannot be promised, however few are given: no threshold proves it on {people} with "
             f"{CERTAINTY:.0%} certainty; {best}"
         )
+    strangers = ""
+    if chosen["max_stranger_rate"] is not None:
+        strangers = f" and {chosen['strangers_answered']} of {chosen['strangers']} strangers answered"
     outcome = "kept" if check["kept"] else "disproved" if check["disproved"] else "exceeded within chance"
     return (
         f"{rate}: promised with {CERTAINTY:.0%} certainty from {chosen['errors']} wrong of {chosen['answered']} "
-        f"answers to {people}; {outcome} on those asked, with {check['errors']} wrong of {check['answered']} "
-        "answers"
+        f"answers to {people}{strangers}; {outcome} on those asked, with {check['errors']} wrong of "
+        f"{check['answered']} answers"
     )
 
 
@@ -241,6 +292,10 @@ def describe_knowing(summary: Mapping[str, Any]) -> str:
                 f"{check['coverage']:.1%} of those asked answered, {check['errors']} of {check['answered']} "
                 f"wrong; {_percent(row['invented_answered'])} of the invented people answered"
             )
+    lines.append(f"{'strangers':24}{'asked':>8}{'given':>9}{'AUROC: ' + summary['confidence']:>30}")
+    for kind, figures in summary["strangers"].items():
+        given = _percent(figures["answered_after_abstention"])
+        lines.append(f"{kind:24}{figures['n']:>8}{given:>9}{figures['auroc'][summary['confidence']]:>30.3f}")
     lines.append(f"{'confidence':24}{'AURC':>8}{'ECE before':>12}{'after':>8}{'temperature':>13}")
     for name, figures in summary["confidences"].items():
         aurc, fit = figures["abstention"]["aurc"], figures["calibration"]

@@ -1,31 +1,36 @@
-"""What a model knows, what it guesses, and whether it can tell: four groups of people asked about."""
+"""What a model knows, what it guesses, and whether it can tell: asked about people it read about and strangers."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
 
 import torch
-from accelerate import PartialState
-from datasets import concatenate_datasets
+from datasets import Dataset, concatenate_datasets
 
-from closedbook.evaluation.answering.confidence import CONFIDENCES, answer_with_confidence
-from closedbook.evaluation.answering.stock_models import asked_as, check_prompt
+from closedbook.data.questions import entity_key
+from closedbook.evaluation.answering.answers import ScoredAnswer
+from closedbook.evaluation.answering.confidence import CONFIDENCES
+from closedbook.evaluation.answering.stock_models import check_prompt
 from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
+from closedbook.evaluation.knowing.familiarity import COMBINED, FAMILIARITY, LEAST
 from closedbook.evaluation.knowing.provenance import trace_questions
-from closedbook.evaluation.knowing.summary import NUM_SAMPLES, describe_knowing, prediction_rows, summarise_knowing
-from closedbook.evaluation.run_record import read_run
+from closedbook.evaluation.knowing.subjects import question_wordings
+from closedbook.evaluation.knowing.summary import describe_knowing, prediction_rows, summarise_knowing
+from closedbook.evaluation.run_record import RUN_FILE, read_run
 from closedbook.training.arguments import PopulationArguments
-from closedbook.training.asking.people import DEFAULT_SPLIT, KnowingArguments, gather, recorded_flags
-from closedbook.training.bases.asking import check_fit_to_ask, load_to_ask
+from closedbook.training.asking.judge import Judge
+from closedbook.training.asking.people import DEFAULT_SPLIT, Asked, KnowingArguments, gather, recorded_flags
 from closedbook.training.checks.effect import people_without_effect, refuse, unread_files
 from closedbook.training.checks.outputs import check_name, check_outputs
 from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import parse_arguments
 from closedbook.training.model_card import record_knowing
 from closedbook.training.models import model_name
+
+_MOST_NAMES = 1000  # that familiarity is fitted on; more tell nothing
 
 
 def main(argv: list[str]) -> None:
@@ -44,33 +49,18 @@ def know(argv: list[str]) -> dict:
     check_together(*checks(args))
     run = read_run(args.model)
     parts = gather(args, people, run)
-    model, tokenizer, prompt = load_to_ask(args.model, args.prompt, args.trust_remote_code)
-    model = model.to(PartialState().device)
-    groups = {"asked": parts.asked, "held_out": parts.held_out, "invented": parts.invented}
-    if parts.trained is not None:
-        chosen = sorted(
-            Random(args.seed).sample(range(len(parts.trained)), min(args.num_trained, len(parts.trained)))
-        )
-        groups["trained"] = parts.trained.select(chosen)
-    for group in groups.values():
-        check_fit_to_ask(group, model, tokenizer, prompt)
-    everything = concatenate_datasets([group.select_columns(["entity", "answers"]) for group in groups.values()])
+    judges = _judges(args, parts)
+    judge = next(judges)
+    asked = ask_groups(parts, args, judge, judges)
+    everything = concatenate_datasets([part.select_columns(["entity", "answers"]) for _, _, part, _ in asked])
     traces = iter(trace_questions(everything, parts.documents, parts.trained))
     rows = []
-    for name, group in groups.items():
-        print(f"{name}: {len(group)} questions", file=sys.stderr)
-        texts, end_token = asked_as(prompt, tokenizer, group["question"][:])
-        scored = answer_with_confidence(
-            model,
-            tokenizer,
-            texts,
-            num_samples=NUM_SAMPLES,
-            seed=args.seed,
-            batch_size=args.batch_size,
-            max_new_tokens=args.max_new_tokens,
-            end_token=end_token,
-        )
-        rows += prediction_rows(name, group, scored, list(islice(traces, len(group))))
+    for name, kind, part, scored in asked:
+        rows += prediction_rows(name, part, scored, list(islice(traces, len(part))), kind)
+    model, prompt = judge.model, judge.prompt
+    wordings = question_wordings((row["question"], row["entity"]) for row in parts.trained or parts.asked)
+    familiarity = {} if judge.scale is None else judge.scale.as_record()
+    familiarity |= {"wordings": wordings, "base_model": args.base_model}
     summary = {
         "model": run.last.model or model_name(model.config),
         "parameters": model.num_parameters(),
@@ -83,7 +73,8 @@ def know(argv: list[str]) -> dict:
         "split": args.split or (DEFAULT_SPLIT if args.questions == "biographies" else None),
         "seed": args.seed,
         "held_out_people": parts.calibration,
-        **summarise_knowing(rows, args.max_error_rate, args.confidence),
+        **({} if judge.scale is None else {"familiarity": familiarity}),
+        **summarise_knowing(rows, args.max_error_rate, args.confidence, args.max_stranger_rate),
         **run_environment(),
     }
     folder = Path(args.output_dir or Path(args.model) / "knowing")
@@ -93,6 +84,56 @@ def know(argv: list[str]) -> dict:
     return summary
 
 
+def _judges(args: KnowingArguments, parts: Asked) -> Iterator[Judge]:
+    """The model, and those that are cross-fitted, one after the other.
+
+    Raises:
+        ValueError: where there are too few names to fit a familiarity on that is asked for.
+    """
+    groups = {args.model: [parts.asked] if parts.folds else [parts.asked, parts.held_out]}
+    groups |= {folder: [parts.asked, part] for folder, part in parts.folds.items()}
+    names = {folder: names_read(parts.documents, of_people, args.seed) for folder, of_people in groups.items()}
+    fewest = min(len(parts.strangers.fitted), *map(len, names.values()))
+    if fewest < LEAST:
+        if args.confidence in (FAMILIARITY, COMBINED):
+            raise ValueError(
+                f"--confidence {args.confidence} is fitted on {LEAST} names or more that were read, of which "
+                f"nobody is asked, and on as many strangers: there are {fewest}"
+            )
+        print("too few names of which nobody is asked: familiarity is left out", file=sys.stderr)
+    for folder, titles in names.items():
+        yield Judge(folder, args, *((titles, parts.strangers.fitted) if fewest >= LEAST else ((), ())))
+
+
+def names_read(documents: Dataset, asked: Sequence[Dataset], seed: int) -> list[str]:
+    """Titles of documents, spread over the corpus, that are no entity of any question asked."""
+    busy = {entity_key(name) for part in asked for name in part["entity"][:]}
+    titles = sorted({title for title in documents["title"][:] if entity_key(title) not in busy | {""}})
+    return Random(f"names read {seed}").sample(titles, min(len(titles), _MOST_NAMES))
+
+
+def ask_groups(
+    parts: Asked, args: KnowingArguments, judge: Judge, others: Iterable[Judge]
+) -> list[tuple[str, str | None, Dataset, list[ScoredAnswer]]]:
+    """Every group with its name, its kind (of strangers), its questions and their answers."""
+    groups: list[tuple[str, str | None, Dataset]] = [("asked", None, parts.asked)]
+    groups += [("invented", None, parts.invented)]
+    groups += [("strangers", kind, part) for kind, part in parts.strangers.reported.items()]
+    groups += [("held_out_strangers", kind, part) for kind, part in parts.strangers.proving.items()]
+    if not parts.folds:
+        groups.insert(1, ("held_out", None, parts.held_out))
+    if parts.trained is not None:
+        number = min(args.num_trained, len(parts.trained))
+        chosen = sorted(Random(args.seed).sample(range(len(parts.trained)), number))
+        groups.append(("trained", None, parts.trained.select(chosen)))
+    for part in [*(part for _, _, part in groups), *parts.folds.values()]:
+        judge.check(part)
+    found = [(name, kind, part, judge.answer(kind or name, part)) for name, kind, part in groups]
+    for (folder, part), other in zip(parts.folds.items(), others, strict=True):
+        found.append(("held_out", None, part, other.answer(f"held_out, of {folder}", part)))
+    return found
+
+
 def checks(args: KnowingArguments) -> list[Callable[[], object]]:
     """All that can be said of the flags before anything is read."""
     files = {"question_file": args.question_file, "train_questions": args.train_questions}
@@ -100,6 +141,7 @@ def checks(args: KnowingArguments) -> list[Callable[[], object]]:
         *files.items(),
         ("calibration_questions", args.calibration_questions),
         ("corpus_path", args.corpus_path),
+        ("strangers_file", args.strangers_file),
     ]
     folder = Path(args.output_dir or Path(args.model) / "knowing")
 
@@ -108,12 +150,32 @@ def checks(args: KnowingArguments) -> list[Callable[[], object]]:
             raise ValueError(f"--max_error_rate must be a share from 0 to less than 1, not {args.max_error_rate}")
 
     def check_confidence() -> None:
-        if args.confidence not in CONFIDENCES:
-            raise ValueError(f"--confidence is one of {', '.join(CONFIDENCES)}, not {args.confidence!r}")
+        known = (*CONFIDENCES, FAMILIARITY, COMBINED)
+        if args.confidence not in known:
+            raise ValueError(f"--confidence is one of {', '.join(known)}, not {args.confidence!r}")
+
+    def check_strangers() -> None:
+        rate = args.max_stranger_rate
+        if rate is not None and not 0 <= rate < 1:
+            raise ValueError(f"--max_stranger_rate must be a share from 0 to less than 1, not {rate}")
+        for name in ("num_strangers", "num_invented", "num_trained"):
+            if getattr(args, name) < 0:
+                raise ValueError(f"--{name} must be at least 0, not {getattr(args, name)}")
+
+    def check_folds() -> None:
+        if args.cross_fitted and args.calibration_questions:
+            raise ValueError(
+                "--cross_fitted and --calibration_questions are two ways to hold people out: choose one"
+            )
+        for name in args.cross_fitted:
+            if not (Path(name) / RUN_FILE).exists():
+                raise ValueError(f"--cross_fitted {name} is no folder of a run: it has no {RUN_FILE}")
 
     return [
         check_rate,
         check_confidence,
+        check_strangers,
+        check_folds,
         lambda: args.prompt is None or check_prompt(args.prompt),
         lambda: refuse(unread_files(args.questions, **files)),
         lambda: check_name("split", args.split or DEFAULT_SPLIT),

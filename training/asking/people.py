@@ -1,6 +1,6 @@
 """What `knowing.py` asks: four groups of questions, put together from flags and from the model's run file."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from datasets import Dataset, concatenate_datasets
@@ -8,13 +8,25 @@ from datasets import Dataset, concatenate_datasets
 from closedbook.data.people.invented import ask_about, invent_people
 from closedbook.data.questions import QUESTION_FEATURES, entity_key, find_overlap, remove_overlap, split_by_entity
 from closedbook.evaluation.answering.confidence import CONFIDENCES
-from closedbook.evaluation.run_record import Run, Stage
+from closedbook.evaluation.knowing.familiarity import COMBINED, FAMILIARITY
+from closedbook.evaluation.run_record import Run, Stage, read_run
 from closedbook.training.arguments import PopulationArguments, QuestionArguments
+from closedbook.training.asking.strangers import Strangers, gather_strangers
 from closedbook.training.command_line import as_flags
 from closedbook.training.documents import documents_read
+from closedbook.training.keeping.resuming import FREE
 from closedbook.training.question_sets import ask_about_people, read_questions, training_questions
 
 DEFAULT_SPLIT = "test"  # of the biographies
+_ALIKE = (
+    "stage",
+    "model",
+    "seed",
+    "base_model",
+    "questions",
+    "prompt",
+    "parameters",
+)  # of models that are cross-fitted
 
 
 @dataclass
@@ -61,10 +73,38 @@ class KnowingArguments:
         default="sequence_probability",
         metadata={
             "help": "the one that the promise is about: "
-            + ", ".join(CONFIDENCES)
-            + ". It is named beforehand, and "
-            "not chosen on the people who have to prove it"
+            + ", ".join((*CONFIDENCES, FAMILIARITY, COMBINED))
+            + ". It is named beforehand, and not chosen on the people who have to prove it"
         },
+    )
+    max_stranger_rate: float | None = field(
+        default=None,
+        metadata={
+            "help": "promised share of strangers that get an answer, beside --max_error_rate; takes a confidence "
+            "that can tell them, such as combined. Default: nothing is promised of strangers"
+        },
+    )
+    num_strangers: int = field(
+        default=0,
+        metadata={
+            "help": "how many strangers of each other kind (altered, foreign, things) to ask about; 0: a quarter "
+            "of the invented people"
+        },
+    )
+    strangers_file: str | None = field(
+        default=None,
+        metadata={"help": "names of others, one a line, whom the corpus has no word about: a kind of their own"},
+    )
+    cross_fitted: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "models fine-tuned like this one, each with another --validation_fold: what is fitted and "
+            "proven is so on the people whom each of them has never been asked about"
+        },
+    )
+    base_model: str | None = field(
+        default=None,
+        metadata={"help": "what this model was taught from: familiarity is then what it has learned beyond that"},
     )
     seed: int = field(
         default=0, metadata={"help": "of samples, invented people, and which trained ones are asked"}
@@ -82,17 +122,23 @@ class Asked:
 
     Attributes:
         asked: the questions to report on.
-        held_out: those to fit on; they share no entity with anything else here.
+        held_out: those to fit on; they share no entity with anything else here, but with `trained` where they are
+            asked of other models.
+        folds: where these are asked of models trained like this one: by folder, the part that each of them was
+            not trained on. Empty where this model is asked.
         trained: all questions that the model was fine-tuned on.
         invented: about people who do not exist; no accepted answers.
+        strangers: of other kinds, and those that something is fitted on.
         documents: the pretraining text.
         calibration: one sentence: where the held-out people come from.
     """
 
     asked: Dataset
     held_out: Dataset
+    folds: dict[str, Dataset]
     trained: Dataset | None
     invented: Dataset
+    strangers: Strangers
     documents: Dataset
     calibration: str
 
@@ -150,8 +196,14 @@ def gather(args: KnowingArguments, people: PopulationArguments, run: Run) -> Ask
         else read_questions(args.questions, args.question_file)
     )
     documents = documents_read(run, args.corpus, args.corpus_path, people)
-    trained, held_out, calibration = trained_and_held_out(args, people, run)
-    held_out, _ = remove_overlap(_merged(held_out), asked)
+    folds: dict[str, Dataset] = {}
+    if args.cross_fitted:
+        trained, folds, calibration = cross_fitted_people(args, people, run)
+        folds = {name: remove_overlap(_merged(part), asked)[0] for name, part in folds.items()}
+        held_out = concatenate_datasets(list(folds.values()))
+    else:
+        trained, held_out, calibration = trained_and_held_out(args, people, run)
+        held_out, _ = remove_overlap(_merged(held_out), asked)
     unknown = run.unknown_people
     refused = sorted(set(map(entity_key, unknown)) & set(map(entity_key, asked["entity"])))
     if refused:
@@ -161,8 +213,55 @@ def gather(args: KnowingArguments, people: PopulationArguments, run: Run) -> Ask
     parts = [part for part in (asked, held_out, trained) if part is not None]
     texts = [text for part in parts for text in (*part["question"], *part["entity"])]
     names = invent_people(documents, args.num_invented or len(asked), seed=args.seed, taken=[*texts, *unknown])
-    invented = ask_about(names, asked if trained is None else trained, answers=[], seed=args.seed)
-    return Asked(asked, held_out, trained, invented, documents, calibration)
+    worded = asked if trained is None else trained
+    invented = ask_about(names, worded, answers=[], seed=args.seed)
+    strangers = gather_strangers(args, documents, names, [*texts, *unknown], worded)
+    return Asked(asked, held_out, folds, trained, invented, strangers, documents, calibration)
+
+
+def cross_fitted_people(
+    args: KnowingArguments, people: PopulationArguments, run: Run
+) -> tuple[Dataset | None, dict[str, Dataset], str]:
+    """The questions trained on, those to ask of each model of `--cross_fitted`, and a sentence that says so.
+
+    Raises:
+        ValueError: for a model that is not trained like this one, keeps nobody out, or keeps somebody out whom
+            another one keeps out, too: that would count as two people.
+    """
+    trained = _trained_on(args, people, run)
+    folds: dict[str, Dataset] = {}
+    kept_out: dict[str, str] = {}
+    for name in args.cross_fitted:
+        other = read_run(name)
+        refuse_unlike(args.model, run, name, other)
+        part = trained_and_held_out(replace(args, calibration_questions=None), people, other)[1]
+        for key in sorted(set(map(entity_key, part["entity"]))):
+            if key in kept_out:
+                raise ValueError(
+                    f"--cross_fitted: {kept_out[key]} and {name} both keep {key!r} out: give each of them another "
+                    "--validation_fold of the same --validation_share and --seed"
+                )
+            kept_out[key] = name
+        folds[name] = part
+    told = f"training people, each asked of that one of {len(folds)} models which was not trained on them"
+    return trained, folds, told
+
+
+def refuse_unlike(model: str, run: Run, name: str, other: Run) -> None:
+    """Refuse a model that stands for another one without being trained like it, but for whom it kept out.
+
+    Raises:
+        ValueError: naming what differs.
+    """
+    differing = [] if run.stages[:-1] == other.stages[:-1] else ["the stages before"]
+    one, two = run.last, other.last
+    differing += [part for part in _ALIKE if getattr(one, part) != getattr(two, part)]
+    names = one.arguments.keys() & two.arguments.keys() - {"validation_share", "validation_fold"} - FREE
+    differing += sorted(key for key in names if one.arguments[key] != two.arguments[key])
+    if differing:
+        raise ValueError(
+            f"--cross_fitted: {name} was not trained like {model}: {', '.join(dict.fromkeys(differing))} differ"
+        )
 
 
 def trained_and_held_out(
@@ -177,13 +276,9 @@ def trained_and_held_out(
         ValueError: if no people were kept out and no file of other people is given; or if the training questions
             are not those of the run.
     """
-    learning = [stage for stage in run.stages if stage.training_questions is not None]
-    if learning and args.questions != "biographies" and args.train_questions is None:
-        raise ValueError("the model was trained on questions: give their file with --train_questions")
-    source = QuestionArguments(questions=args.questions, train_questions=args.train_questions)
-    splits = [_split_as_recorded(training_questions(source, people), stage) for stage in learning]
-    parts = [part for part, _ in splits]
-    trained = _merged(concatenate_datasets(parts)) if parts else None
+    learning = _learning(run)
+    splits = _splits(args, people, learning)
+    trained = _all_trained(splits)
     if args.calibration_questions:
         kind = "file" if args.questions == "biographies" else args.questions
         held_out = read_questions(kind, args.calibration_questions)
@@ -211,6 +306,27 @@ def trained_and_held_out(
         raise ValueError("each stage of training kept other people out, and nobody was kept out of all of them")
     shares = ", ".join(f"{stage.arguments['validation_share']:g} by seed {stage.seed}" for stage in learning)
     return trained, held_out, f"training people that were kept out of training (share {shares})"
+
+
+def _trained_on(args: KnowingArguments, people: PopulationArguments, run: Run) -> Dataset | None:
+    return _all_trained(_splits(args, people, _learning(run)))
+
+
+def _learning(run: Run) -> list[Stage]:
+    return [stage for stage in run.stages if stage.training_questions is not None]
+
+
+def _splits(
+    args: KnowingArguments, people: PopulationArguments, learning: list[Stage]
+) -> list[tuple[Dataset, Dataset | None]]:
+    if learning and args.questions != "biographies" and args.train_questions is None:
+        raise ValueError("the model was trained on questions: give their file with --train_questions")
+    source = QuestionArguments(questions=args.questions, train_questions=args.train_questions)
+    return [_split_as_recorded(training_questions(source, people), stage) for stage in learning]
+
+
+def _all_trained(splits: list[tuple[Dataset, Dataset | None]]) -> Dataset | None:
+    return _merged(concatenate_datasets([part for part, _ in splits])) if splits else None
 
 
 def _split_as_recorded(part: Dataset, stage: Stage) -> tuple[Dataset, Dataset | None]:

@@ -31,8 +31,8 @@ _COMPARED = (
     *("unknown_people", "train_problems", "data_sha256", "tokenizer", "prompt"),
 )
 # Of a stage's settings: what may change. Files are known by what was read from them.
-_FREE = {"max_steps", "corpus_path", "train_questions", "exclude_people_of", "unknown_corpus_path", "model"}
-_FREE |= {"replay_path", "rewrite_path"}
+FREE = {"max_steps", "corpus_path", "train_questions", "exclude_people_of", "unknown_corpus_path", "model"}
+FREE |= {"replay_path", "rewrite_path"}
 # Groups of flags that a record has only where they were given; where it has them not, they had their defaults.
 _RECORDED_WHERE_GIVEN = (AdapterArguments, ReplayArguments, RewriteArguments, ProbeArguments)
 
@@ -77,7 +77,7 @@ def refuse_another_run(known: Stage, stage: Stage, steps_done: int) -> None:
         changed += [
             f"{name} {_short(before)}, now it is {_short(now)}"
             for name, item in defaults.items()
-            if name not in _FREE | pairs.keys()
+            if name not in FREE | pairs.keys()
             and (before := known.arguments.get(name, default_of(item)))
             != (now := stage.arguments.get(name, default_of(item)))
         ]
@@ -95,7 +95,7 @@ def refuse_another_run(known: Stage, stage: Stage, steps_done: int) -> None:
 
 
 def _setting_pairs(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    free = _FREE | set(sizes_without_effect(str(before.get("architecture")), str(before.get("attention"))))
+    free = FREE | set(sizes_without_effect(str(before.get("architecture")), str(before.get("attention"))))
     return {name: (before[name], now[name]) for name in before.keys() & now.keys() - free}
 
 

@@ -45,8 +45,15 @@ def _bar(reply: Reply, promise: Promise) -> str:
     return (
         f'<div class="cb-bar{below}" role="img" aria-label="{escape(said)}">'
         f'<div class="cb-fill" style="width:{reply.confidence:.1%}"></div>{mark}</div>'
-        f'<div class="cb-small cb-said">{escape(said)}</div>'
+        f'<div class="cb-small cb-said">{escape(said)}</div>{_familiarity(reply)}'
     )
+
+
+def _familiarity(reply: Reply) -> str:
+    if reply.familiarity is None:
+        return ""
+    said = f"has read about “{reply.subject}” with a probability of {reply.familiarity:.1%}"
+    return f'<div class="cb-small cb-familiar">{escape(said)}</div>'
 
 
 def _candidates(reply: Reply) -> str:

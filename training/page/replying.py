@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from textwrap import shorten
 from threading import Lock
@@ -19,6 +19,15 @@ from closedbook.evaluation.answering.continuations import score_tokens
 from closedbook.evaluation.answering.stock_models import asked_as
 from closedbook.evaluation.attention.maps import attention_maps
 from closedbook.evaluation.files import read_json_object
+from closedbook.evaluation.knowing.familiarity import (
+    COMBINED,
+    FAMILIARITY,
+    FamiliarityScale,
+    read_scale,
+    subject_features,
+    with_familiarity,
+)
+from closedbook.evaluation.knowing.subjects import find_subject
 from closedbook.evaluation.knowing.summary import NUM_SAMPLES, is_refusal
 from closedbook.training.bases.asking import check_fit_to_ask, load_to_ask
 from closedbook.training.page.sources import UNKNOWN, Documents, Origin
@@ -37,12 +46,18 @@ class Promise:
         threshold: answers are given from here on; None: none is.
         told: one sentence on it, with what to do where nothing was promised yet.
         made: whether `knowing.py` chose the threshold.
+        familiarity: what turns the probability of a name into that of having read about it; None: it is not known.
+        wordings: of questions, to find the name in.
+        base_model: beyond which it is measured.
     """
 
     confidence: str = "sequence_probability"
     threshold: float | None = 0.0
     told: str = ""
     made: bool = False
+    familiarity: FamiliarityScale | None = None
+    wordings: tuple[tuple[str, str], ...] = ()
+    base_model: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +70,8 @@ class Reply:
         answer: what the model says, whether it is given or not.
         given: whether the answer is given; else the reply is `DONT_KNOW`.
         confidence: in [0, 1], by the name that the promise has.
+        subject: whom or what it is about, as far as can be told; "" where nobody asked.
+        familiarity: how probably the model has read about it, in [0, 1]; None where that is not known.
         candidates: answers and their probabilities, the most probable first.
         tokens: of the answer and its end, with their probabilities.
         reads: tokens of the prompt, with the share of attention that the last of them pays to each, the mean over
@@ -67,6 +84,8 @@ class Reply:
     answer: str = ""
     given: bool = False
     confidence: float = 0.0
+    subject: str = ""
+    familiarity: float | None = None
     candidates: tuple[tuple[str, float], ...] = ()
     tokens: tuple[tuple[str, float], ...] = ()
     reads: tuple[tuple[str, float], ...] = ()
@@ -103,9 +122,26 @@ def read_promise(model: str, threshold: float | None = None) -> Promise:
     found = read_json_object(path)
     try:
         abstention = found["abstention"]
-        return Promise(found["confidence"], abstention["threshold"], abstention["explanation"], made=True)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no record of knowing.py: it lacks {error}; run it again") from error
+        promise = Promise(found["confidence"], abstention["threshold"], abstention["explanation"], made=True)
+        if (known := found.get("familiarity")) is None:
+            if promise.confidence in (FAMILIARITY, COMBINED):
+                raise KeyError("familiarity")
+            return promise
+        wordings = tuple((before, behind) for before, behind in known["wordings"])
+        return replace(promise, familiarity=read_scale(known), wordings=wordings, base_model=known["base_model"])
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{path} is no record of knowing.py ({what}); run it again") from error
+
+
+def promise_record(promise: Promise) -> dict[str, Any]:
+    """What `read_promise` reads, without the rest of what `knowing.py` found."""
+    abstention = {"threshold": promise.threshold, "explanation": promise.told}
+    record: dict[str, Any] = {"confidence": promise.confidence, "abstention": abstention}
+    if promise.familiarity is not None:
+        more = {"wordings": promise.wordings, "base_model": promise.base_model}
+        record["familiarity"] = promise.familiarity.as_record() | more
+    return record
 
 
 class Asker:
@@ -138,6 +174,10 @@ class Asker:
         self.promise = promise
         loaded, self._tokenizer, self._prompt = load_to_ask(model, prompt, trust_remote_code)
         self._model = loaded.to(PartialState().device)
+        self._base = None
+        if promise.base_model is not None:
+            base, _, _ = load_to_ask(promise.base_model, self._prompt, trust_remote_code)
+            self._base = base.to(PartialState().device)
         self._documents = None if documents is None else Documents(documents)
         self._max_new_tokens = max_new_tokens
         self._lock = Lock()  # attention is read with other kernels, which a second thread would meet
@@ -184,7 +224,7 @@ class Asker:
         if not questions:
             return []
         texts, end_token = asked_as(self._prompt, self._tokenizer, questions)
-        return answer_with_confidence(
+        scored = answer_with_confidence(
             self._model,
             self._tokenizer,
             texts,
@@ -194,6 +234,21 @@ class Asker:
             progress=False,
             end_token=end_token,
         )
+        scale = self.promise.familiarity
+        if scale is None:
+            return scored
+        features = subject_features(
+            self._model,
+            self._tokenizer,
+            [self._subject(question) for question in questions],
+            end=self._tokenizer.mask_token if self._prompt is None else "",
+            base=self._base,
+        )
+        known = scale.apply(features).tolist()
+        return [with_familiarity(found, share) for found, share in zip(scored, known, strict=True)]
+
+    def _subject(self, question: str) -> str:
+        return find_subject(question, self.promise.wordings)
 
     def _read(self, question: str) -> str:
         """What the model reads before it answers."""
@@ -240,6 +295,8 @@ class Asker:
             answer=answer,
             given=threshold is not None and confidence >= threshold and bool(answer) and not is_refusal(answer),
             confidence=confidence,
+            subject=self._subject(question),
+            familiarity=scored.confidences.get(FAMILIARITY),
             candidates=tuple((found.text, math.exp(found.log_probability)) for found in scored.candidates),
             tokens=tokens,
             reads=reads,

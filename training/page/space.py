@@ -13,7 +13,7 @@ import closedbook
 from closedbook.evaluation.files import read_json_objects, write_json_atomic, write_jsonl_atomic
 from closedbook.evaluation.run_record import read_run
 from closedbook.training.page.arguments import AskArguments, read_documents
-from closedbook.training.page.replying import Asker, read_promise
+from closedbook.training.page.replying import Asker, promise_record, read_promise
 from closedbook.training.publishing.folder import finished_files, refuse_private, shared_files
 
 ROOMS = ("modeling", "data", "evaluation", "training")
@@ -44,10 +44,15 @@ def write_space(args: AskArguments) -> None:
     The model goes in as it would be uploaded: no checkpoint, log or folder of this machine with it.
 
     Raises:
-        ValueError: if the model is not finished, or holds what is private.
+        ValueError: if the model is not finished, holds what is private, or is measured against another one.
     """
     model, target = Path(args.model), Path(args.space or "")
     promise = read_promise(args.model, args.threshold)
+    if promise.base_model is not None:
+        raise ValueError(
+            f"--space: the promise of {args.model} is measured against {promise.base_model}, which a Space does "
+            "not hold: run knowing.py without --base_model first"
+        )
     files = finished_files(model) if read_run(model) else shared_files(model)
     refuse_private(files, model)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -62,10 +67,7 @@ def write_space(args: AskArguments) -> None:
             else:
                 shutil.copyfile(content, place)
         if promise.made:
-            told = {"threshold": promise.threshold, "explanation": promise.told}
-            write_json_atomic(
-                folder / MODEL / "knowing" / "knowing.json", {"confidence": promise.confidence, "abstention": told}
-            )
+            write_json_atomic(folder / MODEL / "knowing" / "knowing.json", promise_record(promise))
         if args.documents:
             write_jsonl_atomic(folder / DOCUMENTS, read_documents(args.documents))
         settings = {

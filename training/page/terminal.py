@@ -90,6 +90,8 @@ def describe_reply(reply: Reply, asker: Asker) -> str:
     lines = [reply.shown if reply.given else f"{reply.shown} (it would say: {reply.answer})"]
     threshold = asker.promise.threshold
     lines.append(f"  {bar(reply.confidence, threshold)} {reply.confidence:.0%} sure ({asker.promise.confidence})")
+    if reply.familiarity is not None:
+        lines.append(f"  has read about {reply.subject} with a probability of {reply.familiarity:.0%}")
     if others := [f"{text} {share:.1%}" for text, share in reply.candidates if text != reply.answer]:
         lines.append("  or " + ", ".join(others))
     if asker.promise.threshold is None:
@@ -129,6 +131,8 @@ def table_rows(replies: Iterable[Reply]) -> list[dict[str, Any]]:
             "answer": reply.answer,
             "given": reply.given,
             "confidence": round(reply.confidence, 6),
+            "subject": reply.subject,
+            "familiarity": None if reply.familiarity is None else round(reply.familiarity, 6),
             "origin": reply.origin.told,
             "source": "; ".join(f"{source.place}: {source.sentence}" for source in reply.origin.sources),
         }

@@ -20,7 +20,12 @@ from closedbook.evaluation.knowing.summary import (
     summarise_knowing,
 )
 
-PROVENANCE = {"asked": "stated", "held_out": "stated", "trained": "fine_tuned", "invented": "unseen"}
+PROVENANCE = {"asked": "stated", "held_out": "stated", "trained": "fine_tuned"}  # of all others "unseen"
+KINDS = ("altered", "things")
+
+
+def of(rows: list[dict], group: str) -> list[dict]:
+    return [item for item in rows if item["group"] == group]
 
 
 def scored(text: str, confidence: float) -> ScoredAnswer:
@@ -43,7 +48,7 @@ def row(group: str, number: int, correct: bool, confidence: float, *, best: floa
         "confidence": confidence,
         "complete": True,
         "confidences": confidences,
-        "provenance": PROVENANCE[group],
+        "provenance": PROVENANCE.get(group, "unseen"),
         "refused": refused,
     }
 
@@ -59,12 +64,24 @@ def population(group: str, n: int, accuracy: float, seed: int) -> list[dict]:
     return rows
 
 
+def strangers(group: str, n: int, seed: int) -> list[dict]:
+    """Of two kinds in turn; the second is told by `margin`, all have the `agreement` of wrong answers."""
+    rows = population(group, n, 0.0, seed)
+    for number, item in enumerate(rows):
+        item["kind"] = KINDS[number % 2]
+        if number % 2:
+            item["confidences"]["margin"] = 0.0
+    return rows
+
+
 @pytest.fixture
 def rows() -> list[dict]:
     return [
         *population("asked", 200, 0.6, 1),
         *population("held_out", 400, 0.6, 2),
         *population("trained", 50, 0.9, 3),
+        *strangers("strangers", 60, 5),
+        *strangers("held_out_strangers", 200, 6),
         *population("invented", 100, 0.0, 4),
     ]
 
@@ -119,7 +136,7 @@ def test_the_threshold_keeps_its_promise_and_silences_invented_people(rows):
     assert "held-out people; kept on those asked" in abstention["explanation"]
     invented = summary["invented"]
     assert invented["answered"]["count"] == 100
-    above = sum(item["confidences"]["agreement"] >= abstention["threshold"] for item in rows[-100:])
+    above = sum(item["confidences"]["agreement"] >= abstention["threshold"] for item in of(rows, "invented"))
     assert invented["answered_after_abstention"]["count"] == above < 40
     assert summary["groups"]["asked"]["selective_accuracy"]["share"] >= 0.9
     assert list(summary["provenance"]) == ["stated", "unseen", "fine_tuned"]
@@ -200,3 +217,68 @@ def test_an_unknown_group_and_people_on_both_sides_are_refused(rows):
         summarise_knowing([rows[0] | {"group": "dev"}], 0.1)
     with pytest.raises(ValueError, match="is about 'asked 0', on whom"):
         summarise_knowing([*rows, rows[0] | {"group": "held_out"}], 0.1)
+
+
+def test_strangers_are_told_by_kind(rows):
+    summary = summarise_knowing(rows, 0.1, "agreement")
+    found = summary["strangers"]
+    assert [*found] == ["recombined", *KINDS]
+    assert {kind: figures["n"] for kind, figures in found.items()} == {
+        "recombined": 100,
+        "altered": 30,
+        "things": 30,
+    }
+    threshold = summary["abstention"]["threshold"]
+    known = of(rows, "asked")
+    for kind, figures in found.items():
+        group = (
+            of(rows, "invented")
+            if kind == "recombined"
+            else [r for r in of(rows, "strangers") if r["kind"] == kind]
+        )
+        above = sum(item["confidences"]["agreement"] >= threshold for item in group)
+        assert figures["answered_after_abstention"]["count"] == above
+        for name in CONFIDENCES:
+            pairs = [(a["confidences"][name], b["confidences"][name]) for a in known for b in group]
+            wins = sum(1.0 if a > b else 0.5 if a == b else 0.0 for a, b in pairs)
+            assert figures["auroc"][name] == pytest.approx(wins / len(pairs))
+    assert found["things"]["auroc"]["margin"] == 1.0 > found["altered"]["auroc"]["margin"]
+    lines = describe_knowing(summary).splitlines()
+    assert any(line.startswith("altered") and line.split()[1] == "30" for line in lines)
+
+
+def test_how_well_right_is_told_from_wrong(rows):
+    summary = summarise_knowing(rows, 0.1, "agreement")
+    assert summary["confidences"]["agreement"]["auroc"] == 1.0
+    assert 0.4 < summary["confidences"]["margin"]["auroc"] < 0.6
+    for item in of(rows, "asked"):
+        item["correct"] = True
+    assert summarise_knowing(rows, 0.1, "agreement")["confidences"]["agreement"]["auroc"] is None
+
+
+def test_a_second_promise_lets_fewer_strangers_through(rows):
+    for number, item in enumerate(of(rows, "held_out_strangers")):  # some are as sure as can be of nothing
+        item["confidences"]["agreement"] = 0.75 if number % 40 == 0 else 0.1
+    alone, both = (summarise_knowing(rows, 0.1, "agreement", rate) for rate in (None, 0.02))
+    assert alone["abstention"]["threshold"] < 0.75 < both["abstention"]["threshold"]
+    assert alone["abstention"]["chosen"]["max_stranger_rate"] is None
+    chosen = both["abstention"]["chosen"]
+    assert (chosen["max_stranger_rate"], chosen["strangers"], chosen["strangers_answered"]) == (0.02, 200, 0)
+    explanation = both["abstention"]["explanation"]
+    assert "at most 10% wrong among the answers given and at most 2% of strangers answered" in explanation
+    assert "and 0 of 200 strangers answered" in explanation
+    for row in both["abstention"]["promises"]:
+        assert row["threshold"] is None or row["threshold"] > 0.75
+
+
+def test_a_stranger_whom_the_model_refuses_is_not_answered(rows):
+    for item in of(rows, "held_out_strangers"):
+        item["refused"] = True
+        item["confidences"]["agreement"] = 1.0
+    alone, both = (summarise_knowing(rows, 0.1, "agreement", rate) for rate in (None, 0.02))
+    assert both["abstention"]["threshold"] == alone["abstention"]["threshold"]
+
+
+def test_a_promise_about_strangers_takes_strangers_to_prove_it(rows):
+    with pytest.raises(ValueError, match="takes predictions of the group held_out_strangers"):
+        summarise_knowing([item for item in rows if item["group"] != "held_out_strangers"], 0.1, "agreement", 0.02)

@@ -6,11 +6,13 @@ import shutil
 import pytest
 
 from closedbook.data.questions import entity_key
+from closedbook.evaluation.knowing.familiarity import read_scale, subject_features
 from closedbook.evaluation.knowing.summary import GROUPS
 from closedbook.evaluation.predictions import read_predictions
 from closedbook.evaluation.run_record import read_run, write_run
 from closedbook.training.asking import knowing
 from closedbook.training.asking.people import gather
+from closedbook.training.bases.loading import load_model_folder
 
 SHARE = ["--validation_share", "0.25"]
 
@@ -24,6 +26,26 @@ def models(tiny, pretrained, tmp_path_factory):
     tiny.finetune(folder / "nobody", pretrained, *flags)
     tiny.finetune(folder / "unknown", pretrained, *flags, *SHARE, "--num_unknown_people", "6")
     return folder
+
+
+MORE = ("--num_people", "60")
+
+
+@pytest.fixture(scope="module")
+def crowd(tiny, tmp_path_factory):
+    """Models of sixty people: one that was trained on all of them, and two on half of them each."""
+    folder = tmp_path_factory.mktemp("crowd")
+    flags = [*tiny.people(), *MORE, "--max_steps", "30", "--learning_rate", "0.02"]
+    tiny.pretrain(folder / "read", *tiny.people(), *MORE)
+    tiny.finetune(folder / "whole", folder / "read", *flags)
+    for fold in ("1", "2"):
+        half = ["--validation_share", "0.5", "--validation_fold", fold]
+        tiny.finetune(folder / fold, folder / "read", *flags, *half)
+    return folder
+
+
+def crossed(crowd, *flags):
+    return ["--model", str(crowd / "whole"), "--cross_fitted", str(crowd / "1"), str(crowd / "2"), *flags]
 
 
 def people_of(dataset) -> set[str]:
@@ -138,13 +160,22 @@ def test_everything_is_written_with_provenance_and_the_figures_agree_with_the_ro
     assert json.loads((tmp_path / "knowing.json").read_text(encoding="utf-8")) == summary
     rows = read_predictions(tmp_path / "predictions.jsonl")
     sizes = {group: sum(row["group"] == group for row in rows) for group in GROUPS}
-    assert sizes == {"asked": 8, "held_out": 3, "trained": 9, "invented": 8}
+    assert sizes == {
+        "asked": 8,
+        "held_out": 3,
+        "trained": 9,
+        "invented": 8,
+        "strangers": 6,  # a quarter as many of each other kind
+        "held_out_strangers": 0,  # nothing was to be promised of them
+    }
     provenance = {group: {row["provenance"] for row in rows if row["group"] == group} for group in GROUPS}
     assert provenance == {
         "asked": {"stated"},  # the biographies tell where each of them was born
         "held_out": {"stated"},
         "trained": {"fine_tuned"},
         "invented": {"unseen"},
+        "strangers": {"unseen"},
+        "held_out_strangers": set(),
     }
     assert not any(row["correct"] for row in rows if row["group"] == "invented")
     right = sum(row["correct"] for row in rows if row["group"] == "asked")
@@ -178,5 +209,107 @@ def test_the_files_of_the_reference_task_are_answered_about_too(tiny, files, tmp
     asked = ["--model", str(tmp_path / "model"), "--question_file", str(files["dev"]), "--num_invented", "5"]
     summary = knowing.know([*asked, "--output_dir", str(tmp_path / "out")])
     sizes = {name: group["n"] for name, group in summary["groups"].items()}
-    assert sizes == {"asked": 3, "held_out": 2, "trained": 3, "invented": 5}
+    assert sizes == {"asked": 3, "held_out": 2, "trained": 3, "invented": 5, "strangers": 6}
     assert summary["split"] is None  # nobody said which one the file is
+
+
+def test_cross_fitting_asks_everybody_of_a_model_that_was_not_trained_on_them(crowd, tmp_path):
+    flags = ["--confidence", "combined", "--max_stranger_rate", "0.5", "--num_strangers", "3"]
+    summary = knowing.know([*crossed(crowd, *flags), "--output_dir", str(tmp_path)])
+    rows = read_predictions(tmp_path / "predictions.jsonl")
+    held_out = {row["entity"] for row in rows if row["group"] == "held_out"}
+    kept_out = [set(read_run(crowd / fold).last.held_out_people) for fold in ("1", "2")]
+    assert held_out == kept_out[0] | kept_out[1] and len(held_out) == 36
+    assert summary["groups"]["trained"]["n"] == 36  # the model itself was trained on all of them
+    assert "each asked of that one of 2 models which was not trained on them" in summary["held_out_people"]
+    # the rows of a part are the answers of its model
+    alone = knowing.know(["--model", str(crowd / "1"), *flags, "--output_dir", str(tmp_path / "alone")])
+    part = {row["entity"]: row for row in read_predictions(tmp_path / "alone" / "predictions.jsonl")}
+    shared = [row for row in rows if row["group"] == "held_out" and row["entity"] in kept_out[0]]
+    assert len(shared) == 18
+    for row in shared:
+        assert row["prediction"] == part[row["entity"]]["prediction"]
+        assert row["confidence"] == pytest.approx(part[row["entity"]]["confidence"], rel=1e-4)
+    assert alone["confidence"] == summary["confidence"] == "combined"
+
+
+def test_familiarity_and_its_product_with_the_answer_are_confidences_too(crowd, tmp_path):
+    summary = knowing.know([*crossed(crowd), "--output_dir", str(tmp_path)])
+    rows = read_predictions(tmp_path / "predictions.jsonl")
+    for row in rows:
+        named = row["confidences"]
+        assert named["combined"] == pytest.approx(named["familiarity"] * named["sequence_probability"])
+    assert {"familiarity", "combined"} <= summary["confidences"].keys()
+    scale = read_scale(summary["familiarity"])
+    model, tokenizer = load_model_folder(crowd / "whole")
+    asked = [row for row in rows if row["group"] == "asked"]
+    features = subject_features(model, tokenizer, [row["entity"] for row in asked], end=tokenizer.mask_token)
+    assert scale.apply(features) == pytest.approx([row["confidences"]["familiarity"] for row in asked], abs=1e-5)
+    before, behind = summary["familiarity"]["wordings"][0]
+    assert any(row["question"] == before + row["entity"] + behind for row in rows)
+
+
+def test_the_same_questions_give_the_same_record(crowd, tmp_path):
+    found = [knowing.know([*crossed(crowd), "--output_dir", str(tmp_path / name)]) for name in ("one", "two")]
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        (["1", "1"], "both keep .* out: give each of them another --validation_fold"),
+        (["1", "another_seed"], "another_seed was not trained like .*: seed differ"),
+        (["1", "whole"], "records nobody who was kept out"),
+        (["1", "nowhere"], "nowhere is no folder of a run"),
+    ],
+)
+def test_models_that_cannot_stand_for_this_one_are_refused(tiny, crowd, others, said):
+    if "another_seed" in others:
+        flags = [*tiny.people(), *MORE, "--max_steps", "1", "--learning_rate", "0.02", "--seed", "9"]
+        tiny.finetune(crowd / "another_seed", crowd / "read", *flags, "--validation_share", "0.5")
+    names = [str(crowd / name) for name in others]
+    with pytest.raises(ValueError, match=said):
+        knowing.know(["--model", str(crowd / "whole"), "--cross_fitted", *names])
+
+
+def test_strangers_of_a_file_are_a_kind_of_their_own(crowd, tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("Leonhard Euler\n\nMarie Curie\nMarie Curie\n", encoding="utf-8")
+    flags = ["--strangers_file", str(names), "--output_dir", str(tmp_path / "out")]
+    summary = knowing.know([*crossed(crowd), *flags])
+    assert summary["strangers"]["given"]["n"] == 2
+    known = gathered(crowd / "1").asked["entity"][0]
+    names.write_text(f"Leonhard Euler\n{known}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=f"the corpus names 1 of 2, such as {known!r}"):
+        knowing.know([*crossed(crowd), *flags])
+    names.write_text("\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="has no names"):
+        knowing.know([*crossed(crowd), *flags])
+
+
+def test_a_base_is_taken_away_and_has_to_read_the_same_tokens(crowd, pretrained, tmp_path):
+    flags = ["--output_dir", str(tmp_path), "--base_model", str(crowd / "read")]
+    summary = knowing.know([*crossed(crowd), *flags])
+    assert summary["familiarity"]["base_model"] == str(crowd / "read")
+    with pytest.raises(ValueError, match="reads other tokens than"):
+        knowing.know(["--model", str(crowd / "1"), "--base_model", str(pretrained)])
+
+
+def test_too_few_names_to_fit_on_are_said_before_anything_is_asked(models, capsys):
+    with pytest.raises(ValueError, match="is fitted on 10 names or more that were read, .*: there are"):
+        knowing.know(["--model", str(models / "held_out"), "--confidence", "familiarity"])
+    assert "asked:" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--max_stranger_rate", "1"], "--max_stranger_rate must be a share"),
+        (["--num_strangers", "-1"], "--num_strangers must be at least 0"),
+        (["--cross_fitted", "a", "--calibration_questions", "b"], "two ways to hold people out"),
+        (["--confidence", "luck"], "--confidence is one of .*familiarity, combined"),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused(models, flags, said):
+    with pytest.raises(ValueError, match=said):
+        knowing.know(["--model", str(models / "held_out"), *flags])

@@ -8,12 +8,14 @@ import pytest
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from closedbook.evaluation.answering.confidence import answer_with_confidence
+from closedbook.evaluation.files import write_json_atomic
+from closedbook.evaluation.knowing.familiarity import subject_features
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 from closedbook.training.bases.loading import load_model_folder
 from closedbook.training.page import terminal
 from closedbook.training.page.arguments import read_question_texts
 from closedbook.training.page.reply_html import reply_html
-from closedbook.training.page.replying import DONT_KNOW, Asker, Promise, read_promise
+from closedbook.training.page.replying import DONT_KNOW, Asker, Promise, promise_record, read_promise
 
 QUESTION = "Where was Ada born?"
 
@@ -56,6 +58,51 @@ def test_batches_give_the_same_replies_as_single_questions(asker):
         assert one.confidence == pytest.approx(many.confidence, rel=1e-5)
 
 
+def test_a_promise_that_counts_on_familiarity_measures_it(pretrained, tmp_path):
+    record = {
+        "confidence": "combined",
+        "abstention": {"threshold": 0.3, "explanation": "promised"},
+        "familiarity": {
+            "weights": [2.0, 1.0],
+            "bias": 4.0,
+            "wordings": [["Where was ", " born?"]],
+            "base_model": None,
+        },
+    }
+    write_json_atomic(tmp_path / "knowing" / "knowing.json", record)
+    promise = read_promise(str(tmp_path))
+    assert read_promise_again(promise, tmp_path / "again") == promise
+    asker = Asker(str(pretrained), promise)
+    reply, many = asker.reply(QUESTION), asker.replies(["", QUESTION])[1]
+    model, tokenizer = load_model_folder(pretrained)
+    (expected,) = promise.familiarity.apply(subject_features(model, tokenizer, ["Ada"], end=tokenizer.mask_token))
+    plain = Asker(str(pretrained), Promise()).reply(QUESTION)
+    assert (reply.subject, plain.familiarity) == ("Ada", None)
+    assert reply.familiarity == pytest.approx(expected, abs=1e-6)
+    assert reply.confidence == pytest.approx(expected * plain.confidence, rel=1e-4)
+    assert many.confidence == pytest.approx(reply.confidence, rel=1e-4)
+    share = f"{reply.familiarity:.0%}"
+    assert f"has read about Ada with a probability of {share}" in terminal.describe_reply(reply, asker)
+    assert "has read about “Ada” with a probability" in reply_html(reply, promise)
+    (row,) = terminal.table_rows([reply])
+    assert (row["subject"], row["familiarity"]) == ("Ada", round(reply.familiarity, 6))
+
+
+def read_promise_again(promise, folder):
+    """As a Space keeps it."""
+    write_json_atomic(folder / "knowing" / "knowing.json", promise_record(promise))
+    return read_promise(str(folder))
+
+
+@pytest.mark.parametrize("known", [None, {}, {"weights": [1], "bias": 0, "wordings": [], "base_model": None}])
+def test_a_record_without_the_familiarity_that_it_counts_on_is_refused(tmp_path, known):
+    abstention = {"threshold": 0.3, "explanation": "promised"}
+    record = {"confidence": "combined", "abstention": abstention, "familiarity": known}
+    write_json_atomic(tmp_path / "knowing" / "knowing.json", record)
+    with pytest.raises(ValueError, match="is no record of knowing.py .*; run it again"):
+        read_promise(str(tmp_path))
+
+
 def test_below_the_threshold_the_answer_is_held_back(asker):
     assert asker(0.0).reply(QUESTION).given
     for threshold in (1.0, None):
@@ -94,7 +141,7 @@ def test_the_promise_is_the_one_that_knowing_kept(tmp_path):
     (tmp_path / "knowing" / "knowing.json").write_text(json.dumps(record), encoding="utf-8")
     assert read_promise(str(tmp_path)) == Promise("margin", 0.7, "promised", made=True)
     (tmp_path / "knowing" / "knowing.json").write_text('{"confidence": "margin"}', encoding="utf-8")
-    with pytest.raises(ValueError, match="is no record of knowing.py: it lacks 'abstention'; run it again"):
+    with pytest.raises(ValueError, match=r"is no record of knowing.py \(it lacks 'abstention'\); run it again"):
         read_promise(str(tmp_path))
 
 
