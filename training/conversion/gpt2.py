@@ -6,10 +6,6 @@ refused.
 """
 
 import json
-import os
-import shutil
-import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +20,11 @@ from transformers import (
 )
 
 from closedbook.evaluation.answering.stock_models import from_pretrained
-from closedbook.evaluation.environment import run_environment
-from closedbook.evaluation.files import write_json_atomic, write_text_atomic
-from closedbook.evaluation.run_record import RUN_FILE, read_run
+from closedbook.evaluation.files import write_text_atomic
 from closedbook.modeling.configuration_gpt import VanillaGPTConfig
 from closedbook.modeling.modeling_gpt import VanillaGPTForCausalLM
-from closedbook.training.bases.loading import load_model_folder
-from closedbook.training.checks.outputs import check_inputs_outside
-from closedbook.training.checks.together import check_together
-from closedbook.training.command_line import parse_flags
-from closedbook.training.publishing.folder import public_record
-from closedbook.training.run_folder import replacing
+from closedbook.training.conversion.source import Source
 
-RECORD = "export.json"
-FORMATS = ("gpt2",)
 _CARD = """---
 library_name: transformers
 pipeline_tag: text-generation
@@ -62,60 +49,21 @@ print(ask("Where was Ada Lovelace born?{mark}", do_sample=False, max_new_tokens=
 """
 
 
-@dataclass
-class ExportArguments:
-    """What to export, how, and where to."""
-
-    model: str = field(metadata={"help": "folder of a model of this package"})
-    output_dir: str = field(metadata={"help": "folder to make"})
-    format: str = field(default="gpt2", metadata={"help": f"one of {', '.join(FORMATS)}"})
-    overwrite: bool = field(default=False, metadata={"help": "replace the export in output_dir"})
-
-
-def main(argv: list[str]) -> dict[str, Any]:
-    """Export a model, hold it to the original, and return the record that is written beside it.
+def write_gpt2(folder: Path, source: Source) -> dict[str, Any]:
+    """Write the model as a stock GPT-2, and return what is to be recorded of it.
 
     Raises:
-        ValueError: for another format or a model that has no exact counterpart; before anything is written.
+        ValueError: for a model that has no exact counterpart; before anything is written.
     """
-    (args,) = parse_flags(ExportArguments, argv)
-
-    def check_format() -> None:
-        if args.format not in FORMATS:
-            raise ValueError(f"--format is one of {', '.join(FORMATS)}, not {args.format!r}")
-
-    check_together(
-        check_format, lambda: check_inputs_outside(Path(args.output_dir), [("model", Path(args.model))])
-    )
-    model, tokenizer = load_model_folder(args.model)
+    model, tokenizer = source.model, source.tokenizer
     exported = as_gpt2(model)
-    record: dict[str, Any] = {
-        "format": args.format,
-        "model": Path(args.model).resolve().name,
-        "parameters": exported.num_parameters(),
-        "largest_difference": largest_difference(model, exported),
-        **run_environment(),
-    }
-    with replacing(args.output_dir, args.overwrite, RECORD):
-        work = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=args.output_dir))
-        try:
-            folder = work / "model"
-            exported.save_pretrained(folder)
-            as_plain(tokenizer).save_pretrained(folder)
-            _check_saved(folder, model, tokenizer)
-            card = _CARD.format(
-                name=record["model"], difference=record["largest_difference"], mark=tokenizer.mask_token
-            )
-            write_text_atomic(folder / "README.md", card)
-            if run := read_run(args.model):
-                (folder / RUN_FILE).write_bytes(public_record(run))
-            write_json_atomic(folder / RECORD, record)
-            for path in sorted(folder.iterdir(), key=lambda path: path.suffix == ".safetensors"):
-                os.replace(path, Path(args.output_dir) / path.name)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    print(f"saved {args.output_dir}: gpt2, {record['parameters']:,} parameters")
-    return record
+    difference = largest_difference(model, exported)
+    exported.save_pretrained(folder)
+    as_plain(tokenizer).save_pretrained(folder)
+    _check_saved(folder, model, tokenizer)
+    card = _CARD.format(name=source.name, difference=difference, mark=tokenizer.mask_token)
+    write_text_atomic(folder / "README.md", card)
+    return {"parameters": exported.num_parameters(), "largest_difference": difference}
 
 
 def as_gpt2(model: PreTrainedModel) -> GPT2LMHeadModel:

@@ -259,7 +259,7 @@ class Asker:
         text = scored.answer.text
         if not text:
             return ()
-        written = text + self._tokenizer.mask_token
+        written = text + self._tokenizer.mask_token if scored.answer.complete else text
         if self._prompt is not None:
             written = QuestionForm(self._prompt, self._tokenizer).predicted(text)
         scores = score_tokens(

@@ -12,7 +12,7 @@ from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.modeling.configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
 from closedbook.modeling.modeling_gpt import PerceiverGPTForCausalLM, VanillaGPTForCausalLM
 from closedbook.training.bases.loading import load_model_folder
-from closedbook.training.conversion import gpt2
+from closedbook.training.conversion import exporting, gpt2
 
 SIZES = {"vocab_size": 20, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 SIZES |= {"max_position_embeddings": 24}
@@ -32,7 +32,7 @@ print(json.dumps([type(model).__name__, type(tokenizer).__name__, found]))
 
 
 def export(model, folder, *flags):
-    return gpt2.main(["--model", str(model), "--output_dir", str(folder), *flags])
+    return exporting.main(["--model", str(model), "--output_dir", str(folder), *flags])
 
 
 def test_a_reader_without_the_package_gets_the_same_answers(pretrained, tiny, tmp_path):
@@ -104,6 +104,10 @@ def test_an_export_is_replaced_only_where_it_is_one(pretrained, tmp_path):
     export(pretrained, tmp_path / "gpt2", "--overwrite", "True")
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "gpt2").config.model_type == "gpt2"
     assert AutoTokenizer.from_pretrained(tmp_path / "gpt2").mask_token == "\u2047"
-    with pytest.raises(ValueError, match="--format is one of gpt2, not 'onnx'"):
-        export(pretrained, tmp_path / "other", "--format", "onnx")
+    with pytest.raises(ValueError, match="--format is one of gpt2, onnx, browser, not 'gguf'"):
+        export(pretrained, tmp_path / "other", "--format", "gguf")
+    with pytest.raises(ValueError, match="--runtime has no effect: --format is gpt2"):
+        export(pretrained, tmp_path / "other", "--runtime", str(tmp_path))
+    with pytest.raises(ValueError, match="holds an export as gpt2: choose another folder for onnx"):
+        export(pretrained, tmp_path / "gpt2", "--format", "onnx", "--overwrite", "True")
     assert not (tmp_path / "other").exists()

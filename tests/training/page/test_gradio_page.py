@@ -18,13 +18,8 @@ from closedbook.training.page.space import write_space
 
 gradio = pytest.importorskip("gradio", reason="the extra app is not installed")
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
 QUESTION = "Where was Ada born?"
-QUIET = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync")
-QUIET += ("--disable-background-networking", "--disable-component-update", "--window-size=1000,1400")
 EVIL = "<img src=x onerror=document.title='hacked'>"
-needs_browser = pytest.mark.skipif(not (BROWSER and DRIVER), reason="no Chromium with its driver is installed")
 
 
 @pytest.fixture
@@ -39,19 +34,6 @@ def page(pretrained, free_port, monkeypatch):
     _, address, _ = built.launch(server_port=free_port, prevent_thread_lock=True, quiet=True, **PAGE)
     yield address, asker
     built.close()
-
-
-@pytest.fixture
-def browser(tmp_path):
-    selenium = pytest.importorskip("selenium.webdriver")
-    options = selenium.ChromeOptions()
-    for flag in (*QUIET, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    options.binary_location = BROWSER
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = selenium.Chrome(options=options, service=selenium.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
 
 
 def ask(driver, question: str) -> str:
@@ -73,8 +55,7 @@ def ask(driver, question: str) -> str:
     return find("#reply .cb-reply")[0].text
 
 
-@needs_browser
-def test_a_question_typed_in_a_browser_gets_answer_bar_source_and_parts(page, browser):
+def test_a_question_typed_in_a_browser_gets_answer_bar_source_and_parts(browser, page):
     address, asker = page
     expected = asker.reply(QUESTION)
     browser.get(address)
