@@ -5,7 +5,7 @@
         --corpus wiki --corpus_path wiki.txt
 
 Asks about the people of the question file, about training people kept out of training, about some who were
-trained on, and about strangers: people who do not exist, and things; with six confidences for every answer.
+trained on, and about strangers: people who do not exist, and things; with eight confidences for every answer.
 Temperature and threshold of abstention are fitted on the people kept out. Writes `predictions.jsonl` (every
 answer, with its provenance) and `knowing.json` (the figures) into `--output_dir` (default: `<model>/knowing`).
 Flags that the model's run file records (`--questions`, `--train_questions`, `--corpus`, `--num_people` ...) can

@@ -8,6 +8,11 @@
   wordings, in steps of 1 / num_samples.
 * `margin`: how much more probable the greedy answer is than the most probable other one that beam search found,
   in all the wordings found; 0 where another one is more probable.
+* `token_entropy`: exp(-H), where H is the mean entropy of the model's choice of each token of the greedy answer: 1
+  where it never hesitates, 1 / k where it wavers among k equal ones (Malinin and Gales 2021; the strongest of the
+  simple baselines in Vashurin et al. 2025, arXiv:2406.15627).
+* `semantic_entropy`: 1 - H / ln(num_samples), where H is the entropy of what the samples say (Kuhn et al. 2023,
+  arXiv:2302.09664, by counting, as Farquhar et al. 2024, doi:10.1038/s41586-024-07421-0).
 
 "The same" means equal after `answer_match.normalize`: letter case, white space, punctuation and English articles
 aside. Two such wordings are one answer, so their probabilities add up. (Kuhn et al. 2023, arXiv:2302.09664, merge
@@ -20,6 +25,7 @@ of the process, and the same question asked twice gets the same samples.
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
@@ -32,7 +38,11 @@ from closedbook.evaluation.answering.batches import answer_text, prompt_batches,
 from closedbook.evaluation.answering.decoding import Decoded, Hypothesis, decode
 from closedbook.evaluation.metrics.answer_match.normalisation import normalize
 
-CONFIDENCES = ("sequence_probability", "length_normalised", "agreement", "margin")
+CONFIDENCES = (
+    *("sequence_probability", "length_normalised", "agreement", "margin"),
+    *("token_entropy", "semantic_entropy"),
+)
+OF_SAMPLES = ("agreement", "semantic_entropy")  # those that take more than one sample to say anything
 
 
 def answer_with_confidence(
@@ -97,7 +107,7 @@ def _score(
         return answer_text(tokenizer, list(hypothesis.tokens), ends, end_token)
 
     greedy = found.greedy
-    assert greedy is not None, "decoding was asked for it"
+    assert greedy is not None and greedy.mean_entropy is not None, "decoding was asked for it"
     answer = Answer(text(greedy), greedy.log_probability, greedy.complete)
     samples = tuple(map(text, found.samples))
     # the greedy answer need not be among the beams, and must not count twice if it is
@@ -110,6 +120,8 @@ def _score(
             "length_normalised": math.exp(greedy.log_probability / len(greedy.tokens)),
             "agreement": agreement(answer.text, samples),
             "margin": margin(answer.text, candidates),
+            "token_entropy": math.exp(-max(0.0, greedy.mean_entropy)),
+            "semantic_entropy": concord(samples),
         },
         candidates=candidates,
         samples=samples,
@@ -144,6 +156,15 @@ def agreement(text: str, samples: tuple[str, ...]) -> float:
     """Share of the samples that say the same as `text`."""
     wanted = normalize(text)
     return sum(normalize(sample) == wanted for sample in samples) / len(samples)
+
+
+def concord(samples: tuple[str, ...]) -> float:
+    """1 - the entropy of what samples say, as a share of the largest: 1 where all agree, 0 where no two do."""
+    if len(samples) == 1:
+        return 1.0
+    counts = Counter(map(normalize, samples)).values()
+    entropy = -sum(count / len(samples) * math.log(count / len(samples)) for count in counts)
+    return min(1.0, max(0.0, 1 - entropy / math.log(len(samples))))
 
 
 def margin(text: str, candidates: tuple[Candidate, ...]) -> float:

@@ -29,11 +29,13 @@ class Hypothesis:
         tokens: Its token ids, at least one; the last of them is the end mark if it is complete.
         log_probability: Natural logarithm of the model's probability of the tokens.
         complete: Whether it ended with the end mark.
+        mean_entropy: In nats, of the model's choice of each token; of greedy answers alone, else None.
     """
 
     tokens: tuple[int, ...]
     log_probability: float
     complete: bool
+    mean_entropy: float | None = None
 
 
 @dataclass
@@ -155,6 +157,7 @@ class _Chains:
         # a greedy chain has a column too, so that numbers are places
         self._uniforms = torch.nn.functional.pad(uniforms, (int(greedy), 0)).to(device)
         self._greedy, self._temperature, self._top_p = greedy, temperature, top_p
+        self._entropies = [0.0] * len(batch.rows)  # of the greedy chains, summed over their steps
         self._found: dict[tuple[int, int], Hypothesis] = {}
 
     def step(
@@ -169,6 +172,7 @@ class _Chains:
         if not len(self.rows):
             return self.rows
         vocabulary = log_probabilities.shape[1]
+        self._add_entropies(log_probabilities)
         keys = self._choose(step, log_probabilities)
         self.scores = self.scores + log_probabilities.flatten()[keys]
         ends = ending[self.rows, keys % vocabulary]
@@ -181,12 +185,22 @@ class _Chains:
             prefixes[self.rows[over]].tolist(),
             strict=True,
         ):
-            self._found[question, number] = Hypothesis((*prefix, token), score, complete)
+            tokens = (*prefix, token)
+            entropy = self._entropies[question] / len(tokens) if self._greedy and number == 0 else None
+            self._found[question, number] = Hypothesis(tokens, score, complete, entropy)
         going_on = ~over
         self.question, self.number, self.rows, self.scores = (
             values[going_on] for values in (self.question, self.number, self.rows, self.scores)
         )
         return keys[going_on]
+
+    def _add_entropies(self, log_probabilities: torch.Tensor) -> None:
+        if not self._greedy:
+            return
+        greedy = self.number == 0
+        entropies = torch.special.entr(log_probabilities[self.rows[greedy]].exp()).sum(-1)
+        for question, entropy in zip(self.question[greedy].tolist(), entropies.tolist(), strict=True):
+            self._entropies[question] += entropy
 
     def _choose(self, step: int, log_probabilities: torch.Tensor) -> torch.Tensor:
         """The next token of each chain, as the key of the prefix it makes."""

@@ -3,12 +3,11 @@
 | group                | questions about                                    | what they serve for |
 |----------------------|----------------------------------------------------|---------------------------------------|
 | `asked`              | the people to report on                            | every figure that is reported | |
-`held_out`           | people of the training files, kept out of training | temperature, threshold | | `trained`
-| people whose questions were trained on             | provenance: what is merely remembered | | `invented`
-| people who do not exist, by recombined names       | provenance, and the answers made up   | | `strangers`
-| strangers of other kinds                           | how well each kind is told            | |
-`held_out_strangers` | other strangers of all kinds                       | threshold, where it promises of them
-|
+`held_out`           | people of the training files, kept out of training | temperature, threshold | | `trained` |
+people whose questions were trained on             | provenance: what is merely remembered | | `invented` | people
+who do not exist, by recombined names       | provenance, and the answers made up   | | `strangers` | strangers of
+other kinds                           | how well each kind is told            | | `held_out_strangers` | other
+strangers of all kinds                       | threshold, where it promises of them |
 
 Nothing is chosen on `asked`, `trained`, `invented` or `strangers`. Everything here is a function of rows as they
 stand in predictions.jsonl; no model is needed.
@@ -24,6 +23,7 @@ from datasets import Dataset
 
 from closedbook.data.people.invented import UNKNOWN_ANSWER
 from closedbook.evaluation.answering.answers import ScoredAnswer
+from closedbook.evaluation.answering.confidence import OF_SAMPLES
 from closedbook.evaluation.knowing.abstention import (
     abstain_on_predictions,
     check_threshold,
@@ -209,7 +209,7 @@ def _calibrate(held_out: _Rows, asked: _Rows, confidence: str, with_bias: bool) 
     if any(all(row["refused"] for row in group) for group in (held_out, asked)):
         return None
     # a share of samples: 0 and 1 stand for "rarer than can be seen" (see `fit_scaling`)
-    extreme = {"extreme": 1 / (2 * NUM_SAMPLES)} if confidence == "agreement" else {}
+    extreme = {"extreme": 1 / (2 * NUM_SAMPLES)} if confidence in OF_SAMPLES else {}
     return calibrate_predictions(held_out, asked, confidence, with_bias=with_bias, **extreme)
 
 
@@ -296,15 +296,18 @@ def describe_knowing(summary: Mapping[str, Any]) -> str:
     for kind, figures in summary["strangers"].items():
         given = _percent(figures["answered_after_abstention"])
         lines.append(f"{kind:24}{figures['n']:>8}{given:>9}{figures['auroc'][summary['confidence']]:>30.3f}")
-    lines.append(f"{'confidence':24}{'AURC':>8}{'ECE before':>12}{'after':>8}{'temperature':>13}")
+    lines.append(
+        f"{'confidence':24}{'AURC':>8}{'ECE before':>12}{'after':>8}{'temperature':>13}{'AUROC right':>13}"
+    )
     for name, figures in summary["confidences"].items():
-        aurc, fit = figures["abstention"]["aurc"], figures["calibration"]
+        aurc, fit, auroc = figures["abstention"]["aurc"], figures["calibration"], figures["auroc"]
         cells = ["-", "-", "-"]
         if fit is not None:
             before, after = (fit[side]["expected_calibration_error"] for side in ("before", "after"))
             cells = [f"{before:.3f}", f"{after:.3f}", f"{fit['temperature']:.2f}"]
         cells = ["-" if aurc is None else f"{aurc:.3f}", *cells]
-        lines.append(f"{name:24}{cells[0]:>8}{cells[1]:>12}{cells[2]:>8}{cells[3]:>13}")
+        told = "-" if auroc is None else f"{auroc:.3f}"
+        lines.append(f"{name:24}{cells[0]:>8}{cells[1]:>12}{cells[2]:>8}{cells[3]:>13}{told:>13}")
     lines.append(f"{'provenance':24}{'questions':>10}{'right':>9}{'confidence':>12}{'declined':>10}")
     for name, figures in summary["provenance"].items():
         sure = "-" if figures["mean_confidence"] is None else f"{figures['mean_confidence']:.2f}"

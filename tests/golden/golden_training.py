@@ -160,7 +160,7 @@ def initial_weights() -> Iterator[list[str]]:
 
 
 def record_asking(checkout: Path) -> dict[str, dict]:
-    """What `learned/finetuned` answers: evaluate.py, and knowing.py with its four confidences."""
+    """What `learned/finetuned` answers: evaluate.py, and knowing.py with its confidences."""
     model = ["--model", "learned/finetuned", "--max_new_tokens", "12"]
     found = {}
     try:

@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-from closedbook.evaluation.environment import check_recordable
+from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.figures import save_figure
 from closedbook.evaluation.files import write_json_atomic, write_text_atomic
 from closedbook.evaluation.reports.accuracies import accuracy_figure, learning_figure, read_curve
 from closedbook.evaluation.reports.confidence import invented_figure, provenance_figure, risk_coverage_figure
-from closedbook.evaluation.reports.generated.readme import COMPARED, fill_blocks, recorded_knowing
+from closedbook.evaluation.reports.generated.knowing import COMPARED, SUMMARY, knowing_summary, recorded_knowing
+from closedbook.evaluation.reports.generated.readme import fill_blocks
 from closedbook.evaluation.reports.generated.results_index import results_index
 from closedbook.evaluation.reports.generated.tree import tree_page
 from closedbook.evaluation.reports.knowing import curve_points, threshold_mark
@@ -57,6 +58,10 @@ def main(argv: list[str]) -> None:
     results = Path(args.results)
     for folder in args.record:
         record(Path(folder), results)
+    if args.record and list((results / "knowing").glob("*.json")):
+        summary = knowing_summary(recorded_knowing(results), run_environment())
+        if summary["runs"]:
+            write_json_atomic(results / "knowing" / SUMMARY, summary)
     if args.figures:
         draw(results, Path(args.figures))
     for page in map(Path, args.readme):

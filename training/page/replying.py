@@ -14,7 +14,7 @@ from datasets import Dataset
 
 from closedbook.data.writing.question_form import QuestionForm
 from closedbook.evaluation.answering.answers import ScoredAnswer
-from closedbook.evaluation.answering.confidence import answer_with_confidence
+from closedbook.evaluation.answering.confidence import OF_SAMPLES, answer_with_confidence
 from closedbook.evaluation.answering.continuations import score_tokens
 from closedbook.evaluation.answering.stock_models import asked_as
 from closedbook.evaluation.attention.maps import attention_maps
@@ -228,7 +228,7 @@ class Asker:
             self._model,
             self._tokenizer,
             texts,
-            num_samples=NUM_SAMPLES if self.promise.confidence == "agreement" else 1,
+            num_samples=NUM_SAMPLES if self.promise.confidence in OF_SAMPLES else 1,
             batch_size=batch_size,
             max_new_tokens=self._max_new_tokens,
             progress=False,

@@ -11,6 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from closedbook.evaluation.reports.generated.front_page import findings_block, front_table
+from closedbook.evaluation.reports.generated.knowing import (
+    COMPARED,
+    confidences_block,
+    knowing_block,
+    promise_block,
+    strangers_block,
+)
 from closedbook.evaluation.reports.generated.prompting import (
     constructions_block,
     incontext_block,
@@ -20,11 +27,10 @@ from closedbook.evaluation.reports.generated.prompting import (
 )
 from closedbook.evaluation.reports.generated.reliability import reliability_block
 from closedbook.evaluation.reports.generated.teaching import teach_block, teach_front
-from closedbook.evaluation.reports.run import read_knowing, read_object
+from closedbook.evaluation.reports.run import read_object
 from closedbook.evaluation.reports.tables import ablation_table, accuracy_table, read_published, row
 from closedbook.evaluation.results import check_result
 
-COMPARED = "sequence_probability"  # the confidence by which runs are set side by side
 _BLOCK = re.compile(r"(<!-- report:([\w.-]+) -->\n)(.*?)(<!-- /report -->)", re.DOTALL)
 _MARKER = re.compile(r"<!-- /?report\b.*?-->")
 
@@ -79,64 +85,6 @@ def _findings(results: Path) -> str:
 
 def _ablation(results: Path) -> str:
     return ablation_table(read_task(results, "cs224n-ablation"))
-
-
-def _knowing(results: Path) -> str:
-    """What recorded runs know, guess and make up, by one confidence for all of them: one row a run."""
-    lines = [
-        "| run | right [95%] | calibration error | AURC | answers with abstention: given, right among them "
-        "| invented people with a confident answer | with abstention |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for found in recorded_knowing(results):
-        figures, asked = found["confidences"][COMPARED], found["groups"]["asked"]
-        check, invented = figures["abstention"]["check"], figures["invented"]
-        error = (figures["calibration"] or {}).get("before", {}).get("expected_calibration_error")
-        area = figures["abstention"]["aurc"]
-        cells = [found["name"], _share(asked["accuracy"])]
-        cells += ["" if value is None else f"{value:.3f}" for value in (error, area)]
-        right = "" if not check["answered"] else f", {1 - check['error_rate']:.1%}"
-        cells.append(f"{check['coverage']:.1%}{right}")
-        cells += [_share(invented[f"answered_confidently{side}"]) for side in ("", "_after_abstention")]
-        lines.append(row(cells))
-    return "\n".join(lines) + "\n"
-
-
-def _promise(results: Path) -> str:
-    """Promises by simulation: how often they are broken, and how many questions they let be answered."""
-    found = read_object(results / "benchmarks" / "promise.json")
-    lines = [
-        "| held-out people | promises broken [95%] | answered | before: broken | answered |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    for name, law in found["laws"].items():
-        now, before = law["fixed sequence"], law["bonferroni"]
-        low, high = now["broken_interval"]
-        broken = f"{now['broken']:.1%} [{low:.1%}, {high:.1%}]"
-        lines.append(
-            row([name, broken, *(f"{x:.1%}" for x in (now["answered"], before["broken"], before["answered"]))])
-        )
-    return "\n".join(lines) + "\n"
-
-
-def recorded_knowing(results: Path) -> list[dict[str, Any]]:
-    """What runs know, as `scripts/report.py --record` kept it.
-
-    Raises:
-        ValueError: If nothing was kept.
-    """
-    paths = sorted((results / "knowing").glob("*.json"))
-    if not paths:
-        raise ValueError(f"{results / 'knowing'} holds nothing; scripts/report.py --record RUN keeps it there")
-    return [read_knowing(path) for path in paths]
-
-
-def _share(value: dict[str, Any]) -> str:
-    return (
-        ""
-        if value["share"] is None
-        else f"{value['share']:.1%} [{value['interval'][0]:.1%}, {value['interval'][1]:.1%}]"
-    )
 
 
 def _short(results: Path) -> str:
@@ -227,8 +175,10 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "findings": _findings,
     "cs224n-2m": _task("cs224n-2m"),
     "cs224n-short": _short,
-    "knowing": _knowing,
-    "promise": _promise,
+    "confidences": confidences_block,
+    "knowing": knowing_block,
+    "promise": promise_block,
+    "strangers": strangers_block,
     "ablation": _ablation,
     "architectures": _architectures,
     "speed": _speed,

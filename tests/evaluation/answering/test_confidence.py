@@ -8,6 +8,7 @@ import random
 
 import numpy as np
 import pytest
+import scipy
 import torch
 from datasets import Dataset
 from hypothesis import given
@@ -25,6 +26,7 @@ from closedbook.evaluation.answering.confidence import (
     ScoredAnswer,
     agreement,
     answer_with_confidence,
+    concord,
     margin,
     merge_candidates,
 )
@@ -362,3 +364,30 @@ def test_scored_answers_are_written_with_confidences_and_candidates(vanilla, tok
         assert [Candidate(**candidate) for candidate in row["candidates"]] == list(expected.candidates)
     write_predictions(path, questions, [s.answer for s in scored])
     assert "confidences" not in json.loads(path.read_text(encoding="utf-8").splitlines()[0])
+
+
+def test_the_token_entropy_is_that_of_the_choices_of_the_greedy_answer(vanilla, tokenizer):
+    for question, scored in zip(
+        QUESTIONS, answer_with_confidence(vanilla, tokenizer, QUESTIONS, **OPTIONS), strict=True
+    ):
+        prompt = tokenizer.encode(question + tokenizer.mask_token)
+        written = tokenizer.encode(scored.answer.text + (tokenizer.mask_token if scored.answer.complete else ""))
+        with torch.no_grad():
+            logits = vanilla(input_ids=torch.tensor([prompt + written]), use_cache=False).logits[0]
+        choices = logits[len(prompt) - 1 : -1].double().softmax(-1)
+        entropies = scipy.stats.entropy(choices.numpy(), axis=-1)
+        assert scored.confidences["token_entropy"] == pytest.approx(np.exp(-entropies.mean()), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        (("Rome",), 1.0),
+        (("Rome", "rome.", "the Rome"), 1.0),
+        (("Rome", "Oslo"), 0.0),
+        (("Rome", "Rome", "Oslo", "Bonn"), 1 - scipy.stats.entropy([2, 1, 1]) / np.log(4)),
+    ],
+)
+def test_samples_that_say_the_same_have_no_entropy(samples, expected):
+    assert concord(samples) == pytest.approx(expected)
+    assert concord(samples[::-1]) == pytest.approx(expected)
