@@ -40,6 +40,7 @@ def results(tmp_path):
     """One run of a former version, and two that were asked about strangers."""
     for name, familiar in (("new-1", 0.3), ("new-2", 0.7)):
         rows = [row(group, n, n % 10 > 0, 0.9, 0.6) for group in ("asked", "held_out") for n in range(100)]
+        rows += [row("held_out", n, False, 0.5, 0.6) for n in range(100, 160)]  # the threshold is above these
         rows += [row("invented", n, False, 0.4, 0.2) for n in range(20)]
         rows += [row("strangers", n, False, 0.95, familiar, "altered") for n in range(10)]
         found = {"name": name, "questions": "t", "train_seed": 7} | summarise_knowing(rows, 0.2)
