@@ -133,7 +133,8 @@ def summarise_knowing(
         `invented`: `summarise_invented`, the headline; `strangers`: `summarise_strangers`, by kind, those
         invented
           among them.
-        - `confidences`: by name, each as if it had been the named one: `held_out_aurc`; `auroc`, how well it ranks
+        - `confidences`: by name, each as if it had been the named one, but for the promise about strangers, which
+          is about that one alone: `held_out_aurc`; `auroc`, how well it ranks
           right answers above wrong ones among those asked (None where one of them is missing); `calibration` and
           `calibration_with_bias` (see `calibration.py`; None where everything was refused); `abstention`
           (threshold, check, AURC, accuracy at coverages, the curve thinned to `NUM_CURVE_POINTS`); `invented`.
@@ -158,6 +159,7 @@ def summarise_knowing(
     proving = groups["held_out_strangers"]
     if max_stranger_rate is not None and not proving:
         raise ValueError("a promise about strangers takes predictions of the group held_out_strangers")
+    second = _second_promise(proving, confidence, max_stranger_rate)
     confidences = {}
     for name in names:
         abstention = abstain_on_predictions(
@@ -166,7 +168,7 @@ def summarise_knowing(
             name,
             max_error_rate=max_error_rate,
             delta=DELTA,
-            **_second_promise(proving, name, max_stranger_rate),
+            **(second if name == confidence else {}),
         )
         confidences[name] = {
             "held_out_aurc": describe_abstention(*confidence_and_verdict(held_out, name))["aurc"],

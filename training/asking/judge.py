@@ -8,6 +8,7 @@ from accelerate import PartialState
 from datasets import Dataset
 
 from closedbook.evaluation.answering.answers import ScoredAnswer
+from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.evaluation.answering.confidence import answer_with_confidence
 from closedbook.evaluation.answering.stock_models import asked_as
 from closedbook.evaluation.knowing.familiarity import (
@@ -20,6 +21,8 @@ from closedbook.evaluation.knowing.familiarity import (
 from closedbook.evaluation.knowing.summary import NUM_SAMPLES
 from closedbook.training.asking.people import KnowingArguments
 from closedbook.training.bases.asking import check_fit_to_ask, load_to_ask
+
+PLAIN = "sequence_probability"  # what a greedy answer alone tells
 
 
 class Judge:
@@ -59,6 +62,22 @@ class Judge:
         check_fit_to_ask(questions, self.model, self.tokenizer, self.prompt)
 
     @torch.no_grad()
+    def answer_plainly(self, name: str, questions: Dataset) -> list[ScoredAnswer]:
+        """Without samples and beams, and so with fewer confidences: for strangers who only prove something."""
+        print(f"{name}: {len(questions)} questions", file=sys.stderr)
+        texts, end_token = asked_as(self.prompt, self.tokenizer, questions["question"][:])
+        answers = answer_questions(
+            self.model,
+            self.tokenizer,
+            texts,
+            batch_size=self._args.batch_size,
+            max_new_tokens=self._args.max_new_tokens,
+            end_token=end_token,
+        )
+        scored = [ScoredAnswer(found, {PLAIN: found.confidence}, (), ()) for found in answers]
+        return self._with_familiarity(scored, questions)
+
+    @torch.no_grad()
     def answer(self, name: str, questions: Dataset) -> list[ScoredAnswer]:
         """One answer a question; `name` is told on stderr."""
         print(f"{name}: {len(questions)} questions", file=sys.stderr)
@@ -73,6 +92,9 @@ class Judge:
             max_new_tokens=self._args.max_new_tokens,
             end_token=end_token,
         )
+        return self._with_familiarity(scored, questions)
+
+    def _with_familiarity(self, scored: list[ScoredAnswer], questions: Dataset) -> list[ScoredAnswer]:
         if self.scale is None:
             return scored
         familiar = self.scale.apply(self._features(questions["entity"][:])).tolist()

@@ -21,7 +21,7 @@ from closedbook.evaluation.knowing.subjects import question_wordings
 from closedbook.evaluation.knowing.summary import describe_knowing, prediction_rows, summarise_knowing
 from closedbook.evaluation.run_record import RUN_FILE, read_run
 from closedbook.training.arguments import PopulationArguments
-from closedbook.training.asking.judge import Judge
+from closedbook.training.asking.judge import PLAIN, Judge
 from closedbook.training.asking.people import DEFAULT_SPLIT, Asked, KnowingArguments, gather, recorded_flags
 from closedbook.training.checks.effect import people_without_effect, refuse, unread_files
 from closedbook.training.checks.outputs import check_name, check_outputs
@@ -128,7 +128,11 @@ def ask_groups(
         groups.append(("trained", None, parts.trained.select(chosen)))
     for part in [*(part for _, _, part in groups), *parts.folds.values()]:
         judge.check(part)
-    found = [(name, kind, part, judge.answer(kind or name, part)) for name, kind, part in groups]
+    plain = args.confidence in (PLAIN, FAMILIARITY, COMBINED)  # those who prove a promise need no other
+    found = []
+    for name, kind, part in groups:
+        answer = judge.answer_plainly if plain and name == "held_out_strangers" else judge.answer
+        found.append((name, kind, part, answer(kind or name, part)))
     for (folder, part), other in zip(parts.folds.items(), others, strict=True):
         found.append(("held_out", None, part, other.answer(f"held_out, of {folder}", part)))
     return found

@@ -12,8 +12,8 @@ from closedbook.data.people.strangers import KINDS, invent_strangers
 from closedbook.data.questions import entity_key
 from closedbook.evaluation.files import read_bytes
 
-FITTED = 100  # names of each kind that familiarity is fitted on
-PROVING = 150  # of each kind that a promise about strangers is proven on
+FITTED = 250  # names of each kind that familiarity is fitted on
+PROVING = 500  # of each kind that a promise about strangers is proven on
 GIVEN = "given"  # the kind of those in a file
 
 
