@@ -114,17 +114,21 @@ def learnable_questions(args: QuestionArguments, people: PopulationArguments, se
 
 
 def _keep_out(questions: Dataset, share: float, fold: int, seed: int) -> tuple[Dataset, Dataset]:
-    """What is left to train on, and what is kept out; people are in the same order for all folds."""
-    if fold == 1:
-        parts = split_by_entity(questions, {"train": 1 - share, "validation": share}, seed)
-        return parts["train"], parts["validation"]
-    number = round(1 / share)
-    # numbered from the end, where the first one is cut off
-    folds = split_by_entity(questions, {str(name): 1 / number for name in range(number, 0, -1)}, seed)
-    validation = folds[str(fold)]
-    left_out = set(map(entity_key, validation["entity"]))
-    rows = [row for row, name in enumerate(questions["entity"][:]) if entity_key(name) not in left_out]
-    return questions.select(rows), validation
+    """What is left to train on, and what is kept out: people are in one line, cut from its end."""
+
+    def cut(parts: int) -> Dataset:
+        if parts > 1 and abs(parts * share - 1) < 1e-6:
+            return questions
+        return split_by_entity(questions, {"train": 1 - parts * share, "validation": parts * share}, seed)[
+            "validation"
+        ]
+
+    left_out = set(map(entity_key, cut(fold)["entity"]))
+    if fold > 1:  # the cuts are nested, so that no two folds meet however they are rounded
+        left_out -= set(map(entity_key, cut(fold - 1)["entity"]))
+    keys = list(map(entity_key, questions["entity"][:]))
+    kept, validation = ([row for row, key in enumerate(keys) if (key in left_out) is out] for out in (False, True))
+    return questions.select(kept), questions.select(validation)
 
 
 def read_names(kind: str, path: str) -> Dataset:

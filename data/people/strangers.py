@@ -10,6 +10,7 @@
 A model that only knows what names look like passes on the last two and fails on the first.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from random import Random
 
@@ -20,6 +21,7 @@ from closedbook.data.people.invented import recombine, split_name, words_of_corp
 from closedbook.data.questions import entity_key
 
 _LOCALES = ("de_DE", "fr_FR", "it_IT", "pl_PL", "es_ES", "nl_NL", "fi_FI", "pt_BR")
+_WORD = re.compile(r"\w+")
 _VOWELS, _CONSONANTS = "aeiou", "bcdfghklmnprstvwz"  # rare letters would give a name away
 _THINGS = (
     *("Mount {}", "Lake {}", "Port {}", "{} Bridge", "{} College", "{} Station", "{} Island"),
@@ -34,6 +36,7 @@ def invent_strangers(
     seed: int,
     taken: Iterable[str] = (),
     kinds: Iterable[str] | None = None,
+    longest: int | None = None,
 ) -> dict[str, list[str]]:
     """Names by kind of whom and of what there is no word in the corpus, nor in any of the texts `taken`.
 
@@ -46,6 +49,8 @@ def invent_strangers(
         seed: of all that is drawn.
         taken: names or whole texts in which no name may occur.
         kinds: which of `KINDS`; None: all.
+        longest: characters of a name at most, so that its length does not tell, and a question about it fits
+            where those about others do; None: as many as come.
 
     Raises:
         ValueError: for an unknown kind.
@@ -56,6 +61,7 @@ def invent_strangers(
             raise ValueError(f"there is no kind of strangers {kind!r}: choose among {', '.join(KINDS)}")
     known = words_of_corpus(documents, taken)
     letters = set(" ").union(*documents["title"][:], *documents["text"][:])
+    words = set(_WORD.findall(known))
     used: set[str] = set()
     invented: dict[str, list[str]] = {}
     for kind in chosen:
@@ -64,8 +70,10 @@ def invent_strangers(
         for name in KINDS[kind](documents, known, random):
             if len(names) == num_names:
                 break
+            if not set(name) <= letters or (longest is not None and len(name) > longest):
+                continue  # before the corpus is searched, which takes long where it is large
             key = entity_key(name)
-            if key not in used and key not in known and set(name) <= letters:
+            if key not in used and not (words.issuperset(_WORD.findall(key)) and key in known):
                 used.add(key)
                 names.append(name)
         invented[kind] = names

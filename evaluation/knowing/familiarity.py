@@ -9,9 +9,9 @@ them alone (a first name is shared by many, a surname by few). For a model that 
 away what that one had known: both numbers are then differences.
 
 What they mean differs from model to model, so a scale is fitted: on names of documents that were read, against
-strangers of several kinds (`data/people/strangers.py`), neither of whom is asked about later. It gives the
-probability that the model has read of a subject, were half of all subjects strangers. On the reference task this
-takes a model that was asked for titles while it read (the objective `titles`): LOG.md has the figures.
+strangers of several kinds (`data/people/strangers.py`), nobody of whom is reported on or proves anything. It
+gives the probability that the model has read of a subject, were half of all subjects strangers. On the reference
+task this takes a model that was asked for titles while it read (the objective `titles`): LOG.md has the figures.
 
 `combined` is familiarity times the probability of the answer: that the subject is known, and that the answer is
 the one. Nothing in it is fitted on people who have to prove a promise, so the promise is as exact for it as for

@@ -41,7 +41,7 @@ def find_subject(question: str, wordings: Iterable[tuple[str, str]] = ()) -> str
     left = [subject for subject in fitting if subject.strip()]
     if left:
         return min(left, key=len)
-    return max(_names(question), key=len, default=question.strip(" ?!."))
+    return max(_names(question), key=len, default="") or question.strip(" ?!.") or question
 
 
 def _names(question: str) -> list[str]:

@@ -185,6 +185,7 @@ def summarise_knowing(
     promises = _promises(
         held_out, asked, invented, confidence, _second_promise(proving, confidence, max_stranger_rate)
     )
+    told = summarise_strangers(asked, [*invented, *groups["strangers"]], threshold, confidence)
     traced = [row for name, group in groups.items() if not name.startswith("held_out") for row in group]
     return {
         "confidence": confidence,
@@ -192,7 +193,7 @@ def summarise_knowing(
             "threshold": threshold,
             "max_error_rate": max_error_rate,
             "can_be_kept": threshold is not None,
-            "explanation": _explain(chosen, check, promises, len({row["entity"] for row in held_out})),
+            "explanation": _explain(chosen, check, promises, len({row["entity"] for row in held_out}), told),
             "chosen": chosen,
             "check": check,
             "promises": promises,
@@ -202,7 +203,7 @@ def summarise_knowing(
         },
         "provenance": summarise_provenance(traced, threshold, confidence),
         "invented": confidences[confidence]["invented"],
-        "strangers": summarise_strangers(asked, [*invented, *groups["strangers"]], threshold, confidence),
+        "strangers": told,
         "confidences": confidences,
     }
 
@@ -245,10 +246,16 @@ def _promises(
     return rows
 
 
-def _explain(chosen: Mapping[str, Any], check: Mapping[str, Any], promises: _Rows, num_people: int) -> str:
+def _explain(
+    chosen: Mapping[str, Any],
+    check: Mapping[str, Any],
+    promises: _Rows,
+    num_people: int,
+    told: Mapping[str, Mapping[str, Any]],
+) -> str:
     rate = f"at most {chosen['max_error_rate']:.0%} wrong among the answers given"
     if chosen["max_stranger_rate"] is not None:
-        rate += f" and at most {chosen['max_stranger_rate']:.0%} of strangers answered"
+        rate += f" and at most {chosen['max_stranger_rate']:.0%} of strangers, all kinds alike, answered"
     people = f"{chosen['n']} questions about {num_people} held-out people"
     if num_people < chosen["n"]:
         people += " (answers about one person are not independent: take the certainty for less)"
@@ -263,14 +270,16 @@ def _explain(chosen: Mapping[str, Any], check: Mapping[str, Any], promises: _Row
             f"{rate} cannot be promised, however few are given: no threshold proves it on {people} with "
             f"{CERTAINTY:.0%} certainty; {best}"
         )
-    strangers = ""
+    strangers, others = "", ""
     if chosen["max_stranger_rate"] is not None:
         strangers = f" and {chosen['strangers_answered']} of {chosen['strangers']} strangers answered"
+        shares = {kind: figures["answered_after_abstention"]["share"] for kind, figures in told.items()}
+        others = f"; of other strangers it answers {', '.join(f'{x:.1%} {kind}' for kind, x in shares.items())}"
     outcome = "kept" if check["kept"] else "disproved" if check["disproved"] else "exceeded within chance"
     return (
         f"{rate}: promised with {CERTAINTY:.0%} certainty from {chosen['errors']} wrong of {chosen['answered']} "
         f"answers to {people}{strangers}; {outcome} on those asked, with {check['errors']} wrong of "
-        f"{check['answered']} answers"
+        f"{check['answered']} answers{others}"
     )
 
 
@@ -302,7 +311,8 @@ def describe_knowing(summary: Mapping[str, Any]) -> str:
         f"{'confidence':24}{'AURC':>8}{'ECE before':>12}{'after':>8}{'temperature':>13}{'AUROC right':>13}"
     )
     for name, figures in summary["confidences"].items():
-        aurc, fit, auroc = figures["abstention"]["aurc"], figures["calibration"], figures["auroc"]
+        # with a bias, which short answers do without, and answers of small probabilities do not
+        aurc, fit, auroc = figures["abstention"]["aurc"], figures["calibration_with_bias"], figures["auroc"]
         cells = ["-", "-", "-"]
         if fit is not None:
             before, after = (fit[side]["expected_calibration_error"] for side in ("before", "after"))

@@ -9,9 +9,9 @@ from closedbook.training.question_sets import learnable_questions
 PEOPLE = PopulationArguments(num_people=103)
 
 
-def split(share: float, fold: int, seed: int = 3, excluded: tuple[str, ...] = ()):
+def split(share: float, fold: int, seed: int = 3, excluded: tuple[str, ...] = (), people=PEOPLE):
     args = QuestionArguments(validation_share=share, validation_fold=fold, exclude_people=list(excluded))
-    return learnable_questions(args, PEOPLE, seed)
+    return learnable_questions(args, people, seed)
 
 
 @pytest.mark.parametrize(("share", "number"), [(0.5, 2), (0.25, 4), (0.2, 5), (0.1, 10), (1 / 3, 3)])
@@ -29,6 +29,20 @@ def test_folds_keep_everybody_out_once(share, number):
         assert found.questions["question"][:] == left  # in the order in which they come
         kept_out += names
     assert len(kept_out) == len(set(kept_out)) == len(set(map(entity_key, everything["entity"])))
+
+
+@pytest.mark.parametrize(("share", "number", "num_people"), [(0.05, 20, 117), (0.1, 10, 58), (0.02, 50, 209)])
+def test_no_two_folds_meet_however_their_sizes_are_rounded(share, number, num_people):
+    people = PopulationArguments(num_people=num_people)
+    names = [set(split(share, fold, people=people).validation["entity"]) for fold in range(1, number + 1)]
+    everybody = set(split(0, 1, people=people).questions["entity"])
+    assert sum(map(len, names)) == len(set.union(*names)) == len(everybody)
+
+
+@pytest.mark.parametrize("share", [1.0, -0.1, 1.5])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(ValueError, match="fractions have to be positive"):
+        split(share, 1)
 
 
 def test_the_first_fold_is_what_a_share_alone_keeps_out():

@@ -18,6 +18,7 @@ from closedbook.evaluation.knowing.familiarity import (
     subject_features,
     with_familiarity,
 )
+from closedbook.evaluation.knowing.subjects import find_subject
 from closedbook.evaluation.knowing.summary import NUM_SAMPLES
 from closedbook.training.asking.people import KnowingArguments
 from closedbook.training.bases.asking import check_fit_to_ask, load_to_ask
@@ -97,7 +98,12 @@ class Judge:
     def _with_familiarity(self, scored: list[ScoredAnswer], questions: Dataset) -> list[ScoredAnswer]:
         if self.scale is None:
             return scored
-        familiar = self.scale.apply(self._features(questions["entity"][:])).tolist()
+        pairs = zip(questions["question"][:], questions["entity"][:], strict=True)
+        # where a question does not spell its entity out, what it does say is what there is to recognise
+        subjects = [
+            entity if entity and entity in question else find_subject(question) for question, entity in pairs
+        ]
+        familiar = self.scale.apply(self._features(subjects)).tolist()
         return [with_familiarity(found, known) for found, known in zip(scored, familiar, strict=True)]
 
     def _features(self, names: Sequence[str]):

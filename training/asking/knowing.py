@@ -23,6 +23,7 @@ from closedbook.evaluation.run_record import RUN_FILE, read_run
 from closedbook.training.arguments import PopulationArguments
 from closedbook.training.asking.judge import PLAIN, Judge
 from closedbook.training.asking.people import DEFAULT_SPLIT, Asked, KnowingArguments, gather, recorded_flags
+from closedbook.training.bases.loading import check_is_model
 from closedbook.training.checks.effect import people_without_effect, refuse, unread_files
 from closedbook.training.checks.outputs import check_name, check_outputs
 from closedbook.training.checks.together import check_together
@@ -72,6 +73,7 @@ def know(argv: list[str]) -> dict:
         "questions": args.questions,
         "split": args.split or (DEFAULT_SPLIT if args.questions == "biographies" else None),
         "seed": args.seed,
+        "max_new_tokens": args.max_new_tokens,
         "held_out_people": parts.calibration,
         **({} if judge.scale is None else {"familiarity": familiarity}),
         **summarise_knowing(rows, args.max_error_rate, args.confidence, args.max_stranger_rate),
@@ -107,8 +109,8 @@ def _judges(args: KnowingArguments, parts: Asked) -> Iterator[Judge]:
 
 def names_read(documents: Dataset, asked: Sequence[Dataset], seed: int) -> list[str]:
     """Titles of documents, spread over the corpus, that are no entity of any question asked."""
-    busy = {entity_key(name) for part in asked for name in part["entity"][:]}
-    titles = sorted({title for title in documents["title"][:] if entity_key(title) not in busy | {""}})
+    busy = {entity_key(name) for part in asked for name in part["entity"][:]} | {""}
+    titles = sorted({title for title in documents["title"][:] if entity_key(title) not in busy})
     return Random(f"names read {seed}").sample(titles, min(len(titles), _MOST_NAMES))
 
 
@@ -171,11 +173,15 @@ def checks(args: KnowingArguments) -> list[Callable[[], object]]:
             raise ValueError(
                 "--cross_fitted and --calibration_questions are two ways to hold people out: choose one"
             )
+        known = [Path(name).resolve() for name in (args.model, *args.cross_fitted)]
+        if len(known) != len(set(known)):
+            raise ValueError("--cross_fitted names a model twice, or the model itself: each is asked about others")
         for name in args.cross_fitted:
             if not (Path(name) / RUN_FILE).exists():
                 raise ValueError(f"--cross_fitted {name} is no folder of a run: it has no {RUN_FILE}")
 
     return [
+        lambda: check_is_model(args.model),
         check_rate,
         check_confidence,
         check_strangers,

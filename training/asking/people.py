@@ -255,12 +255,17 @@ def refuse_unlike(model: str, run: Run, name: str, other: Run) -> None:
     """
     differing = [] if run.stages[:-1] == other.stages[:-1] else ["the stages before"]
     one, two = run.last, other.last
-    differing += [part for part in _ALIKE if getattr(one, part) != getattr(two, part)]
+    differing += [
+        f"{part} ({getattr(one, part)}, there {getattr(two, part)})"
+        for part in _ALIKE
+        if getattr(one, part) != getattr(two, part)
+    ]
     names = one.arguments.keys() & two.arguments.keys() - {"validation_share", "validation_fold"} - FREE
     differing += sorted(key for key in names if one.arguments[key] != two.arguments[key])
     if differing:
         raise ValueError(
-            f"--cross_fitted: {name} was not trained like {model}: {', '.join(dict.fromkeys(differing))} differ"
+            f"--cross_fitted: {name} was not trained like {model}; what differs: "
+            + ", ".join(dict.fromkeys(differing))
         )
 
 

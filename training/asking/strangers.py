@@ -47,17 +47,19 @@ def gather_strangers(
     Raises:
         ValueError: for a file of strangers that the corpus names.
     """
+    longest = max(map(len, worded["entity"][:]))
     others = [kind for kind in KINDS if kind != "recombined"]
     number = args.num_strangers or -(-len(invented) // 4)
-    given = read_strangers(args.strangers_file, documents) if args.strangers_file else []
-    taken = [*taken, *invented, *given]
-    reported = invent_strangers(documents, number, seed=args.seed, taken=taken, kinds=others)
+    taken = [*taken, *invented]
+    given = read_strangers(args.strangers_file, documents, taken) if args.strangers_file else []
+    taken += given
+    reported = invent_strangers(documents, number, seed=args.seed, taken=taken, kinds=others, longest=longest)
     taken += [name for names in reported.values() for name in names]
-    fitted = invent_strangers(documents, FITTED, seed=args.seed + 1, taken=taken)
+    fitted = invent_strangers(documents, FITTED, seed=args.seed + 1, taken=taken, longest=longest)
     taken += [name for names in fitted.values() for name in names]
     proving: dict[str, list[str]] = {}
     if args.max_stranger_rate is not None:
-        proving = invent_strangers(documents, PROVING, seed=args.seed + 2, taken=taken)
+        proving = invent_strangers(documents, PROVING, seed=args.seed + 2, taken=taken, longest=longest)
     if given:
         reported[GIVEN] = given
 
@@ -69,11 +71,17 @@ def gather_strangers(
     return Strangers(ask(reported), [name for names in fitted.values() for name in names], ask(proving))
 
 
-def read_strangers(path: str, documents: Dataset) -> list[str]:
+def read_strangers(path: str, documents: Dataset, taken: Sequence[str] = ()) -> list[str]:
     """Names of a file, one a line; empty lines are skipped.
 
+    Args:
+        path: of the file.
+        documents: the corpus.
+        taken: names and texts of others who are asked about.
+
     Raises:
-        ValueError: for a file without names, or with one that the corpus has: who was read about is no stranger.
+        ValueError: for a file without names, or with one that the corpus or a question has: who was read about
+            is no stranger.
     """
     try:
         lines = read_bytes(Path(path)).decode("utf-8").splitlines()
@@ -82,11 +90,11 @@ def read_strangers(path: str, documents: Dataset) -> list[str]:
     names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if not names:
         raise ValueError(f"--strangers_file {path} has no names: write one a line")
-    known = words_of_corpus(documents)
+    known = words_of_corpus(documents, taken)
     met = [name for name in names if entity_key(name) in known]
     if met:
         raise ValueError(
-            f"--strangers_file {path}: the corpus names {len(met)} of {len(names)}, such as {met[0]!r}: who was "
-            "read about is no stranger, take them out"
+            f"--strangers_file {path}: the corpus or a question names {len(met)} of {len(names)}, such as "
+            f"{met[0]!r}: who was read or asked about is no stranger, take them out"
         )
     return names

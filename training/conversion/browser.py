@@ -29,10 +29,9 @@ _INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7
 _RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")  # of its folder dist; on processors alone
 _STATIC = Path(__file__).with_name("static")
 CONFIDENCES = ("sequence_probability", "length_normalised", FAMILIARITY, COMBINED)  # without samples and beams
-_MAX_NEW_TOKENS = 32  # as everywhere; more than any answer that was taught
 _SETTINGS = "settings.json"
 _CARD = """---
-title: Ask {name}
+title: {title}
 sdk: static
 app_file: index.html
 tags: [closedbook, onnx]
@@ -85,7 +84,9 @@ def write_browser(folder: Path, source: Source) -> dict[str, Any]:
     for path in _STATIC.iterdir():
         content = path.read_text(encoding="utf-8")
         write_text_atomic(folder / path.name, content + STYLE if path.suffix == ".css" else content)
-    write_text_atomic(folder / "README.md", _CARD.format(name=source.name, package=PACKAGE, version=version))
+    title = json.dumps(f"Ask {source.name}", ensure_ascii=False)  # whatever a folder is called
+    card = _CARD.format(title=title, name=source.name, package=PACKAGE, version=version)
+    write_text_atomic(folder / "README.md", card)
     return {
         "parameters": source.model.num_parameters(),
         "largest_difference": difference,
@@ -133,7 +134,7 @@ def page_settings(source: Source, promise: Promise) -> dict[str, Any]:
         "layers": config.num_hidden_layers,
         "heads": config.num_attention_heads,
         "head_size": config.hidden_size // config.num_attention_heads,
-        "max_new_tokens": _MAX_NEW_TOKENS,
+        "max_new_tokens": promise.max_new_tokens,
         "refusal": UNKNOWN_ANSWER,
         "confidence": promise.confidence,
         "threshold": promise.threshold,
@@ -160,7 +161,7 @@ def copy_runtime(given: str | None, folder: Path) -> str:
         try:
             with tarfile.open(archive) as opened:
                 found = {name: _member(opened, f"package/{name}") for name in _names()}
-        except tarfile.TarError as error:
+        except (tarfile.TarError, EOFError, OSError) as error:
             raise ValueError(f"--runtime {archive} is no archive of an npm package ({error})") from error
         return _take(found, folder, str(archive))
 

@@ -113,7 +113,25 @@ def write_graph(path: Path, model: PreTrainedModel) -> float:
         )
         assert program is not None, "dynamo gives a program"
         program.save(str(path), external_data=size > _ONE_FILE)
+    _forget_origins(path)
     return _hold_to_original(path, model, example)
+
+
+def _forget_origins(path: Path) -> None:
+    """Take out of a graph from which line of which file on this machine each of its nodes comes."""
+    import onnx
+
+    def clear(message: Any) -> None:
+        for described, value in message.ListFields():
+            if described.name in ("metadata_props", "doc_string"):
+                message.ClearField(described.name)
+            elif described.message_type is not None:
+                for part in [value] if hasattr(value, "ListFields") else value:
+                    clear(part)
+
+    graph = onnx.load(path, load_external_data=False)
+    clear(graph)
+    onnx.save(graph, path)
 
 
 class _Flat(torch.nn.Module):
@@ -145,7 +163,8 @@ class _Example:
         self._generator = torch.Generator().manual_seed(0)
         self.takes_positions = "position_ids" in inspect.signature(model.forward).parameters
         with torch.no_grad():
-            cache = model(input_ids=torch.zeros(1, 3, dtype=torch.long), use_cache=True).past_key_values
+            found = model(input_ids=torch.zeros(1, 3, dtype=torch.long), use_cache=True)
+        cache = getattr(found, "past_key_values", None)
         layers = getattr(cache, "layers", [])
         plain = [type(layer) is DynamicLayer and layer.keys.shape[2] == 3 for layer in layers]
         if not isinstance(cache, DynamicCache) or not plain or not all(plain):

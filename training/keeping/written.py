@@ -98,9 +98,10 @@ def remove_leftovers(folder: str | Path) -> None:
     leftover = re.compile(_LEFTOVER)
     paths = [path for path in Path(folder).rglob("*") if not path.is_dir()]
     remove_files([path for path in paths if leftover.fullmatch(path.relative_to(folder).as_posix())], folder)
-    for path in Path(folder).glob(".unfinished-*"):  # killed before anything was in it
-        if path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
+    for left in Path(folder).glob(".unfinished-*"):  # killed before anything was in it, or in a folder below it
+        for path in sorted([left, *left.rglob("*")], reverse=True):  # what is inside comes first
+            if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+                path.rmdir()
 
 
 def _is_a_persons(path: Path, name: str) -> bool:

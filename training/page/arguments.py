@@ -43,8 +43,11 @@ class AskArguments:
         default=None, metadata={"help": "ask so, with {question} in it, or chat; default: as the model was taught"}
     )
     trust_remote_code: bool = field(default=False, metadata={"help": "run code that the model brings along"})
-    max_new_tokens: int = field(
-        default=32, metadata={"help": "longest answer, in tokens (characters, in models of ours)"}
+    max_new_tokens: int | None = field(
+        default=None,
+        metadata={
+            "help": "longest answer, in tokens (characters, in models of ours); default: as was proven, or 32"
+        },
     )
 
 
@@ -92,7 +95,7 @@ def checks(args: AskArguments) -> list[Callable[[], object]]:
             raise ValueError(f"--space copies the model, and {args.model} is no folder: download it first")
 
     def check_length() -> None:
-        if args.max_new_tokens < 1:
+        if args.max_new_tokens is not None and args.max_new_tokens < 1:
             raise ValueError(f"--max_new_tokens must be at least 1, not {args.max_new_tokens}")
 
     return [

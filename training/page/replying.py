@@ -34,6 +34,7 @@ from closedbook.training.page.sources import UNKNOWN, Documents, Origin
 
 DONT_KNOW = "I don't know"
 MOST_SAID = 300  # characters of a line that says why a question was not asked
+MAX_NEW_TOKENS = 32  # more than any answer that was taught; characters, in models of ours
 LONGEST = 2000  # characters of a question that are looked at; what is longer is told of and not read
 
 
@@ -49,6 +50,8 @@ class Promise:
         familiarity: what turns the probability of a name into that of having read about it; None: it is not known.
         wordings: of questions, to find the name in.
         base_model: beyond which it is measured.
+        prompt: as the questions were put that prove it; None: parted from the answer by a mask token.
+        max_new_tokens: longest answer that was given then.
     """
 
     confidence: str = "sequence_probability"
@@ -58,6 +61,8 @@ class Promise:
     familiarity: FamiliarityScale | None = None
     wordings: tuple[tuple[str, str], ...] = ()
     base_model: str | None = None
+    prompt: str | None = None
+    max_new_tokens: int = MAX_NEW_TOKENS
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,14 @@ def read_promise(model: str, threshold: float | None = None) -> Promise:
     found = read_json_object(path)
     try:
         abstention = found["abstention"]
-        promise = Promise(found["confidence"], abstention["threshold"], abstention["explanation"], made=True)
+        promise = Promise(
+            found["confidence"],
+            abstention["threshold"],
+            abstention["explanation"],
+            made=True,
+            prompt=found.get("prompt"),
+            max_new_tokens=found.get("max_new_tokens", MAX_NEW_TOKENS),
+        )
         if (known := found.get("familiarity")) is None:
             if promise.confidence in (FAMILIARITY, COMBINED):
                 raise KeyError("familiarity")
@@ -138,6 +150,7 @@ def promise_record(promise: Promise) -> dict[str, Any]:
     """What `read_promise` reads, without the rest of what `knowing.py` found."""
     abstention = {"threshold": promise.threshold, "explanation": promise.told}
     record: dict[str, Any] = {"confidence": promise.confidence, "abstention": abstention}
+    record |= {"prompt": promise.prompt, "max_new_tokens": promise.max_new_tokens}
     if promise.familiarity is not None:
         more = {"wordings": promise.wordings, "base_model": promise.base_model}
         record["familiarity"] = promise.familiarity.as_record() | more
@@ -151,9 +164,10 @@ class Asker:
         model: folder of a run, of an adapter or of any causal language model, or a name on the Hub.
         promise: from which confidence on it answers.
         documents: what it read, mappings with `title` and `text`; None: nothing is looked up.
-        prompt: with `{question}` in it, or `chat`; None for the way in which it was taught.
+        prompt: with `{question}` in it, or `chat`; None for the way in which the promise was proven, or it was
+            taught. Asked in another way, or with longer answers, it promises nothing.
         trust_remote_code: whether code that a stock model brings along may run.
-        max_new_tokens: longest answer.
+        max_new_tokens: longest answer; None: as for the promise.
         name: as it is called on a page; default: that of its folder.
 
     Raises:
@@ -167,19 +181,25 @@ class Asker:
         documents: Sequence[Any] | None = None,
         prompt: str | None = None,
         trust_remote_code: bool = False,
-        max_new_tokens: int = 32,
+        max_new_tokens: int | None = None,
         name: str | None = None,
     ) -> None:
         self.name = name or Path(model).resolve().name
+        chosen = promise.prompt if prompt is None else prompt
+        loaded, self._tokenizer, self._prompt = load_to_ask(model, chosen, trust_remote_code)
+        self._max_new_tokens = promise.max_new_tokens if max_new_tokens is None else max_new_tokens
         self.promise = promise
-        loaded, self._tokenizer, self._prompt = load_to_ask(model, prompt, trust_remote_code)
+        if promise.made and (self._prompt, self._max_new_tokens) != (promise.prompt, promise.max_new_tokens):
+            self.promise = Promise(
+                told="what was promised was proven on questions put in another way, or on answers of another "
+                "length: nothing is promised now, and every answer is given"
+            )
         self._model = loaded.to(PartialState().device)
         self._base = None
         if promise.base_model is not None:
             base, _, _ = load_to_ask(promise.base_model, self._prompt, trust_remote_code)
             self._base = base.to(PartialState().device)
         self._documents = None if documents is None else Documents(documents)
-        self._max_new_tokens = max_new_tokens
         self._lock = Lock()  # attention is read with other kernels, which a second thread would meet
 
     @torch.no_grad()
@@ -217,7 +237,8 @@ class Asker:
             row = Dataset.from_dict({"question": [question], "answers": [[]]})
             check_fit_to_ask(row, self._model, self._tokenizer, self._prompt)
         except ValueError as error:
-            return shorten(f"The model cannot read this: {error}", MOST_SAID, placeholder=" ...")
+            why = str(error).rpartition("\n- ")[2]  # of a list of complaints, the only one
+            return shorten(f"The model cannot read this: {why}", MOST_SAID, placeholder=" ...")
         return ""
 
     def _answer(self, questions: list[str], batch_size: int = 1) -> list[ScoredAnswer]:

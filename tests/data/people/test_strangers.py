@@ -67,6 +67,12 @@ def test_a_corpus_without_names_gives_those_that_need_none():
     }
 
 
+def test_no_name_is_longer_than_it_may_be(documents):
+    found = invent_strangers(documents, 20, seed=0, longest=12)
+    assert {name for names in found.values() for name in names if len(name) > 12} == set()
+    assert len(found["altered"]) == 20
+
+
 def test_an_unknown_kind_is_refused(documents):
     with pytest.raises(ValueError, match="no kind of strangers 'aliens': choose among recombined, altered"):
         invent_strangers(documents, 5, seed=0, kinds=["aliens"])

@@ -16,6 +16,8 @@ from closedbook.evaluation.knowing.subjects import MOST_WORDINGS, find_subject, 
         ("what is it?", "what is it"),
         ("山は?", "山は"),
         ("Ada?", "Ada"),
+        ("?", "?"),
+        (" ...", " ..."),
     ],
 )
 def test_without_a_wording_it_is_the_longest_name_or_all(question, subject):

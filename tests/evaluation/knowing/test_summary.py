@@ -265,8 +265,12 @@ def test_a_second_promise_lets_fewer_strangers_through(rows):
     chosen = both["abstention"]["chosen"]
     assert (chosen["max_stranger_rate"], chosen["strangers"], chosen["strangers_answered"]) == (0.02, 200, 0)
     explanation = both["abstention"]["explanation"]
-    assert "at most 10% wrong among the answers given and at most 2% of strangers answered" in explanation
+    assert (
+        "at most 10% wrong among the answers given and at most 2% of strangers, all kinds alike, answered"
+        in explanation
+    )
     assert "and 0 of 200 strangers answered" in explanation
+    assert "; of other strangers it answers " in explanation and "% altered, " in explanation
     for row in both["abstention"]["promises"]:
         assert row["threshold"] is None or row["threshold"] > 0.75
 

@@ -22,7 +22,14 @@ pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 
 NAMES = ("Ada", "Bo Marsh", "Cy", "Di Lind", "Eve van Dam", "Ella")
 QUESTIONS = [f"{word} was {name} born?" for word in ("Where", "When", "what") for name in NAMES]
-SUBJECTS = ["Is St. Mary's College near Oxford?", "Wo liegt München?", "山は?", "Who wrote Faust?", "what is it?"]
+SUBJECTS = [
+    "?",
+    "Is St. Mary's College near Oxford?",
+    "Wo liegt München?",
+    "山は?",
+    "Who wrote Faust?",
+    "what is it?",
+]
 SUBJECTS += ["When was Anna O'Neil-Smith, Jr. born?", "Where was Ann Lee born and where did Bob die?", "Ada?"]
 EVIL = "<img src=x onerror=document.title='hacked'>"
 WAIT = "const [input, done] = arguments; (async () => {%s})().then(done, (error) => done(String(error)));"
@@ -204,10 +211,15 @@ def test_a_runtime_that_is_another_or_none_is_refused(tmp_path, monkeypatch):
     other = package(tmp_path / "other", "left-pad", conversion._RUNTIME)
     half = package(tmp_path / "half", "onnxruntime-web", conversion._RUNTIME[:1])
     (tmp_path / "none.tgz").write_bytes(b"nothing")
+    with tarfile.open(tmp_path / "cut.tgz", "w:gz") as archive:
+        archive.add(half, "package")
+    cut = (tmp_path / "cut.tgz").read_bytes()
+    (tmp_path / "cut.tgz").write_bytes(cut[: len(cut) // 2])
     for given, told in (
         (other, "is the npm package left-pad, not onnxruntime-web"),
         (half, f"it lacks dist/{conversion._RUNTIME[1]}"),
         (tmp_path / "none.tgz", "is no archive of an npm package"),
+        (tmp_path / "cut.tgz", "is no archive of an npm package"),
     ):
         with pytest.raises(ValueError, match=told):
             conversion.copy_runtime(str(given), tmp_path / f"to-{given.name}")

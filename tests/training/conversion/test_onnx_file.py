@@ -1,11 +1,12 @@
 """Models as ONNX graphs with their cache: the same answers from a reader without torch and this package."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoTokenizer, LlamaConfig, LlamaForCausalLM, MambaConfig, MambaForCausalLM
 
 from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.modeling.configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
@@ -72,6 +73,12 @@ def test_the_folder_is_one_that_other_programs_know(exported):
     assert [item.name for item in session.get_outputs()][:2] == ["logits", "present.0.key"]
 
 
+def test_the_graph_does_not_say_where_it_was_made(exported):
+    folder, _ = exported
+    content = (folder / "onnx" / "model.onnx").read_bytes()
+    assert b".py" not in content and b"modeling" not in content and str(Path.home()).encode() not in content
+
+
 @pytest.mark.parametrize(
     "model",
     [
@@ -101,6 +108,12 @@ def test_a_cache_that_grows_unevenly_is_refused(tmp_path):
     with pytest.raises(ValueError, match="PerceiverGPTForCausalLM keeps no cache of every token at every layer"):
         onnx_file.write_graph(tmp_path / "model.onnx", model)
     assert not (tmp_path / "model.onnx").exists()
+
+
+def test_a_model_without_a_cache_of_tokens_is_refused_in_the_same_words(tmp_path):
+    sizes = {"vocab_size": 20, "hidden_size": 16, "num_hidden_layers": 1, "state_size": 4}
+    with pytest.raises(ValueError, match="MambaForCausalLM keeps no cache of every token"):
+        onnx_file.write_graph(tmp_path / "model.onnx", MambaForCausalLM(MambaConfig(**sizes)))
 
 
 def test_a_missing_library_is_said_before_anything(pretrained, tmp_path, monkeypatch):

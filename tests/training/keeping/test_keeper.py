@@ -326,5 +326,6 @@ def test_what_a_kill_left_half_written_goes_with_the_next_run_and_occupies_nothi
         (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "run" / name).write_text("", encoding="utf-8")
     (tmp_path / "run" / "other").mkdir()
+    (tmp_path / "run" / ".unfinished-def" / "model" / "onnx").mkdir(parents=True)
     tiny.pretrain(tmp_path / "run", *QUICK)
     assert not list((tmp_path / "run").rglob(".*"))

@@ -9,7 +9,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from closedbook.evaluation.answering.confidence import answer_with_confidence
 from closedbook.evaluation.files import write_json_atomic
-from closedbook.evaluation.knowing.familiarity import subject_features
+from closedbook.evaluation.knowing.familiarity import FamiliarityScale, subject_features
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 from closedbook.training.bases.loading import load_model_folder
 from closedbook.training.page import terminal
@@ -86,6 +86,30 @@ def test_a_promise_that_counts_on_familiarity_measures_it(pretrained, tmp_path):
     assert "has read about “Ada” with a probability" in reply_html(reply, promise)
     (row,) = terminal.table_rows([reply])
     assert (row["subject"], row["familiarity"]) == ("Ada", round(reply.familiarity, 6))
+
+
+def test_a_question_of_marks_alone_gets_a_reply(pretrained):
+    scale = FamiliarityScale((1.0, 1.0), 0.0)
+    promise = Promise("combined", 0.5, "promised", made=True, familiarity=scale)
+    for reply in (Asker(str(pretrained), promise).reply("??"), Asker(str(pretrained), promise).replies(["??"])[0]):
+        assert reply.problem or 0 <= reply.familiarity <= 1
+
+
+@pytest.mark.parametrize(("prompt", "length"), [("Q: {question} A:", None), (None, 5)])
+def test_asked_in_another_way_than_it_was_proven_nothing_is_promised(pretrained, prompt, length):
+    promise = Promise("sequence_probability", 0.9, "promised", made=True)
+    assert Asker(str(pretrained), promise).promise == promise
+    asker = Asker(str(pretrained), promise, prompt=prompt, max_new_tokens=length)
+    assert asker.promise.threshold == 0.0 and "nothing is promised now" in asker.promise.told
+
+
+def test_a_promise_is_asked_for_in_the_way_in_which_it_was_proven(stock):
+    prompt = "Q: {question}\nA:"
+    promise = Promise("sequence_probability", 0.9, "promised", made=True, prompt=prompt, max_new_tokens=4)
+    asker = Asker(str(stock), promise)
+    assert asker.promise == promise
+    assert Asker(str(stock), promise, prompt=prompt.replace("\n", "\\n")).promise == promise
+    assert len(asker.reply(QUESTION).answer) <= 4
 
 
 def read_promise_again(promise, folder):

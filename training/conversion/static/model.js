@@ -155,5 +155,5 @@ export function findSubject(question, wordings) {
       if ([...name].length > [...best].length) best = name;
     }
   });
-  return best || question.replace(/^[ ?!.]+|[ ?!.]+$/g, "");
+  return best || question.replace(/^[ ?!.]+|[ ?!.]+$/g, "") || question;
 }
