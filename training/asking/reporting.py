@@ -7,6 +7,7 @@ from pathlib import Path
 from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.figures import save_figure
 from closedbook.evaluation.files import write_json_atomic, write_text_atomic
+from closedbook.evaluation.knowing.familiarity import COMBINED, FAMILIARITY
 from closedbook.evaluation.reports.accuracies import accuracy_figure, learning_figure, read_curve
 from closedbook.evaluation.reports.confidence import invented_figure, provenance_figure, risk_coverage_figure
 from closedbook.evaluation.reports.generated.knowing import COMPARED, SUMMARY, knowing_summary, recorded_knowing
@@ -146,19 +147,22 @@ def draw(results: Path, output: Path) -> None:
 def draw_knowing(found: list[dict], output: Path) -> None:
     """Errors against coverage and answers about invented people, one line a run; and each run's provenance.
 
-    Runs are compared by one confidence, not each by its own best: half of one is not half of another.
+    Runs are compared by one confidence, not each by its own best: half of one is not half of another. A run whose
+    promise counts on familiarity, which the others do not have, stands there by that promise once more.
     """
-    curves, marks = {}, []
+    curves, marks, invented = {}, [], {}
     for run in found:
-        abstention = run["confidences"][COMPARED]["abstention"]
-        curves[run["name"]] = curve_points(abstention["curve"])
-        marks += [(x, y, f"{run['name']}, {words}") for x, y, words in threshold_mark(abstention)]
+        names = {run["name"]: COMPARED}
+        if run["confidence"] in (FAMILIARITY, COMBINED):
+            names[f"{run['name']}, {run['confidence']}"] = run["confidence"]
+        for name, confidence in names.items():
+            figures = run["confidences"][confidence]
+            curves[name] = curve_points(figures["abstention"]["curve"])
+            marks += [(x, y, f"{name}, {words}") for x, y, words in threshold_mark(figures["abstention"])]
+            invented[name] = figures["invented"]
         save_figure(provenance_figure(run["provenance"]), output / f"provenance-{run['name']}.png")
     save_figure(risk_coverage_figure(curves, marks), output / "risk-coverage.png")
-    save_figure(
-        invented_figure({run["name"]: run["confidences"][COMPARED]["invented"] for run in found}),
-        output / "invented-people.png",
-    )
+    save_figure(invented_figure(invented), output / "invented-people.png")
 
 
 def write_page(args: ReportArguments) -> None:
