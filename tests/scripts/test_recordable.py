@@ -52,6 +52,7 @@ RECORDING = [
     ("laboratory_reasoning", ["--arms", "none", "--results", "results"]),
     ("learning_curve", ["--model", "nowhere", "--train_questions", "nowhere", "--results", "results"]),
     ("optimizer_speed", ["--repeats", "0", "--output", "results/new/one.json"]),
+    ("page_speed", ["--model", "nowhere", "--question_file", "nowhere", "--output", "results/new/one.json"]),
     ("probe", ["--probes", "none", "--results", "results"]),
     ("promise", ["--draws", "0", "--output", "results/new/one.json"]),
     ("report", ["--record", "nowhere", "--results", "results"]),

@@ -120,14 +120,14 @@ def ask_groups(
     """Every group with its name, its kind (of strangers), its questions and their answers."""
     groups: list[tuple[str, str | None, Dataset]] = [("asked", None, parts.asked)]
     groups += [("invented", None, parts.invented)]
-    groups += [("strangers", kind, part) for kind, part in parts.strangers.reported.items()]
-    groups += [("held_out_strangers", kind, part) for kind, part in parts.strangers.proving.items()]
     if not parts.folds:
         groups.insert(1, ("held_out", None, parts.held_out))
     if parts.trained is not None:
         number = min(args.num_trained, len(parts.trained))
         chosen = sorted(Random(args.seed).sample(range(len(parts.trained)), number))
         groups.append(("trained", None, parts.trained.select(chosen)))
+    groups += [("strangers", kind, part) for kind, part in parts.strangers.reported.items()]
+    groups += [("held_out_strangers", kind, part) for kind, part in parts.strangers.proving.items()]
     for part in [*(part for _, _, part in groups), *parts.folds.values()]:
         judge.check(part)
     plain = args.confidence in (PLAIN, FAMILIARITY, COMBINED)  # those who prove a promise need no other

@@ -15,6 +15,7 @@ from closedbook.training.arguments import PopulationArguments
 from closedbook.training.asking import attention
 from closedbook.training.asking.questions import EvaluationArguments, evaluate, majority_result
 from closedbook.training.bases.loading import load_model_folder
+from closedbook.training.checks.commands import Stopped
 from closedbook.training.command_line import RECIPES, parse_flags
 from closedbook.training.finetuning import FinetuningSettings, finetune
 from closedbook.training.pretraining import PretrainingSettings, pretrain
@@ -34,8 +35,22 @@ class DemoArguments:
 
 
 def main(argv: list[str]) -> dict:
+    """Run all of it; a demo that is stopped begins anew the next time.
+
+    Raises:
+        Stopped: after SIGTERM.
+    """
     (args,) = parse_flags(DemoArguments, argv)
     check_recordable(args.results)
+    try:
+        return show_everything(args)
+    except Stopped as stopped:
+        told = str(stopped).partition(";")[0]  # the rest is for who runs a stage alone
+        raise Stopped(f"{told}; the demo begins anew when it is run again", stopped.status) from stopped
+
+
+def show_everything(args: DemoArguments) -> dict:
+    """Train, ask, draw, and return the accuracies."""
     disable_progress_bar()  # of reading and writing weights; training keeps its own
     output = Path(args.output_dir)
     common = {"seed": args.seed, "overwrite": True}
