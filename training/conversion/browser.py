@@ -30,6 +30,7 @@ _RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")  # of its 
 _STATIC = Path(__file__).with_name("static")
 CONFIDENCES = ("sequence_probability", "length_normalised", FAMILIARITY, COMBINED)  # without samples and beams
 _SETTINGS = "settings.json"
+_PATIENCE = 240  # seconds that npm may take for 33 MB
 _CARD = """---
 title: {title}
 sdk: static
@@ -196,16 +197,19 @@ def _take(found: dict[str, bytes | None], folder: Path, origin: str) -> str:
 
 def _fetch(scratch: Path) -> Path:
     """The package as npm has it, held to the checksum."""
-    command = [
-        "npm",
-        "pack",
-        f"{PACKAGE}@{VERSION}",
-        "--ignore-scripts",
-        "--silent",
+    command = ["npm", "pack", f"{PACKAGE}@{VERSION}", "--ignore-scripts", "--silent"]
+    command += [
+        "--fetch-retries=1",
+        f"--fetch-timeout={1000 * _PATIENCE // 4}",
         "--pack-destination",
         str(scratch),
     ]
-    done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, timeout=600)
+    try:
+        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, timeout=_PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise ValueError(
+            f"npm did not fetch {PACKAGE} {VERSION} in {_PATIENCE} seconds: give it with --runtime"
+        ) from error
     archives = list(scratch.glob("*.tgz"))
     if done.returncode or len(archives) != 1:
         told = " ".join(done.stderr.split())[-200:]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import tarfile
 import threading
 from functools import partial
@@ -228,3 +229,38 @@ def test_a_runtime_that_is_another_or_none_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(ValueError, match="there is no npm to fetch it"):
         conversion.check_runtime(None)
+
+
+@pytest.mark.parametrize(
+    ("happens", "told"),
+    [
+        (
+            subprocess.TimeoutExpired("npm", 240),
+            "npm did not fetch onnxruntime-web .* in 240 seconds: give it with",
+        ),
+        (
+            subprocess.CompletedProcess([], 1, "", "no such host"),
+            r"npm could not fetch .* \(no such host\): give it",
+        ),
+    ],
+    ids=["hangs", "fails"],
+)
+def test_a_fetch_that_does_not_come_to_its_end_says_what_to_do(tmp_path, monkeypatch, happens, told):
+    def run(*args, **kwargs):
+        if isinstance(happens, Exception):
+            raise happens
+        return happens
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(ValueError, match=told):
+        conversion.copy_runtime(None, tmp_path / "runtime")
+
+
+def test_what_was_not_published_is_not_taken(tmp_path, monkeypatch):
+    def run(command, *args, **kwargs):
+        (Path(command[-1]) / "onnxruntime-web.tgz").write_bytes(b"something else")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(ValueError, match="is not what was published"):
+        conversion.copy_runtime(None, tmp_path / "runtime")
