@@ -1,7 +1,8 @@
 """Export in-context question answering as a task of lm-evaluation-harness: the same prompts and verdicts.
 
-    python scripts/experiments/export_harness_task.py --question_file triviaqa.jsonl --num_questions 100
-        --num_shots 8 \\ --selection nearest --task_name trivia_nearest --output_dir exported/trivia_nearest
+    python scripts/experiments/export_harness_task.py --question_file triviaqa.jsonl \\
+        --num_questions 100 --num_shots 8 --selection nearest --task_name trivia_nearest \\
+        --output_dir exported/trivia_nearest
     pip install closedbook[harness]
     lm_eval --model hf --model_args pretrained=MODEL --include_path exported --tasks trivia_nearest
 

@@ -1,7 +1,7 @@
 """How long a person waits for a reply: of the page, and of the folder that asks inside a browser.
 
-    python scripts/experiments/page_speed.py --model outputs/cs224n/held-out --question_file cs224n/birth_dev.tsv
-        \\ --browser_dir outputs/browser --output results/benchmarks/page.json
+    python scripts/experiments/page_speed.py --model outputs/cs224n/held-out \\
+        --question_file cs224n/birth_dev.tsv --browser_dir outputs/browser --output page.json
 
 The page: from a question to all that a reply shows (answer, candidates, source, attention, familiarity), without
 the network. The folder, as `scripts/export.py --format browser` wrote it: in Chromium, from the question to the

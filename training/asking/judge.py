@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -15,12 +16,12 @@ from closedbook.evaluation.knowing.familiarity import (
     LEAST,
     FamiliarityScale,
     fit_familiarity,
-    subject_features,
     with_familiarity,
 )
 from closedbook.evaluation.knowing.subjects import find_subject
 from closedbook.evaluation.knowing.summary import NUM_SAMPLES
 from closedbook.training.asking.people import KnowingArguments
+from closedbook.training.bases.acquaintance import Acquaintance
 from closedbook.training.bases.asking import check_fit_to_ask, load_to_ask
 
 PLAIN = "sequence_probability"  # what a greedy answer alone tells
@@ -46,53 +47,41 @@ class Judge:
         self._args = args
         loaded, self.tokenizer, self.prompt = load_to_ask(folder, args.prompt, args.trust_remote_code)
         self.model = loaded.to(PartialState().device)
-        self._base = None
-        if args.base_model is not None:
-            base, tokenizer, _ = load_to_ask(args.base_model, self.prompt, args.trust_remote_code)
-            if tokenizer.get_vocab() != self.tokenizer.get_vocab():
-                raise ValueError(
-                    f"--base_model {args.base_model} reads other tokens than {folder}: it is no base of it"
-                )
-            self._base = base.to(PartialState().device)
+        self._acquaintance = Acquaintance(
+            self.model, self.tokenizer, self.prompt, args.base_model, args.trust_remote_code
+        )
         self.scale: FamiliarityScale | None = None
         if min(len(known), len(strangers)) >= LEAST:
-            self.scale = fit_familiarity(self._features(known), self._features(strangers))
+            self.scale = fit_familiarity(*map(self._acquaintance.features, (known, strangers)))
 
     def check(self, questions: Dataset) -> None:
         """Refuse questions that the model cannot take, before any is asked."""
         check_fit_to_ask(questions, self.model, self.tokenizer, self.prompt)
 
     @torch.no_grad()
-    def answer_plainly(self, name: str, questions: Dataset) -> list[ScoredAnswer]:
-        """Without samples and beams, and so with fewer confidences: for strangers who only prove something."""
-        print(f"{name}: {len(questions)} questions", file=sys.stderr)
-        texts, end_token = asked_as(self.prompt, self.tokenizer, questions["question"][:])
-        answers = answer_questions(
-            self.model,
-            self.tokenizer,
-            texts,
-            batch_size=self._args.batch_size,
-            max_new_tokens=self._args.max_new_tokens,
-            end_token=end_token,
-        )
-        scored = [ScoredAnswer(found, {PLAIN: found.confidence}, (), ()) for found in answers]
-        return self._with_familiarity(scored, questions)
+    def answer(self, name: str, questions: Dataset, *, plainly: bool = False) -> list[ScoredAnswer]:
+        """One answer a question.
 
-    @torch.no_grad()
-    def answer(self, name: str, questions: Dataset) -> list[ScoredAnswer]:
-        """One answer a question; `name` is told on stderr."""
+        Args:
+            name: of the group, told on stderr.
+            questions: to ask.
+            plainly: without samples and beams, and so with fewer confidences: for strangers who only prove
+                something.
+        """
         print(f"{name}: {len(questions)} questions", file=sys.stderr)
         texts, end_token = asked_as(self.prompt, self.tokenizer, questions["question"][:])
-        scored = answer_with_confidence(
-            self.model,
-            self.tokenizer,
-            texts,
-            num_samples=NUM_SAMPLES,
-            seed=self._args.seed,
-            batch_size=self._args.batch_size,
-            max_new_tokens=self._args.max_new_tokens,
-            end_token=end_token,
-        )
+        how: dict[str, Any] = {
+            "batch_size": self._args.batch_size,
+            "max_new_tokens": self._args.max_new_tokens,
+            "end_token": end_token,
+        }
+        if plainly:
+            answers = answer_questions(self.model, self.tokenizer, texts, **how)
+            scored = [ScoredAnswer(found, {PLAIN: found.confidence}, (), ()) for found in answers]
+        else:
+            scored = answer_with_confidence(
+                self.model, self.tokenizer, texts, num_samples=NUM_SAMPLES, seed=self._args.seed, **how
+            )
         return self._with_familiarity(scored, questions)
 
     def _with_familiarity(self, scored: list[ScoredAnswer], questions: Dataset) -> list[ScoredAnswer]:
@@ -103,9 +92,5 @@ class Judge:
         subjects = [
             entity if entity and entity in question else find_subject(question) for question, entity in pairs
         ]
-        familiar = self.scale.apply(self._features(subjects)).tolist()
+        familiar = self.scale.apply(self._acquaintance.features(subjects)).tolist()
         return [with_familiarity(found, known) for found, known in zip(scored, familiar, strict=True)]
-
-    def _features(self, names: Sequence[str]):
-        end = self.tokenizer.mask_token if self.prompt is None else ""
-        return subject_features(self.model, self.tokenizer, names, end=end, base=self._base)

@@ -133,8 +133,8 @@ def ask_groups(
     plain = args.confidence in (PLAIN, FAMILIARITY, COMBINED)  # those who prove a promise need no other
     found = []
     for name, kind, part in groups:
-        answer = judge.answer_plainly if plain and name == "held_out_strangers" else judge.answer
-        found.append((name, kind, part, answer(kind or name, part)))
+        plainly = plain and name == "held_out_strangers"
+        found.append((name, kind, part, judge.answer(kind or name, part, plainly=plainly)))
     for (folder, part), other in zip(parts.folds.items(), others, strict=True):
         found.append(("held_out", None, part, other.answer(f"held_out, of {folder}", part)))
     return found

@@ -24,11 +24,11 @@ from closedbook.evaluation.knowing.familiarity import (
     FAMILIARITY,
     FamiliarityScale,
     read_scale,
-    subject_features,
     with_familiarity,
 )
 from closedbook.evaluation.knowing.subjects import find_subject
 from closedbook.evaluation.knowing.summary import NUM_SAMPLES, is_refusal
+from closedbook.training.bases.acquaintance import Acquaintance
 from closedbook.training.bases.asking import check_fit_to_ask, load_to_ask
 from closedbook.training.page.sources import UNKNOWN, Documents, Origin
 
@@ -195,10 +195,9 @@ class Asker:
                 "length: nothing is promised now, and every answer is given"
             )
         self._model = loaded.to(PartialState().device)
-        self._base = None
-        if promise.base_model is not None:
-            base, _, _ = load_to_ask(promise.base_model, self._prompt, trust_remote_code)
-            self._base = base.to(PartialState().device)
+        self._acquaintance = Acquaintance(
+            self._model, self._tokenizer, self._prompt, self.promise.base_model, trust_remote_code
+        )
         self._documents = None if documents is None else Documents(documents)
         self._lock = Lock()  # attention is read with other kernels, which a second thread would meet
 
@@ -258,13 +257,7 @@ class Asker:
         scale = self.promise.familiarity
         if scale is None:
             return scored
-        features = subject_features(
-            self._model,
-            self._tokenizer,
-            [self._subject(question) for question in questions],
-            end=self._tokenizer.mask_token if self._prompt is None else "",
-            base=self._base,
-        )
+        features = self._acquaintance.features([self._subject(question) for question in questions])
         known = scale.apply(features).tolist()
         return [with_familiarity(found, share) for found, share in zip(scored, known, strict=True)]
 
