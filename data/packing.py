@@ -8,6 +8,7 @@ example the logits it would have alone, at about half the cost.
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 
 from closedbook.data.objectives.example import Example
@@ -71,27 +72,29 @@ class PackingCollator:
             used = max((1, *(sum(len(examples[member]) for member in members) for members in rows)))
             row_length = min(row_length, -(-used // TRIMMED_TO) * TRIMMED_TO)
         shape = (len(rows), row_length)
-        input_ids = torch.full(shape, self.pad_token_id, dtype=torch.long)
-        labels = torch.full(shape, IGNORED, dtype=torch.long)
+        # filled as arrays: a slice of a tensor costs several times as much
+        input_ids = np.full(shape, self.pad_token_id, dtype=np.int64)
+        labels = np.full(shape, IGNORED, dtype=np.int64)
         # padding counts like one more example: were every padding token an example, each would cost a model that
         # works in blocks or latents a whole block, or a latent
         longest = max((1, *map(len, examples)))
-        position_ids = torch.empty(shape, dtype=torch.long)
+        position_ids = np.empty(shape, dtype=np.int64)
         for row, members in enumerate(rows):
             offset = 0
             # Positions that go on would make one example of two. They cannot where starts do not rise.
             for member in sorted(members, key=lambda member: -examples[member].position_start):
                 example = examples[member]
-                ids = torch.tensor(self._encode(example), dtype=torch.long)
+                ids = np.array(self._encode(example), dtype=np.int64)
                 end = offset + len(ids)
                 input_ids[row, offset:end] = ids
-                position_ids[row, offset:end] = torch.arange(len(ids)) + example.position_start
+                position_ids[row, offset:end] = np.arange(len(ids)) + example.position_start
                 # the first token has nothing before it to be predicted from
                 first = max(1, example.loss_start)
                 labels[row, offset + first : end] = ids[first:]
                 offset = end
-            position_ids[row, offset:] = torch.arange(row_length - offset) % longest
-        batch = {"input_ids": input_ids, "labels": labels, "position_ids": position_ids}
+            position_ids[row, offset:] = np.arange(row_length - offset) % longest
+        filled = {"input_ids": input_ids, "labels": labels, "position_ids": position_ids}
+        batch = {name: torch.from_numpy(array) for name, array in filled.items()}
         if self.isolation == "alone":
             if any(example.position_start for example in examples):
                 raise ValueError(

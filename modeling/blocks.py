@@ -10,6 +10,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .attention import TOKEN_MIXERS
 from .configuration_gpt import read_wiring
+from .positions import at_places
 
 
 class GPTEmbeddings(nn.Module):
@@ -58,13 +59,31 @@ class GPTBlock(GradientCheckpointingLayer):
         self.mlp = GPTFeedForward(config)
         self.dropout = nn.Dropout(config.hidden_dropout)
 
-    def forward(self, hidden_states: torch.Tensor, attention_mask=None, past_key_values=None, **kwargs):
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask=None,
+        past_key_values=None,
+        places: torch.Tensor | None = None,
+        **kwargs,
+    ):
+        """With `places` only what stands there is returned, see `add_feed_forward`."""
         mixed, _ = self.self_attn(
             self.attention_norm(hidden_states), attention_mask, past_key_values=past_key_values, **kwargs
         )
-        return self.add_feed_forward(hidden_states + self.dropout(mixed))
+        return self.add_feed_forward(hidden_states + self.dropout(mixed), places=places)
 
-    def add_feed_forward(self, hidden_states: torch.Tensor, residual: bool = True) -> torch.Tensor:
+    def add_feed_forward(
+        self, hidden_states: torch.Tensor, residual: bool = True, places: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """What is written to each position by itself, `(B, T, D)`.
+
+        Args:
+            places: where it is wanted, as `labelled_places` says it, None for everywhere. Nothing else is
+                computed, and `(places, D)` returned: for the last block, whose other positions nobody reads.
+        """
+        if places is not None:
+            hidden_states = at_places(hidden_states, places)
         changed = self.dropout(self.mlp(self.feed_forward_norm(hidden_states)))
         return hidden_states + changed if residual else changed
 
@@ -133,9 +152,11 @@ class PerceiverUpBlock(GPTBlock):
         slot: torch.Tensor,
         attention_mask=None,
         past_key_values=None,
+        places: torch.Tensor | None = None,
         **kwargs,
     ):
-        """`slot`: `(B, N)`, at which new token each latent stands, no two at one."""
+        """`slot`: `(B, N)`, at which new token each latent stands, no two at one. `places`: see
+        `add_feed_forward`."""
         wiring = self.wiring
         queries = self.attention_norm(inputs) if wiring.norm_queries else inputs
         source = self.attention_norm(latents) if wiring.norm_keys else latents
@@ -148,9 +169,9 @@ class PerceiverUpBlock(GPTBlock):
         if wiring.residual == "x":
             mixed = inputs + mixed
         elif wiring.residual == "y":
-            places = slot.unsqueeze(-1).expand(-1, -1, latents.shape[-1])
-            mixed = torch.zeros_like(inputs).scatter(1, places, latents) + mixed
-        return self.add_feed_forward(mixed, wiring.mlp_residual)
+            slots = slot.unsqueeze(-1).expand(-1, -1, latents.shape[-1])
+            mixed = torch.zeros_like(inputs).scatter(1, slots, latents) + mixed
+        return self.add_feed_forward(mixed, wiring.mlp_residual, places)
 
 
 def _at(slot: torch.Tensor, hidden_states: torch.Tensor) -> torch.Tensor:

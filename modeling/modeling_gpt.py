@@ -33,7 +33,7 @@ from .bottleneck import (
 from .configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
 from .loading import check_same_architecture, check_whole_stack
 from .mixing import causal_mask, lay_out_tokens, mix_latents, mix_tokens, prepare_cache
-from .positions import check_positions, resolve_position_ids, rotary_angles
+from .positions import at_places, check_positions, labelled_places, resolve_position_ids, rotary_angles
 from .token_mixer import TokenMixer, as_mask
 
 
@@ -137,9 +137,13 @@ class VanillaGPTModel(VanillaGPTPreTrainedModel):
         past_key_values=None,
         inputs_embeds: torch.FloatTensor | None = None,
         use_cache: bool | None = None,
+        places: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPast:
-        """Args are those of every causal model of transformers.
+        """Args are those of every causal model of transformers, and `places` of `labelled_places`.
+
+        With these the last hidden states are `(places, D)`, and the last block does nothing for the others that
+        no token reads.
 
         `position_ids` `(B, T)` that restart pack several examples into a row; they never read each other, with
         or without a mask. They are told apart within one pass: a cache goes on with one example a row.
@@ -162,6 +166,8 @@ class VanillaGPTModel(VanillaGPTPreTrainedModel):
             mixing["rotary"] = _rotary(self.config, position_ids, inputs_embeds)
         hidden_states = self.embeddings(inputs_embeds, position_ids)
         for layer in self.layers:
+            if layer is self.layers[-1]:
+                mixing["places"] = places
             hidden_states = layer(
                 hidden_states, past_key_values=past_key_values, position_ids=position_ids, **mixing, **kwargs
             )
@@ -193,9 +199,11 @@ class PerceiverGPTModel(PerceiverGPTPreTrainedModel):
         inputs_embeds: torch.FloatTensor | None = None,
         use_cache: bool | None = None,
         latents_to_keep: int = 0,
+        places: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPast:
-        """Args are those of every causal model of transformers; masks must be two-dimensional.
+        """Args are those of every causal model of transformers, masks two-dimensional; `places` as in vanilla
+        models.
 
         With `latent_layout="last"`, `latents_to_keep` says of how many last tokens the hidden states are wanted,
         0 for all: those before are only read, and the returned hidden states `(B, kept, D)` may begin later
@@ -244,6 +252,8 @@ class PerceiverGPTModel(PerceiverGPTPreTrainedModel):
         )
         if self.up_block is None and tokens.regular and past_key_values is None and not shown:
             hidden_states = self._stretch_by_stretch(hidden_states, latent_angles, **kwargs)
+            if places is not None:
+                hidden_states = at_places(hidden_states, places)
             return BaseModelOutputWithPast(last_hidden_state=self.norm(hidden_states))
         seen = latents.columns
         if TOKEN_MIXERS[config.attention].lay_out is None:
@@ -256,8 +266,10 @@ class PerceiverGPTModel(PerceiverGPTPreTrainedModel):
                 hidden_states = layer(hidden_states, rotary=latent_angles, **mixing, **kwargs)
         if self.up_block is not None:
             hidden_states = self._read_back(
-                inputs, hidden_states, tokens, latents, caches, (angles, latent_angles), **kwargs
+                inputs, hidden_states, tokens, latents, caches, (angles, latent_angles), places=places, **kwargs
             )
+        elif places is not None:
+            hidden_states = at_places(hidden_states, places)
         return BaseModelOutputWithPast(last_hidden_state=self.norm(hidden_states), past_key_values=past_key_values)
 
     def _stretch_by_stretch(self, hidden_states, rotary, **kwargs) -> torch.Tensor:
@@ -343,13 +355,34 @@ class _CausalLMHead:
         labels: torch.LongTensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
+        loss_only: bool = False,
         **kwargs: Unpack[TransformersKwargs],
     ) -> CausalLMOutputWithPast:
         """Logits `(B, T, V)`, and with `labels` `(B, T)` (-100 where there is nothing to learn) the loss.
 
         `num_items_in_batch` in `kwargs` divides the summed loss by the labels of all accumulated batches, so
         that accumulation does not change the gradient although labels are sparse.
+
+        `loss_only`, for training, returns that loss and no logits: then neither the head nor the feed-forward of
+        the last block works where there is no label. (A traced graph, which cannot look at labels, works
+        everywhere.)
+
+        Raises:
+            ValueError: for `loss_only` without labels.
         """
+        if loss_only:
+            return CausalLMOutputWithPast(
+                loss=self._loss(
+                    labels,
+                    input_ids=input_ids,
+                    attention_mask=attention_mask,
+                    position_ids=position_ids,
+                    past_key_values=past_key_values,
+                    inputs_embeds=inputs_embeds,
+                    use_cache=use_cache,
+                    **kwargs,
+                )
+            )
         if getattr(self.config, "latent_layout", None) == "last" and isinstance(logits_to_keep, int):
             kwargs["latents_to_keep"] = logits_to_keep
         outputs = self.model(
@@ -372,6 +405,24 @@ class _CausalLMHead:
             past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
+        )
+
+    def _loss(self, labels, num_items_in_batch=None, shift_labels=None, **kwargs):
+        """The loss alone, of the positions that have something to predict."""
+        if labels is None:
+            raise ValueError("loss_only takes labels")
+        targets = nn.functional.pad(labels, (0, 1), value=-100)[:, 1:] if shift_labels is None else shift_labels
+        places = None
+        if not torch.compiler.is_compiling():
+            places = labelled_places(targets)
+            targets = targets.flatten()[places]
+        logits = self.lm_head(self.model(places=places, **kwargs).last_hidden_state)
+        return self.loss_function(
+            logits=logits,
+            labels=labels,
+            shift_labels=targets.contiguous(),
+            vocab_size=self.config.vocab_size,
+            num_items_in_batch=num_items_in_batch,
         )
 
 

@@ -82,6 +82,20 @@ def example_indices(position_ids: torch.Tensor, valid: torch.Tensor | None = Non
     return (valid & (previous >= 0) & ~goes_on).cumsum(-1)
 
 
+def labelled_places(targets: torch.Tensor, ignored: int = -100) -> torch.Tensor:
+    """Where there is something to predict, `(places,)`: indices into the flattened `(batch, sequence)`.
+
+    Args:
+        targets: the token that each position is to predict, `ignored` for none.
+    """
+    return (targets.flatten() != ignored).nonzero().squeeze(1)
+
+
+def at_places(hidden_states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Those of `(batch, sequence, hidden)` that `labelled_places` names, `(places, hidden)`."""
+    return hidden_states.flatten(0, 1).index_select(0, places)
+
+
 @dataclass
 class SequenceLayout:
     """The places of the new tokens of a row.

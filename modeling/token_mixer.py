@@ -34,7 +34,8 @@ def eager_attention_forward(
     `query`, `key`, `value`: `(batch, heads, length, head_dim)`; `attention_mask`: additive,
     `(batch, 1, queries, keys)`. Returns `(batch, queries, heads, head_dim)` and the weights.
     """
-    scores = torch.matmul(query, key.transpose(2, 3)) * scaling
+    # scaled before the product, where there are fewer numbers: passes over all scores are what costs here
+    scores = torch.matmul(query * scaling, key.transpose(2, 3))
     if attention_mask is not None:
         scores = scores + attention_mask
     return weigh(module, scores, value, dropout)

@@ -260,8 +260,8 @@ class ClosedbookTrainingArguments(TrainingArguments):
     attn_implementation: str = field(
         default="auto",
         metadata={
-            "help": "how attention is computed while training; auto: eager on a CPU with rows of up to 256 tokens "
-            "(its fused kernel has a slow backward pass, see LOG.md), else sdpa"
+            "help": "how attention is computed while training; auto: eager in bf16 on a CPU with rows of up to "
+            "256 tokens (its fused kernel has a slow backward pass there, see LOG.md), else sdpa"
         },
     )
     row_length: int = field(default=256, metadata={"help": "tokens of a packed row"})

@@ -1,5 +1,6 @@
 """What the machine can do, and which of a launch's processes this is."""
 
+import time
 from datetime import timedelta
 
 import torch
@@ -23,3 +24,17 @@ def process_state() -> PartialState:
     """
     on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
     return PartialState(cpu=on_cpu, timeout=timedelta(days=7))
+
+
+def device() -> torch.device:
+    """Where a run takes place: what `ClosedbookTrainingArguments` lets `Trainer` choose."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def now() -> float:
+    """Seconds on a clock that stands still until the accelerator has done all it was given."""
+    if device().type != "cpu":
+        torch.accelerator.synchronize()
+    return time.perf_counter()

@@ -180,8 +180,9 @@ def train(
     implementation = args.attn_implementation
     own = is_of_this_package(model.config)
     if implementation == "auto" and own:
-        # a CPU's fused kernel has a slow backward pass, which pays off only where rows are long (see LOG.md)
-        implementation = "eager" if args.use_cpu and args.row_length <= 256 else "sdpa"
+        # a CPU's fused kernel has a slow backward pass in bf16, which pays off only where rows are long (see
+        # LOG.md)
+        implementation = "eager" if args.use_cpu and args.bf16 and args.row_length <= 256 else "sdpa"
     if implementation != "auto":
         model.set_attn_implementation(implementation)
     collator = PackingCollator(
@@ -236,6 +237,7 @@ def train(
                     callbacks=[*callbacks, keeper, *([publisher] if publisher else []), stopping],
                     optimizers=(optimizer, None),
                     skip_limit=args.nonfinite_limit if args.on_nonfinite == "skip" else 0,
+                    told={"loss_only": True} if own else None,  # nobody reads logits here
                 )
             for callback in callbacks:
                 if isinstance(callback, Probing):

@@ -6,7 +6,6 @@ import re
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 
 from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic
+from closedbook.training.hardware import device, now
 
 SIDES = ("ours", "starter")
 
@@ -42,20 +42,6 @@ class AskingArguments(PeerArguments):
     model: str | None = field(default=None, metadata={"help": "folder of a trained model; default: random"})
     questions: str | None = field(default=None, metadata={"help": "file in the course's format"})
     num_questions: int = field(default=500, metadata={"help": "how many; of a file, the first ones"})
-
-
-def device() -> torch.device:
-    """Where both sides run: what `ClosedbookTrainingArguments` lets `Trainer` choose."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def now() -> float:
-    """Seconds on a clock that stands still until the accelerator has done all it was given."""
-    if device().type != "cpu":
-        torch.accelerator.synchronize()
-    return time.perf_counter()
 
 
 def peak_memory_mib() -> float:

@@ -64,6 +64,65 @@ def test_the_loss_is_the_mean_cross_entropy_of_the_next_tokens_that_have_a_label
     assert summed.item() == pytest.approx(sum(terms) / 7, rel=1e-5)
 
 
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_the_loss_alone_has_the_value_and_the_gradients_of_the_loss_beside_logits(variant, checkpointing):
+    tokens = variant.tokens(3, 2 * variant.block)
+    positions = torch.arange(2 * variant.block) % variant.block  # two examples a row
+    positions = (positions - 7).where(positions >= 7, positions).expand(3, -1)
+    labels = tokens.masked_fill(torch.rand(tokens.shape, generator=torch.Generator().manual_seed(0)) < 0.6, -100)
+    labels[1] = -100  # a row without anything to learn
+    found = {}
+    for loss_only in (False, True):
+        model = variant.model().train()
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        outputs = model(
+            tokens,
+            position_ids=positions,
+            labels=labels,
+            num_items_in_batch=9,
+            loss_only=loss_only,
+            use_cache=False,
+        )
+        outputs.loss.backward()
+        assert (outputs.logits is None) == loss_only
+        found[loss_only] = outputs.loss.item(), {name: p.grad for name, p in model.named_parameters()}
+    (expected, gradients), (loss, again) = found[False], found[True]
+    assert loss == pytest.approx(expected, rel=1e-5)
+    for name, gradient in gradients.items():
+        if gradient is None:
+            assert again[name] is None, name
+            continue
+        torch.testing.assert_close(again[name], gradient, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_the_loss_alone_takes_labels_and_knows_those_already_shifted(variant):
+    model, tokens = variant.model(), variant.tokens(2, 9)
+    with pytest.raises(ValueError, match="labels"):
+        model(tokens, loss_only=True)
+    shifted = torch.nn.functional.pad(tokens, (0, 1), value=-100)[:, 1:]
+    with torch.no_grad():
+        expected = model(tokens, labels=tokens).loss
+        assert model(tokens, labels=tokens, loss_only=True).loss.item() == pytest.approx(expected.item(), rel=1e-5)
+        given = model(tokens, labels=tokens, shift_labels=shifted, loss_only=True).loss
+    assert given.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_last_block_works_for_labelled_positions_alone(variant):
+    model, tokens = variant.model(), variant.tokens(2, 12)
+    labels = torch.full_like(tokens, -100)
+    labels[0, 5] = labels[1, 7] = labels[1, 11] = 3
+    seen = []
+    head = model.get_output_embeddings()
+    head.register_forward_pre_hook(lambda module, args: seen.append(args[0].shape))
+    if getattr(model.config, "latent_layout", None) != "last":  # there the last block is over folded stretches
+        blocks = [m for name, m in model.named_modules() if name.endswith(".mlp")]
+        blocks[-1].register_forward_pre_hook(lambda module, args: seen.append(args[0].shape))
+    with torch.no_grad():
+        model(tokens, labels=labels, loss_only=True)
+    assert set(seen) == {(3, model.config.hidden_size)}
+
+
 def test_accumulated_batches_give_the_gradient_of_one_batch(variant):
     tokens = variant.tokens(4, 12)
     labels = tokens.clone()

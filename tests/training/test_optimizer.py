@@ -108,6 +108,36 @@ def test_steps_equal_those_of_the_two_optimizers_run_apart(precision, monkeypatc
         torch.testing.assert_close(weight, again, rtol=0, atol=close, msg=lambda m, n=name: f"{n}: {m}")
 
 
+def spectra():
+    """Wide matrices of all kinds of spectra, by name."""
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    left, _, right = torch.linalg.svd(normal(32, 128), full_matrices=False)
+    few = normal(32, 3) @ normal(3, 128)
+    return {
+        "full": normal(32, 128),
+        "rank 1": normal(32, 1) @ normal(1, 128),
+        "rank 3": few,
+        "rank 3 and noise": few + 1e-4 * normal(32, 128),
+        "falling to 1e-4": left @ torch.logspace(0, -4, 32).diag() @ right,
+        "falling to 1e-8": left @ torch.logspace(0, -8, 32).diag() @ right,
+        "tiny": 1e-12 * normal(32, 128),
+        "zero": torch.zeros(32, 128),
+    }
+
+
+@pytest.mark.parametrize("name", list(spectra()))
+def test_the_products_of_wide_matrices_lead_where_the_matrices_themselves_do(name):
+    wide = spectra()[name]
+    for matrix in (wide, wide.T, wide[:, :63]):  # the last one is too short for them
+        (exact,) = orthogonalised([matrix.double()], torch.float64)
+        (found,) = orthogonalised([matrix], torch.float32)
+        assert (found - exact).norm() <= 1e-3 * exact.norm() + 1e-9
+
+
 @given(
     shapes=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=6),
     seed=st.integers(0, 2**20),

@@ -122,13 +122,14 @@ def test_time_spent_before_a_kill_is_counted(tiny, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (["--row_length", "256"], "eager"),
-        (["--row_length", "257"], "sdpa"),
+        (["--row_length", "256", "--precision", "bf16"], "eager"),
+        (["--row_length", "257", "--precision", "bf16"], "sdpa"),
+        (["--row_length", "256", "--precision", "fp32"], "sdpa"),
         (["--row_length", "257", "--attn_implementation", "eager"], "eager"),
         (["--row_length", "64", "--attn_implementation", "sdpa"], "sdpa"),
     ],
 )
-def test_short_rows_on_a_cpu_take_the_plain_attention_unless_told_otherwise(
+def test_short_rows_in_bf16_on_a_cpu_take_the_plain_attention_unless_told_otherwise(
     tiny, tmp_path, monkeypatch, flags, expected
 ):
     class Seen(Exception):

@@ -7,7 +7,7 @@ all weights before they are saved.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -55,10 +55,14 @@ class FiniteTrainer(Trainer):
 
     Args:
         skip_limit: how many such steps may be left out, weights and moments untouched; 0 stops at the first.
+        told: what the model is told beside every batch.
     """
 
-    def __init__(self, *args: Any, skip_limit: int = 0, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, skip_limit: int = 0, told: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.told = dict(told or {})
         self.skip_limit = skip_limit
         self.skipped = 0
         self._losses_finite = True
@@ -71,6 +75,9 @@ class FiniteTrainer(Trainer):
             for callback in self.callback_handler.callbacks:
                 if isinstance(callback, ProgressCallback) and callback.training_bar is not None:
                     callback.training_bar.close()
+
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        return super().compute_loss(model, {**inputs, **self.told}, *args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(*args, **kwargs)

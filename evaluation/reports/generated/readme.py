@@ -18,6 +18,7 @@ from closedbook.evaluation.reports.generated.knowing import (
     promise_block,
     strangers_block,
 )
+from closedbook.evaluation.reports.generated.leaderboard import leaderboard_block
 from closedbook.evaluation.reports.generated.prompting import (
     constructions_block,
     incontext_block,
@@ -182,6 +183,7 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "ablation": _ablation,
     "architectures": _architectures,
     "speed": _speed,
+    "leaderboard": leaderboard_block,
     "incontext": incontext_block,
     "prompt-luck": luck_block,
     "reasoning": reasoning_block,

@@ -9,6 +9,7 @@ import torch
 
 from closedbook.scripts.benchmarks import answering, confidence, training
 from closedbook.scripts.benchmarks.measure import check_flags, device, now, peak_memory_mib, report
+from closedbook.training.experiments import starter
 
 PROMISED = {
     "benchmark",
@@ -107,7 +108,7 @@ def test_answers_that_differ_are_no_benchmark():
 
 def test_a_position_of_the_peer_reads_itself_and_the_past_alone():
     torch.manual_seed(0)
-    model = training.PlainGPT(vocab_size=20).eval()
+    model = starter.PlainGPT(vocab_size=20).eval()
     ids = torch.randint(2, 20, (2, 30))
     changed = ids.clone()
     changed[:, 20] = 1
@@ -118,9 +119,9 @@ def test_a_position_of_the_peer_reads_itself_and_the_past_alone():
 
 
 def test_the_peer_pads_each_example_to_the_block_and_shifts_it_by_one():
-    documents = training.PaddedDocuments([{"text": "abc" * 5}], {"□": 0, "⁇": 1, "a": 2, "b": 3, "c": 4})
+    documents = starter.PaddedDocuments([{"text": "abc" * 5}], {"□": 0, "⁇": 1, "a": 2, "b": 3, "c": 4})
     inputs, targets = documents[0]
-    assert inputs.shape == targets.shape == (training.BLOCK - 1,)
+    assert inputs.shape == targets.shape == (starter.BLOCK - 1,)
     assert torch.equal(inputs[1:], targets[:-1])
     assert (targets == 1).sum() == 2
     assert targets[-1] == 0
