@@ -64,8 +64,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_the_next_tokens_that_have_a_label
     assert summed.item() == pytest.approx(sum(terms) / 7, rel=1e-5)
 
 
-@pytest.mark.parametrize("checkpointing", [False, True])
-def test_the_loss_alone_has_the_value_and_the_gradients_of_the_loss_beside_logits(variant, checkpointing):
+def test_the_loss_alone_has_the_value_and_the_gradients_of_the_loss_beside_logits(variant):
     tokens = variant.tokens(3, 2 * variant.block)
     positions = torch.arange(2 * variant.block) % variant.block  # two examples a row
     positions = (positions - 7).where(positions >= 7, positions).expand(3, -1)
@@ -74,7 +73,7 @@ def test_the_loss_alone_has_the_value_and_the_gradients_of_the_loss_beside_logit
     found = {}
     for loss_only in (False, True):
         model = variant.model().train()
-        if checkpointing:
+        if loss_only and variant.name in ("vanilla", "spread-every-3rd"):  # both kinds of last blocks
             model.gradient_checkpointing_enable()
         outputs = model(
             tokens,
