@@ -31,7 +31,9 @@ def with_options(load: Callable[..., Dataset]) -> Callable[..., Dataset]:
 
     A file that has such a name itself is read as it is. Raises `ValueError` for an option that the loader lacks.
     """
-    known = [name for name, item in inspect.signature(load).parameters.items() if item.kind is item.KEYWORD_ONLY]
+    parameters = inspect.signature(load).parameters.values()
+    kinds = {item.name: type(item.default) for item in parameters if item.kind is item.KEYWORD_ONLY}
+    known = list(kinds)
 
     @wraps(load)
     def load_source(source: str | Path, **options: Any) -> Dataset:
@@ -42,10 +44,21 @@ def with_options(load: Callable[..., Dataset]) -> Callable[..., Dataset]:
             if option not in known or option == "with_answers":
                 listed = ", ".join(other for other in known if other != "with_answers")
                 raise ValueError(f"unknown option {option!r} in {str(source)!r}; known here: {listed}")
-            options[option] = value
+            options[option] = _as_said(option, value, kinds[option])
         return load(name, **options)
 
     return load_source
+
+
+def _as_said(option: str, value: str, kind: type) -> Any:
+    """The value of an option, which a source can only write: of a switch True or False, not a text that is
+    true."""
+    if kind is not bool:
+        return value
+    said = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(value.lower())
+    if said is None:
+        raise ValueError(f"{option}={value}: the option is a switch, say true or false")
+    return said
 
 
 def read_rows(

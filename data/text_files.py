@@ -26,20 +26,36 @@ def read_file(path: str | Path) -> str:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = _unify_line_ends(data[: error.start].decode("utf-8")).count("\n") + 1
-        raise ValueError(
-            f"{path}:{line}: byte {error.start} of the file (0x{data[error.start]:02x}) is not UTF-8: "
-            f"save the file as UTF-8{_how(path, data)}"
-        ) from error
-    text = _unify_line_ends(text.removeprefix("\ufeff"))
+        line = unify_line_ends(data[: error.start].decode("utf-8")).count("\n") + 1
+        raise ValueError(describe_not_utf8(path, line, data, error.start, error.start)) from error
+    text = unify_line_ends(text.removeprefix("\ufeff"))
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise ValueError(
-            f"{path}:{line}: holds a NUL (U+0000), which no text has: is the file whole, and is it text?"
-        )
+        raise ValueError(describe_nul(path, line))
     if not text.strip():
         raise ValueError(f"{path} is empty: there is nothing to load from it")
     return text
+
+
+def describe_not_utf8(path: Path, line: int, data: bytes, index: int, place: int) -> str:
+    """What to say of a byte that is no UTF-8.
+
+    Args:
+        path: the file.
+        line: in which it stands.
+        data: some bytes of the file, from its begin or a line's.
+        index: of the byte in them.
+        place: of the byte in the file.
+    """
+    return (
+        f"{path}:{line}: byte {place} of the file (0x{data[index]:02x}) is not UTF-8: save the file as UTF-8"
+        f"{_how(path, data)}"
+    )
+
+
+def describe_nul(path: Path, line: int) -> str:
+    """What to say of a line that holds a NUL."""
+    return f"{path}:{line}: holds a NUL (U+0000), which no text has: is the file whole, and is it text?"
 
 
 def _how(path: Path, data: bytes) -> str:
@@ -50,7 +66,8 @@ def _how(path: Path, data: bytes) -> str:
     return f", such as by `iconv -f {encoding} -t UTF-8 {path.name}`, if that is its encoding"
 
 
-def _unify_line_ends(text: str) -> str:
+def unify_line_ends(text: str) -> str:
+    """The text with every end of a line as `\\n`."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -212,6 +212,17 @@ class CorpusArguments:
     text_column: str | None = field(
         default=None, metadata={"help": "text (tables) and hub: column of the texts; by default text"}
     )
+    streaming: bool = field(
+        default=False,
+        metadata={
+            "help": "text and hub: read documents in their order while training, 4,096 shuffled at a time, hold "
+            "none, and make no table of them. Needs --max_steps, and --tokenizer or --model"
+        },
+    )
+    skip_damaged: bool = field(
+        default=False,
+        metadata={"help": "text: leave out lines and rows that cannot be read, and say how many"},
+    )
     extra_characters: str | None = field(
         default=None,
         metadata={
