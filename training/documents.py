@@ -110,7 +110,7 @@ def read_corpus(args: CorpusArguments, people: PopulationArguments, titled: bool
             unit=args.biography_unit,
         )
         questions = biography_questions(population, attributes=attributes, wordings=4)
-        texts = [*documents["text"], *questions["question"], extra_characters(args)]
+        texts = [*documents["text"][:], *questions["question"][:], extra_characters(args)]
         return Corpus(documents, texts, _recorded(args) | asdict(people))
     check_corpus(args)
     path = str(args.corpus_path or args.corpus)
@@ -133,13 +133,13 @@ def read_corpus(args: CorpusArguments, people: PopulationArguments, titled: bool
     if titled:
         documents = with_titles(documents)
     check_special_characters(documents, path)
-    texts = [*documents["title"], *documents["text"], *written]
+    texts = [*documents["title"][:], *documents["text"][:], *written]
     return Corpus(documents, texts, _recorded(args))
 
 
 def _streamed(source: Source, args: CorpusArguments, written: Sequence[str]) -> Corpus:
     first = Dataset.from_list(Stream(source).first())
-    texts = [*first["title"], *first["text"], *written]
+    texts = [*first["title"][:], *first["text"][:], *written]
     return Corpus(first, texts, _recorded(args), source=source)
 
 

@@ -191,7 +191,7 @@ def check_same_people(before: Stage, validation: Dataset, validation_share: floa
     if before.held_out_people is None:  # a record of format 1 has no names
         same = (share, drawn_by) == (validation_share, seed)
     else:
-        same = set(map(entity_key, validation["entity"])) == set(map(entity_key, before.held_out_people))
+        same = set(map(entity_key, validation["entity"][:])) == set(map(entity_key, before.held_out_people))
     if not same:
         raise ValueError(
             f"the model was pretrained on questions with validation_share {share} and seed {drawn_by}: with "

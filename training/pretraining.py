@@ -327,9 +327,9 @@ def written_in(learned: Learnable | None) -> list[str]:
     """What has to be read and written to learn the questions mixed in; special tokens are left for `check_fit`."""
     if learned is None:
         return []
-    answers = [answers[0] for answers in learned.questions["answers"] if answers]
-    held_out = [] if learned.validation is None else learned.validation["question"]
-    return [*learned.questions["question"], *answers, *held_out]
+    answers = [answers[0] for answers in learned.questions["answers"][:] if answers]
+    held_out = [] if learned.validation is None else learned.validation["question"][:]
+    return [*learned.questions["question"][:], *answers, *held_out]
 
 
 def check_sources(objectives: list[str], corpus: CorpusArguments, questions: QuestionArguments) -> None:

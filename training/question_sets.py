@@ -80,7 +80,7 @@ class Learnable:
 
     def recorded(self) -> dict[str, Any]:
         """What the record of a stage says of it; who was held out is written down, never computed again."""
-        held_out = [] if self.validation is None else sorted(set(self.validation["entity"]))
+        held_out = [] if self.validation is None else sorted(set(self.validation["entity"][:]))
         return {
             "training_questions": len(self.questions),
             "excluded_people": self.excluded,
@@ -101,7 +101,7 @@ def learnable_questions(args: QuestionArguments, people: PopulationArguments, se
     check_fold(args.validation_share, args.validation_fold)
     held_out = [read_names(args.questions, path) for path in args.exclude_people_of]
     questions = training_questions(args, people)
-    missing = {entity_key(name) for name in args.exclude_people} - set(map(entity_key, questions["entity"]))
+    missing = {entity_key(name) for name in args.exclude_people} - set(map(entity_key, questions["entity"][:]))
     if missing:
         raise ValueError(f"--exclude_people: no training question asks about {', '.join(sorted(missing))}")
     if args.exclude_people:

@@ -63,5 +63,5 @@ def evaluate_majority(training: Dataset, held_out: Dataset) -> MajorityScore:
     if len(held_out) == 0:
         raise ValueError("there are no held-out questions to score.")
     answer, share = majority_answer(training)
-    scores = exact_match_scores([answer] * len(held_out), list(held_out["answers"]))
+    scores = exact_match_scores([answer] * len(held_out), list(held_out["answers"][:]))
     return MajorityScore(answer=answer, share=share, correct=sum(scores), n=len(scores))

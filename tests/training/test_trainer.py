@@ -222,8 +222,8 @@ def test_the_last_evaluation_reads_packed_rows_without_a_cache_and_the_saved_mod
         state=SimpleNamespace(save_to_json=lambda _: None),
     )
     run = trainer.Run().then(trainer.Stage())
-    mixture = trainer.Mixture([Component("one", [{"text": "abc"}], "left_to_right")], 0, 16, 1)
-    trainer._finish(stand_in, SimpleNamespace(seconds=lambda: 1.0), run, 1, mixture, None)
+    progress = SimpleNamespace(counts=lambda: {"train_characters": 3})
+    trainer._finish(stand_in, SimpleNamespace(seconds=lambda: 1.0), run, 1, progress, None)
     assert seen == [("save", True), ("evaluate", False)] and model.config.use_cache
 
 

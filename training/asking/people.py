@@ -205,13 +205,13 @@ def gather(args: KnowingArguments, people: PopulationArguments, run: Run) -> Ask
         trained, held_out, calibration = trained_and_held_out(args, people, run)
         held_out, _ = remove_overlap(_merged(held_out), asked)
     unknown = run.unknown_people
-    refused = sorted(set(map(entity_key, unknown)) & set(map(entity_key, asked["entity"])))
+    refused = sorted(set(map(entity_key, unknown)) & set(map(entity_key, asked["entity"][:])))
     if refused:
         raise ValueError(
             f"the model was trained to know nothing about {len(refused)} of those asked: {refused[:5]}"
         )
     parts = [part for part in (asked, held_out, trained) if part is not None]
-    texts = [text for part in parts for text in (*part["question"], *part["entity"])]
+    texts = [text for part in parts for text in (*part["question"][:], *part["entity"][:])]
     names = invent_people(documents, args.num_invented or len(asked), seed=args.seed, taken=[*texts, *unknown])
     worded = asked if trained is None else trained
     invented = ask_about(names, worded, answers=[], seed=args.seed)
@@ -235,7 +235,7 @@ def cross_fitted_people(
         other = read_run(name)
         refuse_unlike(args.model, run, name, other)
         part = trained_and_held_out(replace(args, calibration_questions=None), people, other)[1]
-        for key in sorted(set(map(entity_key, part["entity"]))):
+        for key in sorted(set(map(entity_key, part["entity"][:]))):
             if key in kept_out:
                 raise ValueError(
                     f"--cross_fitted: {kept_out[key]} and {name} both keep {key!r} out: give each of them another "
@@ -341,12 +341,12 @@ def _split_as_recorded(part: Dataset, stage: Stage) -> tuple[Dataset, Dataset | 
         ValueError: if the questions are not those of the stage.
     """
     excluded = set(map(entity_key, stage.excluded_people))
-    part = part.select([row for row, name in enumerate(part["entity"]) if entity_key(name) not in excluded])
+    part = part.select([row for row, name in enumerate(part["entity"][:]) if entity_key(name) not in excluded])
     validation = None
     share = stage.arguments.get("validation_share", 0)
     if stage.held_out_people:
         held_out = set(map(entity_key, stage.held_out_people))
-        keys = list(map(entity_key, part["entity"]))
+        keys = list(map(entity_key, part["entity"][:]))
         missing = held_out - set(keys)
         if missing:
             raise ValueError(

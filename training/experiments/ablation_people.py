@@ -24,7 +24,7 @@ def write_people(data: Path, num_people: int, folder: Path) -> dict[str, Path]:
         ValueError: for fewer than 10 people, or as many as there are.
     """
     questions = load_cs224n(data / "birth_places_train.tsv")
-    entities = len(set(map(entity_key, questions["entity"])))
+    entities = len(set(map(entity_key, questions["entity"][:])))
     if not 10 <= num_people < entities:
         raise ValueError(f"--num_people must be between 10 and {entities - 1}, got {num_people}")
     share = num_people / entities
