@@ -123,9 +123,9 @@ def _keep_out(questions: Dataset, share: float, fold: int, seed: int) -> tuple[D
             "validation"
         ]
 
-    left_out = set(map(entity_key, cut(fold)["entity"]))
+    left_out = set(map(entity_key, cut(fold)["entity"][:]))
     if fold > 1:  # the cuts are nested, so that no two folds meet however they are rounded
-        left_out -= set(map(entity_key, cut(fold - 1)["entity"]))
+        left_out -= set(map(entity_key, cut(fold - 1)["entity"][:]))
     keys = list(map(entity_key, questions["entity"][:]))
     kept, validation = ([row for row, key in enumerate(keys) if (key in left_out) is out] for out in (False, True))
     return questions.select(kept), questions.select(validation)

@@ -42,7 +42,7 @@ def majority_answer(training: Dataset) -> tuple[str, float]:
     Raises:
         ValueError: If there are no training questions, or one of them has no answer.
     """
-    answer_lists = training["answers"]
+    answer_lists = training["answers"][:]
     if len(answer_lists) == 0:
         raise ValueError("the majority answer needs training questions, but there are none.")
     counts = Counter()
