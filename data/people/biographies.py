@@ -110,20 +110,32 @@ def _walk(parts: list[BiographyDocuments]) -> Iterator[dict[str, str]]:
 
 
 def biography_questions(
-    population: Population, *, attributes: Sequence[str] | None = ("birth_place",), wordings: int = 1
+    population: Population,
+    *,
+    attributes: Sequence[str] | None = ("birth_place",),
+    wordings: int = 1,
+    num_asked: int | None = None,
 ) -> Dataset:
-    """Questions about everybody: columns `question`, `answers` (one), `entity` (the name) and `attribute`.
+    """Questions about people, in memory: columns `question`, `answers` (one), `entity` (the name) and `attribute`.
 
     Args:
         population: the people, in whose order the questions come.
         attributes: what is asked; None for everything. By default the question of the CS224N task.
         wordings: how many ways to ask each question; the canonical one comes first.
+        num_asked: how many people are asked about: those at equal distances in the population, from the first on.
+            By default everybody.
 
     Raises:
-        ValueError: for unknown attributes, or a number of wordings that an attribute does not have.
+        ValueError: for unknown attributes, a number of wordings that an attribute does not have, or more people
+            than there are.
     """
     questions = BiographyQuestions(population, attributes=attributes, wordings=wordings)
-    return Dataset.from_list(list(questions), features=QUESTION_FEATURES)
+    people = len(population)
+    asked = people if num_asked is None else num_asked
+    if not 1 <= asked <= people:
+        raise ValueError(f"num_asked must be from 1 to {people:,}, not {asked:,}")
+    rows = [row for number in range(asked) for row in questions.about(number * people // asked)]
+    return Dataset.from_list(rows, features=QUESTION_FEATURES)
 
 
 def reversed_questions(population: Population, *, attributes: Sequence[str]) -> Dataset:

@@ -14,7 +14,7 @@ import math
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from itertools import islice
+from itertools import chain, islice
 from random import Random
 from typing import Any, Self, overload
 
@@ -29,6 +29,7 @@ from closedbook.data.people.telling import (
 )
 from closedbook.data.people.wordings import ATTRIBUTES, name_pools
 
+ALL = range(0)  # rows until their number is known: this very object, and no other empty range
 SAMPLED = 10_000  # documents that stand for all where all are too many: each letter in hundreds of them
 
 
@@ -38,14 +39,14 @@ class _AboutPeople(Sequence[dict[str, Any]]):
 
     Attributes:
         population: the people.
-        rows: which records of all; None for all.
+        rows: which records of all; by default all.
     """
 
     population: Population
-    rows: range | None = field(default=None, kw_only=True)
+    rows: range = field(default=ALL, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.rows is None:
+        if self.rows is ALL:
             object.__setattr__(self, "rows", range(len(self.population) * self.per_person))
 
     @property
@@ -62,12 +63,7 @@ class _AboutPeople(Sequence[dict[str, Any]]):
         raise NotImplementedError
 
     def __len__(self) -> int:
-        return len(self._rows)
-
-    @property
-    def _rows(self) -> range:
-        assert self.rows is not None  # since `__post_init__`
-        return self.rows
+        return len(self.rows)
 
     @overload
     def __getitem__(self, index: int) -> dict[str, Any]: ...
@@ -78,18 +74,18 @@ class _AboutPeople(Sequence[dict[str, Any]]):
     def __getitem__(self, index: int | slice) -> dict[str, Any] | Self:
         """A record; of a slice the sequence of its records, which are not made yet."""
         if isinstance(index, slice):
-            return replace(self, rows=self._rows[index])
+            return replace(self, rows=self.rows[index])
         try:
-            row = self._rows[operator.index(index)]
+            row = self.rows[operator.index(index)]
         except IndexError:
             raise IndexError(f"record {index} of {len(self)}") from None
         return self._record(*divmod(row, self.per_person))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        if self._rows.step != 1:
-            yield from (self._record(*divmod(row, self.per_person)) for row in self._rows)
+        if self.rows.step != 1:
+            yield from (self._record(*divmod(row, self.per_person)) for row in self.rows)
             return
-        start, stop = self._rows.start, self._rows.stop
+        start, stop = self.rows.start, self.rows.stop
         for index in range(start // self.per_person, -(-stop // self.per_person)):
             before = index * self.per_person
             yield from islice(self._records(index), max(start - before, 0), min(stop - before, self.per_person))
@@ -182,10 +178,10 @@ class BiographyDocuments(_AboutPeople):
         people are read one by one until it occurs, or has been seen to occur nowhere.
         """
         texts = [record["text"] for record in self.spread(SAMPLED)]
-        missing = set("".join(self._parts())).difference(*texts)
+        missing = set("".join(self.parts())).difference(*texts)
         # Later versions repeat the wordings of the first ones.
-        most = max(len(self.diversity.statements(attribute)) for attribute in self._attributes)
-        everything = replace(self, versions=min(self.versions, most), rows=None)
+        most = max(map(len, self.statements().values()))
+        everything = replace(self, versions=min(self.versions, most), rows=ALL)
         for record in everything if missing else ():
             if found := missing.intersection(record["text"]):
                 texts.append(record["text"])
@@ -194,12 +190,17 @@ class BiographyDocuments(_AboutPeople):
                     break
         return texts
 
-    def _parts(self) -> Iterator[str]:
-        """Whatever a text can hold."""
-        yield from self.population.name_parts()
-        for attribute in self._attributes:
+    def statements(self) -> dict[str, tuple[str, ...]]:
+        """The wordings of each attribute that is told."""
+        return {attribute: self.diversity.statements(attribute) for attribute in self._attributes}
+
+    def parts(self) -> Iterator[str]:
+        """All that texts are put together from: parts of names, values, and what is left of wordings."""
+        for pools in self.population.parts_of_names():
+            yield from chain.from_iterable(pools)
+        for attribute, statements in self.statements().items():
             yield from self.population.values(attribute)
-            for statement in self.diversity.statements(attribute):
+            for statement in statements:
                 yield statement.format(name="", answer="", a="an")
 
 

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import accumulate
+from random import Random
 
 from closedbook.data.people.wordings import ATTRIBUTES, name_pools
 
@@ -192,10 +193,21 @@ class Population:
             raise ValueError(f"{name!r} is nobody of the {self.num_people:,} people of seed {self.seed}")
         return self[index]
 
-    def name_parts(self) -> set[str]:
-        """All that names can be put together from: of the forms that somebody here has."""
-        forms = [form for form in _name_forms(self.middle_names) if form.end - form.size < self.num_people]
-        return {part for form in forms for pool in form.pools for part in pool}
+    def outsiders(self, random: Random) -> Iterator[str]:
+        """Names made like those of the population that nobody in it has, each once: a larger one would have them.
+
+        All names that are left, in the order of the forms: where the last people have two initials, so do these.
+        """
+        for form in _name_forms(self.middle_names):
+            indices = range(max(form.end - form.size, self.num_people), form.end)
+            start = random.randrange(len(indices)) if indices else 0
+            # The scrambling has mixed names already; one after the other are as good as drawn.
+            yield from (self.name(index) for part in (indices[start:], indices[:start]) for index in part)
+
+    def parts_of_names(self) -> list[tuple[tuple[str, ...], ...]]:
+        """Of each form of names that somebody here has, what can stand at each of its places."""
+        forms = _name_forms(self.middle_names)
+        return [form.pools for form in forms if form.end - form.size < self.num_people]
 
     def fact(self, index: int, attribute: str) -> str:
         """What is true of the person of this index, from 0 on, in one attribute."""

@@ -32,7 +32,7 @@ from closedbook.training.command_line import as_flags, parse_arguments
 from closedbook.training.hardware import process_state
 from closedbook.training.model_card import record_evaluation
 from closedbook.training.models import model_name
-from closedbook.training.question_sets import ask_about_people, read_questions
+from closedbook.training.question_sets import ask_about_people, check_asked_people, read_questions
 from closedbook.training.run_folder import check_outside_model, read_base_run
 
 # What `correct` and `answer_match` of a result mean, said where a published rule stands beside them.
@@ -199,6 +199,7 @@ def checks(args: EvaluationArguments, people: PopulationArguments | None) -> lis
                     "--num_people and --population_seed, or what else to ask with --questions"
                 )
             check_population(people or recorded_people(run), run)
+        check_asked_people(people or recorded_people(run), args.questions)
 
     return [
         lambda: check_recordable(args.results),
