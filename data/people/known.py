@@ -7,7 +7,7 @@ they are: whose name it is says the population, and what else stands in a docume
 import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from itertools import pairwise
+from itertools import pairwise, product
 from random import Random
 from typing import Protocol
 
@@ -17,6 +17,8 @@ from closedbook.data.people.on_demand import SAMPLED, BiographyDocuments
 from closedbook.data.questions import entity_key
 
 _WORD = re.compile(r"\w+")
+_BEFORE, _AFTER = re.compile(r"^\W+"), re.compile(r"(?:'s?)?\W*$")  # what a wording puts around a name
+_BORDER = re.compile(rf"{_BEFORE.pattern}|{_AFTER.pattern}")
 
 
 class Known(Protocol):
@@ -86,7 +88,12 @@ class KnownPeople:
         self._forms = [
             [tuple(map(str.casefold, pool)) for pool in pools] for pools in self._population.parts_of_names()
         ]
-        self._joints = self._find_joints()
+        statements = documents.statements().items()
+        self._joints = _find_joints(
+            tuple((wordings, self._population.values(attribute)) for attribute, wordings in statements),
+            frozenset(self._forms[0][0]),
+            frozenset(self._forms[0][-1]),
+        )
         self._at_joints = functools.cache(self._find_at_joints)
         self._parts_at = functools.cache(self._find_parts_at)
 
@@ -96,11 +103,11 @@ class KnownPeople:
 
     @functools.cached_property
     def titles(self) -> Sequence[str]:
-        return sorted({record["title"] for record in self._documents.spread(SAMPLED)})
+        return _titles(self._documents)
 
     @functools.cached_property
     def letters(self) -> Set[str]:
-        return set(" ").union(*self._documents.specimens())
+        return _letters(self._documents)
 
     @functools.cached_property
     def words(self) -> Set[str]:
@@ -112,10 +119,22 @@ class KnownPeople:
         if str(key) in self._taken or not words:
             return True
         if len(words) == 1:
-            return any(words[0] in entity_key(part) for part in self._documents.parts())
-        if all(self._at_joints(one, 0) & self._at_joints(other, 1) for one, other in pairwise(words)):
-            return True
-        return any(self._is_in_name(words, form) for form in range(len(self._forms)))
+            return any(_BORDER.sub("", words[0]) in entity_key(part) for part in self._documents.parts())
+        # only the outer words may be parts of words
+        lefts = [f"{word}\n" if not place else f"\n{word}\n" for place, word in enumerate(words[:-1])]
+        rights = [*(f"\n{word}\n" for word in words[1:-1]), f"\n{words[-1]}"]
+        sides = zip(lefts, rights, strict=True)
+        told = [bool(self._at_joints(one, 0) & self._at_joints(other, 1)) for one, other in sides]
+        # Whatever stands on both sides of a space that no wording or value has stands in a name.
+        runs: list[list[str]] = []
+        for place, is_told in enumerate(told):
+            if is_told:
+                continue
+            if runs and not told[place - 1]:
+                runs[-1].append(words[place + 1])
+            else:
+                runs.append(words[place : place + 2])
+        return all(any(self._is_in_name(run, form) for form in range(len(self._forms))) for run in runs)
 
     def _is_in_name(self, words: list[str], form: int) -> bool:
         """Whether somebody whose name is of this form has these words in it; the outer ones may be parts of words.
@@ -137,39 +156,83 @@ class KnownPeople:
     def _find_parts_at(self, form: int, place: int, word: str, is_last: bool) -> list[str]:
         """What can stand at a place of a name and ends with a word, or begins with it where that is the last
         one."""
-        meets = str.startswith if is_last else str.endswith
-        return [part for part in self._forms[form][place] if meets(part, word)]
+        pool = self._forms[form][place]
+        if is_last:
+            return [part for part in pool if part.startswith(_AFTER.sub("", word))]
+        return [part for part in pool if part.endswith(_BEFORE.sub("", word))]
 
-    def _find_joints(self) -> list[tuple[str, str]]:
-        """What can stand left and right of a space in a document, but for the spaces of a name: lines of each."""
-        surnames = set(self._forms[0][-1])
-        joints: set[tuple[tuple[str, ...], tuple[str, ...]]] = set()
-        borders: tuple[set[str], set[str]] = (set(), set())  # words that end and that begin a sentence
-        for attribute, statements in self._documents.statements().items():
-            answers = [entity_key(value).split() for value in self._population.values(attribute)]
-            joints |= {((one,), (other,)) for words in answers for one, other in pairwise(words)}
-            ends = {"{name}": surnames, "{answer}": {words[-1] for words in answers}, "{a}": {"a", "an"}}
-            starts = ends | {"{answer}": {words[0] for words in answers}}
-            starts["{name}"] = surnames.union(self._forms[0][0])  # a surname alone, where it is told so
-            for statement in statements:
-                pieces = statement.casefold().split()
-                lines = [(_fill(piece, ends), _fill(piece, starts)) for piece in pieces]
-                borders[0].update(lines[-1][0])
-                borders[1].update(lines[0][1])
-                joints |= {(one[0], other[1]) for one, other in pairwise(lines)}
-        joints.add((tuple(sorted(borders[0])), tuple(sorted(borders[1]))))
-        return sorted(("\n".join(("", *one, "")), "\n".join(("", *other, ""))) for one, other in joints)
-
-    def _find_at_joints(self, word: str, side: int) -> int:
-        """At which joints a word stands, a bit each: as the end of what is left (0), the beginning of what is
-        right."""
-        sought = f"\n{word}" if side else f"{word}\n"
-        return sum(1 << number for number, joint in enumerate(self._joints) if sought in joint[side])
+    def _find_at_joints(self, sought: str, side: int) -> int:
+        """At which joints a line, or a part of one, is on the left (0) or on the right, a bit each."""
+        return sum(bits for lines, bits in self._joints[side].items() if sought in lines)
 
 
-def _fill(piece: str, values: Mapping[str, Set[str]]) -> tuple[str, ...]:
-    """All that a word of a wording can be."""
+@functools.lru_cache(maxsize=4)  # a command asks what is known several times
+def _find_joints(
+    told: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...],
+    first_names: frozenset[str],
+    surnames: frozenset[str],
+) -> tuple[dict[str, int], dict[str, int]]:
+    """What can stand left and right of a space in a document, but for the spaces of a name.
+
+    Args:
+        told: of each attribute the wordings and the values.
+        first_names, surnames: what names begin and end with.
+
+    Returns:
+        Of each side all that can be there, in lines, with a bit for each space that it is at.
+    """
+    joints: set[tuple[tuple[str, ...], tuple[str, ...]]] = set()
+    borders: tuple[set[str], set[str]] = (set(), set())  # words that end and that begin a sentence
+    for statements, values in told:
+        answers = [entity_key(value).split() for value in values]
+        pieces = {piece for text in statements for piece in text.casefold().split() if "{answer}" in piece}
+        spaces = {
+            (one, other, place == 0, place == len(words) - 2)
+            for words in answers
+            for place, (one, other) in enumerate(pairwise(words))
+        }
+        inside: dict[str, set[str]] = {}
+        for piece, (one, other, is_first, is_last) in product(pieces, spaces):
+            before, _, after = piece.partition("{answer}")
+            inside.setdefault(before * is_first + one, set()).add(other + after * is_last)
+        joints |= {((one,), tuple(sorted(others))) for one, others in inside.items()}
+        ends: dict[str, Set[str]] = {
+            "{name}": surnames,
+            "{answer}": {words[-1] for words in answers},
+            "{a}": {"a", "an"},
+        }
+        starts = ends | {"{answer}": {words[0] for words in answers}}
+        starts["{name}"] = surnames | first_names  # a surname alone, where it is told so
+        for statement in statements:
+            lines = [(_fill(piece, ends, 0), _fill(piece, starts, 1)) for piece in statement.casefold().split()]
+            borders[0].update(lines[-1][0])
+            borders[1].update(lines[0][1])
+            joints |= {(one[0], other[1]) for one, other in pairwise(lines)}
+    joints.add((tuple(sorted(borders[0])), tuple(sorted(borders[1]))))
+    sides: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    for number, joint in enumerate(joints):
+        for side, known in zip(joint, sides, strict=True):
+            text = "\n".join(("", *side, ""))
+            known[text] = known.get(text, 0) | 1 << number
+    return sides
+
+
+def _fill(piece: str, values: Mapping[str, Set[str]], side: int) -> tuple[str, ...]:
+    """All that a word of a wording can be on the left (0) or right of a space: a whole value, or its end or
+    begin."""
     field = next((field for field in values if field in piece), None)
     if field is None:
         return (piece,)
-    return tuple(sorted(piece.replace(field, value) for value in values[field]))
+    before, _, after = piece.partition(field)
+    parts = {before + value if side else value + after for value in values[field]}
+    return tuple(sorted(parts | {before + value + after for value in values[field]}))
+
+
+@functools.lru_cache(maxsize=4)
+def _titles(documents: BiographyDocuments) -> list[str]:
+    return sorted({record["title"] for record in documents.spread(SAMPLED)})
+
+
+@functools.lru_cache(maxsize=4)
+def _letters(documents: BiographyDocuments) -> Set[str]:
+    return set(" ").union(*documents.specimens())

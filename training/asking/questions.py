@@ -105,7 +105,7 @@ def main(argv: Sequence[str]) -> Result | None:
     if args.questions != "biographies":
         refuse(people_without_effect(typed, f"the questions are {args.questions}"))
     run = read_base_run(args.model)  # of a checkpoint that of its run
-    recorded = vars(recorded_people(run))
+    recorded = recorded_people(run).recorded()
     known = as_flags({name: value for name, value in recorded.items() if value != []})
     people = parse_arguments(kinds, [*known, *argv])[1]
     says_who = run or args.prompt is not None or any(word.startswith("--num_people") for word in argv)
