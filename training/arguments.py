@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any
 
 import torch
@@ -171,6 +171,20 @@ class PopulationArguments:
     attributes: list[str] = field(
         default_factory=list, metadata={"help": "facts that biographies tell and questions ask for; none: all"}
     )
+    num_asked_people: int | None = field(
+        default=None,
+        metadata={
+            "help": "how many of them questions are about, evenly spread; default: all, which 500,000 can be"
+        },
+    )
+
+    def recorded(self) -> dict[str, Any]:
+        """What a record says of them; that all are asked is not said, as no record of an earlier version says
+        it."""
+        told = asdict(self)
+        if self.num_asked_people is None:
+            del told["num_asked_people"]
+        return told
 
 
 @dataclass

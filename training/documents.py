@@ -11,7 +11,8 @@ from datasets import Dataset, IterableDataset
 from closedbook.data.corpora import CORPORA
 from closedbook.data.documents.loading import check_unit, with_titles
 from closedbook.data.documents.streaming import FileSource, HubSource
-from closedbook.data.people.biographies import biography_documents, biography_questions
+from closedbook.data.people.biographies import biography_documents
+from closedbook.data.people.on_demand import BiographyDocuments, BiographyQuestions
 from closedbook.data.people.population import Population
 from closedbook.data.questions import SPECIAL_CHARACTERS
 from closedbook.data.real_facts import REAL_FACTS, check_packages
@@ -23,6 +24,9 @@ from closedbook.evaluation.run_record import Run, Stage
 from closedbook.training.arguments import CorpusArguments, PopulationArguments
 from closedbook.training.checks.effect import FORMS, WITHOUT_FILE, given
 
+# Synthetic documents that are made before a run: a list of them is read faster than they are made, but takes a
+# kilobyte and 20 microseconds for each. More are made when they are read.
+MOST_HELD = 500_000
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))  # ASCII
 # Corpora of any text, which may lack the characters that questions are written in. Of the others the vocabulary is
 # part of published runs.
@@ -49,15 +53,16 @@ class Corpus:
 
     Attributes:
         documents: columns `title` and `text`; of files also `source`, where each stands. Of a stream those at its
-            begin.
-        texts: all strings that are read; can be gone through several times.
+            begin. Many about synthetic people are a sequence of records that are made when asked for.
+        texts: all strings that are read, or of documents that are made when asked for some that hold every
+            character of them; can be gone through several times.
         arguments: what the run file is to say of how these documents came about.
         about: what is in a table that is too large for memory.
         source: where the documents are streamed from, if they are.
         titled: whether documents without a title have the name that they begin with.
     """
 
-    documents: Dataset
+    documents: Dataset | BiographyDocuments
     texts: Sequence[str] | TableTexts
     arguments: dict[str, Any]
     about: About | None = None
@@ -79,6 +84,8 @@ class Corpus:
         """What the record of a run says of their number; nothing of a stream, whose end nobody knows."""
         if self.source is not None:
             return {}
+        if isinstance(self.documents, BiographyDocuments):  # too many to be gone through
+            return {"documents": len(records)}
         about = self.about
         length = sum(len(each["text"]) for each in records) if about is None else about.characters
         return {"documents": len(records), "document_characters": length}
@@ -101,17 +108,21 @@ def read_corpus(args: CorpusArguments, people: PopulationArguments, titled: bool
     documents: Any
     if args.corpus == "biographies":
         population = Population(people.num_people, seed=people.population_seed)
-        attributes = people.attributes or None
-        documents = biography_documents(
-            population,
-            versions=args.num_versions,
-            seed=people.population_seed,
-            attributes=attributes,
-            unit=args.biography_unit,
-        )
-        questions = biography_questions(population, attributes=attributes, wordings=4)
-        texts = [*documents["text"][:], *questions["question"][:], extra_characters(args)]
-        return Corpus(documents, texts, _recorded(args) | asdict(people))
+        options: dict[str, Any] = {
+            "versions": args.num_versions,
+            "seed": people.population_seed,
+            "attributes": people.attributes or None,
+            "unit": args.biography_unit,
+        }
+        recorded = _recorded(args) | people.recorded()
+        made = BiographyDocuments(population, **options)
+        asked = BiographyQuestions(population, attributes=people.attributes or None, wordings=4)
+        if len(made) > MOST_HELD:
+            texts = [*made.specimens(), *(row["question"] for row in asked.about(0)), extra_characters(args)]
+            return Corpus(made, texts, recorded)
+        documents = biography_documents(population, **options)
+        texts = [*documents["text"][:], *(row["question"] for row in asked), extra_characters(args)]
+        return Corpus(documents, texts, recorded)
     check_corpus(args)
     path = str(args.corpus_path or args.corpus)
     chosen = given(args) & FORMS.keys()
@@ -219,7 +230,9 @@ def check_corpus(args: CorpusArguments) -> None:
         check_packages(args.corpus)
 
 
-def documents_read(run: Run, corpus: str | None, corpus_path: str | None, people: PopulationArguments) -> Dataset:
+def documents_read(
+    run: Run, corpus: str | None, corpus_path: str | None, people: PopulationArguments
+) -> Dataset | BiographyDocuments:
     """Every document of the pretraining corpus: columns `title` and `text`.
 
     Args:
@@ -244,8 +257,9 @@ def documents_read(run: Run, corpus: str | None, corpus_path: str | None, people
     known = {item.name for item in fields(CorpusArguments)} & recorded.keys()
     options = {name: recorded[name] for name in known - {"streaming"}}
     options |= {"corpus": corpus, "corpus_path": corpus_path}
-    if recorded.keys() >= {item.name for item in fields(PopulationArguments)}:
-        people = PopulationArguments(**{item.name: recorded[item.name] for item in fields(PopulationArguments)})
+    who = [item.name for item in fields(PopulationArguments)]
+    if recorded.keys() >= PopulationArguments().recorded().keys():
+        people = PopulationArguments(**{name: recorded[name] for name in who if name in recorded})
     in_words = any(stage.prompt is not None for stage in run.stages)
     found = read_corpus(CorpusArguments(**options), people, titled=in_words)
     return with_titles(found.documents) if found.titled else found.documents

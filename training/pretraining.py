@@ -10,6 +10,7 @@ from transformers import TrainerCallback
 
 from closedbook.data.mixture import Component
 from closedbook.data.objectives.table import IRREGULAR_RECORDS, QUESTIONS, check_objectives, written_by
+from closedbook.data.people.on_demand import SAMPLED, BiographyDocuments
 from closedbook.data.questions import check_fit
 from closedbook.data.tables.stream import Stream
 from closedbook.data.writing.fit import check_fit_in_tokens, check_special_tokens
@@ -56,7 +57,13 @@ from closedbook.training.command_line import parse_settings
 from closedbook.training.documents import Corpus, check_corpus, read_corpus
 from closedbook.training.models import build_config, model_name
 from closedbook.training.objective_shares import parse_objectives
-from closedbook.training.question_sets import Answering, Learnable, learnable_questions, question_files
+from closedbook.training.question_sets import (
+    Answering,
+    Learnable,
+    check_asked_people,
+    learnable_questions,
+    question_files,
+)
 from closedbook.training.run_folder import read_base_run
 from closedbook.training.trainer import apply_dropout, check_rows, count_steps, prepare_run, train
 from closedbook.training.watching.probing import check_probes, probes_of
@@ -159,8 +166,9 @@ def pretrain(
             callbacks.append(Answering(learned.validation, tokenizer, learner.prompt))
     is_pretrained = settings.base.model is not None
     context = context_length(model) if is_pretrained else 0
-    callbacks += probes_of(settings.probe, corpus.documents, tokenizer, learner.prompt, context, args.seed)
     texts = corpus.records()
+    some = texts.spread(SAMPLED) if isinstance(texts, BiographyDocuments) else corpus.documents
+    callbacks += probes_of(settings.probe, some, tokenizer, learner.prompt, context, args.seed)
     read = [Stream(corpus.source) if corpus.source else texts for _ in shares]  # a place of its own for each share
     path = settings.corpus.corpus_path or ""
     is_dataset = settings.corpus.corpus == "hub" and not Path(path).exists()
@@ -298,6 +306,7 @@ def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: boo
         found.append(lambda: check_corpus(corpus))
         found.append(lambda: check_streaming(settings))
         about_people = asks and asked.questions == "biographies"
+        found.append(lambda: check_asked(settings.people, about_people))
         found.append(lambda: check_effect_of_corpus(corpus, settings.people, about_people))
     return found
 
@@ -330,6 +339,20 @@ def written_in(learned: Learnable | None) -> list[str]:
     answers = [answers[0] for answers in learned.questions["answers"][:] if answers]
     held_out = [] if learned.validation is None else learned.validation["question"][:]
     return [*learned.questions["question"][:], *answers, *held_out]
+
+
+def check_asked(people: PopulationArguments, about_people: bool) -> None:
+    """Refuse more people than can be asked about, and a number of them where nobody is.
+
+    Raises:
+        ValueError: naming the flag.
+    """
+    if about_people:
+        check_asked_people(people, "biographies")
+    elif people.num_asked_people is not None:
+        raise ValueError(
+            f"--num_asked_people has no effect: --objectives has no share of {QUESTIONS} about people"
+        )
 
 
 def check_sources(objectives: list[str], corpus: CorpusArguments, questions: QuestionArguments) -> None:

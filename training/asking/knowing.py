@@ -30,6 +30,7 @@ from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import parse_arguments
 from closedbook.training.model_card import record_knowing
 from closedbook.training.models import model_name
+from closedbook.training.question_sets import check_asked_people
 
 _MOST_NAMES = 1000  # that familiarity is fitted on; more tell nothing
 
@@ -47,7 +48,7 @@ def know(argv: list[str]) -> dict:
             cannot take; before anything is asked.
     """
     args, people = parse(argv)
-    check_together(*checks(args))
+    check_together(*checks(args), lambda: check_asked_people(people, args.questions))
     run = read_run(args.model)
     parts = gather(args, people, run)
     judges = _judges(args, parts)

@@ -104,6 +104,11 @@ def keep_ledger(args: LedgerArguments) -> Ledger:
     documents = (
         _titled(args.documents) if args.documents else documents_read(run, None, None, recorded_people(run))
     )
+    if not isinstance(documents, Dataset):
+        raise ValueError(
+            f"the model was trained on {len(documents):,} documents, too many to keep a ledger of: name some with "
+            "--documents"
+        )
     read = load_question_file
     found = ledger(
         args.model,

@@ -1,11 +1,13 @@
 """What `knowing.py` asks: four groups of questions, put together from flags and from the model's run file."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from datasets import Dataset, concatenate_datasets
 
 from closedbook.data.people.invented import ask_about, invent_people
+from closedbook.data.people.on_demand import SAMPLED, BiographyDocuments
 from closedbook.data.questions import QUESTION_FEATURES, entity_key, find_overlap, remove_overlap, split_by_entity
 from closedbook.evaluation.answering.confidence import CONFIDENCES
 from closedbook.evaluation.knowing.familiarity import COMBINED, FAMILIARITY
@@ -129,7 +131,7 @@ class Asked:
         trained: all questions that the model was fine-tuned on.
         invented: about people who do not exist; no accepted answers.
         strangers: of other kinds, and those that something is fitted on.
-        documents: the pretraining text.
+        documents: the pretraining text, or all of it that matters to those asked about.
         calibration: one sentence: where the held-out people come from.
     """
 
@@ -180,6 +182,12 @@ def check_population(people: PopulationArguments, run: Run) -> None:
                     f"--{name} {now} makes other people than the model was trained on, who have {name} {before}: "
                     "leave the flag out, the run file tells it"
                 )
+        before, now = stage.arguments.get("num_asked_people"), people.num_asked_people
+        if stage.questions == "biographies" and before != now:
+            raise ValueError(
+                f"--num_asked_people {now} divides the people otherwise than the model was trained on, with "
+                f"{'all of them' if before is None else before}: leave the flag out, the run file tells it"
+            )
 
 
 def gather(args: KnowingArguments, people: PopulationArguments, run: Run) -> Asked:
@@ -216,7 +224,26 @@ def gather(args: KnowingArguments, people: PopulationArguments, run: Run) -> Ask
     worded = asked if trained is None else trained
     invented = ask_about(names, worded, answers=[], seed=args.seed)
     strangers = gather_strangers(args, documents, names, [*texts, *unknown], worded)
+    if isinstance(documents, BiographyDocuments):
+        documents = documents_about([name for part in parts for name in part["entity"]], documents)
     return Asked(asked, held_out, folds, trained, invented, strangers, documents, calibration)
+
+
+def documents_about(names: Iterable[str], documents: BiographyDocuments) -> Dataset:
+    """Of more documents than can be looked through, all that tell of these people, and some about others.
+
+    Nobody else's documents name them, and none names strangers, so that what can be read about anybody asked
+    is all here. The column `number` says where a document stands among all.
+
+    Args:
+        names: of those asked about; strangers may be among them.
+        documents: about all people.
+    """
+    places = [documents.population.place(name) for name in dict.fromkeys(names)]
+    parts = [*(documents.about(place) for place in places if place is not None), documents.spread(SAMPLED)]
+    numbers = [number for part in parts for number in part.rows]
+    columns = {name: [record[name] for part in parts for record in part] for name in ("title", "text")}
+    return Dataset.from_dict(columns | {"number": numbers})
 
 
 def cross_fitted_people(

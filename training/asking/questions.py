@@ -32,7 +32,7 @@ from closedbook.training.command_line import as_flags, parse_arguments
 from closedbook.training.hardware import process_state
 from closedbook.training.model_card import record_evaluation
 from closedbook.training.models import model_name
-from closedbook.training.question_sets import ask_about_people, read_questions
+from closedbook.training.question_sets import ask_about_people, check_asked_people, read_questions
 from closedbook.training.run_folder import check_outside_model, read_base_run
 
 # What `correct` and `answer_match` of a result mean, said where a published rule stands beside them.
@@ -105,7 +105,7 @@ def main(argv: Sequence[str]) -> Result | None:
     if args.questions != "biographies":
         refuse(people_without_effect(typed, f"the questions are {args.questions}"))
     run = read_base_run(args.model)  # of a checkpoint that of its run
-    recorded = vars(recorded_people(run))
+    recorded = recorded_people(run).recorded()
     known = as_flags({name: value for name, value in recorded.items() if value != []})
     people = parse_arguments(kinds, [*known, *argv])[1]
     says_who = run or args.prompt is not None or any(word.startswith("--num_people") for word in argv)
@@ -199,6 +199,7 @@ def checks(args: EvaluationArguments, people: PopulationArguments | None) -> lis
                     "--num_people and --population_seed, or what else to ask with --questions"
                 )
             check_population(people or recorded_people(run), run)
+        check_asked_people(people or recorded_people(run), args.questions)
 
     return [
         lambda: check_recordable(args.results),

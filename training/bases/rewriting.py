@@ -114,6 +114,11 @@ def with_rewritten(args: RewriteArguments, corpus: Corpus, seed: int, trust_remo
     """
     if args.rewrite_with is None:
         return corpus
+    if not isinstance(corpus.documents, Dataset):
+        raise ValueError(
+            f"--rewrite_with: {len(corpus.documents):,} documents are too many to be written again: fewer with "
+            "--num_people or --num_versions"
+        )
     with PartialState().main_process_first():  # the others read what it has written
         records = write_again(args, corpus.documents.to_list(), seed, trust_remote_code)
     kept = [record for record in records if record["kept"]]

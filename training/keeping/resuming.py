@@ -13,6 +13,7 @@ from dataclasses import fields
 from typing import Any
 
 from closedbook.data.mixture import Component
+from closedbook.data.people.on_demand import BiographyDocuments
 from closedbook.data.secrets import withhold_all
 from closedbook.data.tables.kept import table_of
 from closedbook.data.tables.records import Records
@@ -45,7 +46,7 @@ def data_digest(components: Iterable[Component]) -> str:
 
     Where a document stands (`source`) is no part of what is learned: the same texts from other files are the same.
     Of a table that is kept on disk the checksum is that of its files, and of how they were read; of a stream it is
-    what the source says of itself.
+    what the source says of itself; of records that are made when asked for, what they are made of.
     """
     digest = hashlib.sha256()
     for component in components:
@@ -56,6 +57,8 @@ def data_digest(components: Iterable[Component]) -> str:
             digest.update(json.dumps(records.source.describe(), sort_keys=True, default=str).encode())
         elif isinstance(records, Records) and (table := table_of(records.dataset)) is not None:
             digest.update(json.dumps([table.about.sha256, records.titled]).encode())
+        elif isinstance(records, BiographyDocuments):
+            digest.update(records.fingerprint.encode())
         else:
             for record in records:
                 learned = {name: value for name, value in record.items() if name != "source"}
