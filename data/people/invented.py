@@ -12,7 +12,8 @@ from random import Random
 
 from datasets import Dataset
 
-from closedbook.data.questions import QUESTION_FEATURES, entity_key
+from closedbook.data.question_format import QUESTION_FEATURES
+from closedbook.data.questions import entity_key
 
 UNKNOWN_ANSWER = "unknown"  # what a model is trained to say about people it never read about
 
