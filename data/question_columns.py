@@ -202,8 +202,11 @@ def _resolve(dataset: Dataset, lines: np.ndarray, hashes: np.ndarray, on_conflic
 def _of_same_question(dataset: Dataset, hashes: np.ndarray) -> Iterator[tuple[str, list[tuple[int, list[str]]]]]:
     """Questions that come up more than once, each with the places and answers of its rows, in their order."""
     order = np.argsort(hashes, kind="stable")
-    same = hashes[order][1:] == hashes[order][:-1]
-    again = order[np.append(same, False) | np.insert(same, 0, False)]
+    is_next_alike = hashes[order][1:] == hashes[order][:-1]
+    is_alike = np.zeros(len(order), dtype=bool)
+    is_alike[1:] |= is_next_alike
+    is_alike[:-1] |= is_next_alike
+    again = order[is_alike]
 
     def rows() -> Iterator[tuple[int, int, str, list[str]]]:
         for start in range(0, len(again), BLOCK):

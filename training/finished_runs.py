@@ -356,8 +356,8 @@ class GrowingFile:
 
     def _check(self, wanted: Any) -> None:
         """Refuse rows that are not what was counted."""
-        file = self._file()
-        left = self._size
+        file, left = self._file(), self._size
+        self._hash = hashlib.sha256()
         if file.exists():
             with open(file, "rb") as source:
                 while left and (block := source.read(min(left, 1 << 20))):

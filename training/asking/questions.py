@@ -29,7 +29,7 @@ from closedbook.training.checks.outputs import check_name, check_outputs
 from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import as_flags, parse_arguments
 from closedbook.training.finished_runs import GrowingFile
-from closedbook.training.hardware import process_state
+from closedbook.training.hardware import own_device, process_state
 from closedbook.training.keeping.lock import sole_writer
 from closedbook.training.model_card import record_evaluation
 from closedbook.training.models import model_name
@@ -105,7 +105,7 @@ def evaluate(args: EvaluationArguments, people: PopulationArguments | None = Non
     people = people or recorded_people(read_base_run(args.model))
     state = process_state()
     model, tokenizer, prompt = load_to_ask(args.model, args.prompt, args.trust_remote_code)
-    model = model.to(state.device)
+    model = model.to(own_device(state))
     if args.questions == "biographies":
         asked, known = ask_about_people(people, args.split), ask_about_people(people, "train")
     else:
