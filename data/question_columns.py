@@ -93,6 +93,14 @@ def question_blocks(questions: Dataset, columns: Sequence[str]) -> Iterator[dict
         yield chosen[start : start + BLOCK]
 
 
+def rows_of(questions: Dataset) -> Iterator[dict[str, Any]]:
+    """The rows of a data set one by one, from blocks of it, which is many times faster."""
+    for block in question_blocks(questions, questions.column_names):
+        names = list(block)
+        for values in zip(*block.values(), strict=True):
+            yield dict(zip(names, values, strict=True))
+
+
 class _Block:
     """Rows on their way into a table: as lists of texts, which the garbage collector need not look into."""
 

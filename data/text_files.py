@@ -109,6 +109,18 @@ def stream_lines(path: str | Path) -> Iterator[tuple[int, str]]:
 
     Raises what `read_file` raises, when it comes to the place; that a file is empty or has changed, at its end.
     """
+    for number, line in enumerate(_all_lines(path), start=1):
+        if line.strip(" "):
+            yield number, line
+
+
+def stream_text(path: str | Path) -> Iterator[str]:
+    """All lines of a UTF-8 text file, each with its line feed, for those who read quoted ones. See
+    `stream_lines`."""
+    return (f"{line}\n" for line in _all_lines(path))
+
+
+def _all_lines(path: str | Path) -> Iterator[str]:
     start, lines, has_text, is_last = 0, 0, False, False
     rest: list[bytes] = []  # of a line whose end was not read yet
     with _opened(path) as file:
@@ -125,9 +137,7 @@ def stream_lines(path: str | Path) -> Iterator[tuple[int, str]]:
             cut = text.split("\n")
             if not is_last:
                 cut.pop()  # what follows the last line feed comes with the next block
-            for number, line in enumerate(cut, start=lines + 1):
-                if line.strip(" "):
-                    yield number, line
+            yield from cut
             start, lines = start + len(data), lines + len(cut)
     if not has_text:
         raise ValueError(f"{path} is empty: there is nothing to load from it")

@@ -11,7 +11,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -22,7 +22,7 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from closedbook.data.question_columns import BLOCK, question_blocks
+from closedbook.data.question_columns import BLOCK, question_blocks, rows_of
 from closedbook.evaluation.answering.answers import Answer
 from closedbook.evaluation.answering.batches import prompt_batches
 from closedbook.evaluation.answering.closed_book import answer_batches
@@ -187,14 +187,6 @@ def ask_in_rounds(
 def _of_all(found: list[Mapping[int, Any]], state: PartialState) -> list[list[Mapping[int, Any]]]:
     """What every process found, in their order."""
     return [found] if state.num_processes == 1 else gather_object([found])
-
-
-def rows_of(questions: Dataset) -> Iterator[dict[str, Any]]:
-    """The rows of a data set one by one, from blocks of it, which is many times faster."""
-    for block in question_blocks(questions, questions.column_names):
-        names = list(block)
-        for values in zip(*block.values(), strict=True):
-            yield dict(zip(names, values, strict=True))
 
 
 def fingerprint_questions(questions: Dataset) -> str:
