@@ -10,7 +10,7 @@ CPU seconds is that of neighbours in time. The last line of stdout is one JSON o
 import sys
 
 from closedbook.training.checks.commands import run_command
-from closedbook.training.experiments.scale_questions import main
+from closedbook.training.scale.questions import main
 
 if __name__ == "__main__":
     sys.exit(run_command(main))

@@ -3,7 +3,7 @@
 import pytest
 
 from closedbook.data.questions import load_question_file
-from closedbook.training.experiments.scale_questions import main, write_questions
+from closedbook.training.scale.questions import main, write_questions
 
 
 def test_questions_are_read_and_checked_by_this_build_and_by_another(tiny, capsys):

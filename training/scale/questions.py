@@ -3,9 +3,7 @@
 import json
 import statistics
 import subprocess
-import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
@@ -15,23 +13,18 @@ from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.files import open_atomic, write_json_atomic
 from closedbook.training.checks.outputs import check_outputs
 from closedbook.training.command_line import parse_flags
+from closedbook.training.scale.checkouts import HERE, check_checkout, python_of
 
 _SYLLABLES = ("ba", "de", "fi", "go", "hu", "ka", "le", "mi", "no", "pu", "ra", "se", "ti", "vo", "zu")
 _PLACES = 5000  # different answers
 
-# A process of its own for every measurement: Python gives no memory back that others could be measured in. The
-# folder of a checkout is what its package is imported from, whatever is installed.
-_CHILD = """
-import json, resource, sys, time, types
-checkout, path = sys.argv[1:]
-sys.meta_path = [each for each in sys.meta_path if "__editable__" not in getattr(each, "__module__", "")]
-sys.modules["closedbook"] = closedbook = types.ModuleType("closedbook")
-closedbook.__path__ = [checkout]
+# A process of its own for every measurement: Python gives no memory back that others could be measured in.
+_MEASURED = """
+import json, resource, sys, time
 import closedbook.data.questions as room
-from closedbook.data.questions import QUESTION_SETS, check_fit
 began, worked = time.perf_counter(), time.process_time()
-questions = QUESTION_SETS["file"](path)
-check_fit(questions, block_size=128, vocabulary=frozenset(map(chr, range(32, 127))), answer_room=1)
+questions = room.QUESTION_SETS["file"](sys.argv[1])
+room.check_fit(questions, block_size=128, vocabulary=frozenset(map(chr, range(32, 127))), answer_room=1)
 found = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - worked}
 found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({**found, "questions": len(questions), "from": room.__file__}))
@@ -60,8 +53,7 @@ def main(argv: list[str]) -> dict[str, Any]:
     for name in ("num_questions", "rounds"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name} must be at least 1, got {getattr(args, name)}")
-    if args.former is not None and not (Path(args.former) / "data" / "questions.py").is_file():
-        raise ValueError(f"--former {args.former} is no checkout of this project: it has no data/questions.py")
+    check_checkout("former", args.former)
     result: dict[str, Any] = {"benchmark": "scale of questions", **measure(args)}
     result |= {"settings": asdict(args), **run_environment()}
     if args.output is not None:
@@ -78,9 +70,9 @@ def measure(args: ScaleQuestionsArguments) -> dict[str, Any]:
         MiB, its imports included), with `former` the same of the other build under `former_...`, and
         `questions_speedup`: how many times the CPU seconds of ours the other one took, the median of the rounds.
     """
-    builds = {"questions": str(Path(__file__).resolve().parents[2])}
+    builds = {"questions": HERE}
     if args.former is not None:
-        builds["former_questions"] = str(Path(args.former).resolve())
+        builds["former_questions"] = Path(args.former).resolve()
     found: dict[str, list[dict[str, float]]] = {name: [] for name in builds}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "questions.tsv"
@@ -114,17 +106,17 @@ def _name(draw: Random, syllables: int) -> str:
     return "".join(draw.choice(_SYLLABLES) for _ in range(syllables)).capitalize()
 
 
-def _measured(checkout: str, path: Path, number: int) -> dict[str, float]:
+def _measured(checkout: Path, path: Path, number: int) -> dict[str, float]:
     """What a fresh process says of reading and checking a file.
 
     Raises:
         RuntimeError: if it ends with an error, or did not read what it should have.
     """
-    command: Sequence[str] = [sys.executable, "-c", _CHILD, checkout, str(path)]
+    command = python_of(checkout, _MEASURED, str(path))
     done = subprocess.run(command, capture_output=True, text=True, cwd=path.parent, check=False)
     if done.returncode:
         raise RuntimeError(f"reading with {checkout} ended with {done.stderr.strip().splitlines()[-1:]}")
     found = json.loads(done.stdout.splitlines()[-1])
-    if found["questions"] != number or Path(found.pop("from")).resolve().parents[1] != Path(checkout):
+    if found["questions"] != number or Path(found.pop("from")).resolve().parents[1] != checkout:
         raise RuntimeError(f"{checkout} did not read the {number} questions: {found}")
     return found
