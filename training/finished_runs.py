@@ -343,7 +343,8 @@ class GrowingFile:
             os.replace(self.partial, self.path)
 
     def forget(self) -> None:
-        """End the run: from now on nobody goes on with it."""
+        """End the run: from now on nobody goes on with it, and rows that were not moved are wanted no more."""
+        self.partial.unlink(missing_ok=True)
         self._record.unlink(missing_ok=True)
 
     def _count(self) -> None:

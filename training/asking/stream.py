@@ -38,7 +38,7 @@ from closedbook.training.model_card import EVALUATIONS_FILE
 CHUNK = 4096  # questions; padding costs little with this many, and an hour's work is never lost with fewer
 
 # What runs write into a model's folder that no model is read from.
-_RECORDS = (RUN_FILE, EVALUATIONS_FILE, MANIFEST_FILE)
+RECORDS = (RUN_FILE, EVALUATIONS_FILE, MANIFEST_FILE)
 
 Rows = list[dict[str, Any]]
 # Asks every n-th batch of some questions, beginning with number i, given (i, n): answers by number of the
@@ -122,19 +122,24 @@ def describe_asking(name: str, asker: Asker, asked: Dataset, state: PartialState
     """
     questions = fingerprint_questions(asked)
     check_same_everywhere(questions, "what is asked", state)
-    model = asker.model
-    versions = run_environment()["versions"]
-    return {
-        "model": name,
-        "weights": fingerprint(name, _RECORDS) or getattr(model.config, "_commit_hash", None),
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "device": model.device.type,
+    return describe_model(name, asker.model) | {
         "asked": len(asked),
         "questions": questions,
         "prompt": asker.prompt,
         "chunk": CHUNK,
         **asker.settings,
-        "versions": {name: versions[name] for name in ("torch", "transformers", "closedbook")},
+    }
+
+
+def describe_model(name: str, model: PreTrainedModel) -> dict[str, Any]:
+    """What answers owe to a model as it was loaded: which one, and what it is computed in and with."""
+    versions = run_environment()["versions"]
+    return {
+        "model": name,
+        "weights": fingerprint(name, RECORDS) or getattr(model.config, "_commit_hash", None),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": model.device.type,
+        "versions": {package: versions[package] for package in ("torch", "transformers", "closedbook")},
     }
 
 
