@@ -14,7 +14,8 @@ from datasets import Dataset
 
 from closedbook.data.people.known import Known, KnownPeople, what_is_known
 from closedbook.data.people.on_demand import BiographyDocuments
-from closedbook.data.questions import QUESTION_FEATURES, entity_key
+from closedbook.data.question_format import QUESTION_FEATURES
+from closedbook.data.questions import entity_key
 
 UNKNOWN_ANSWER = "unknown"  # what a model is trained to say about people it never read about
 

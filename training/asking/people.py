@@ -8,7 +8,8 @@ from datasets import Dataset, concatenate_datasets
 
 from closedbook.data.people.invented import ask_about, invent_people
 from closedbook.data.people.on_demand import SAMPLED, BiographyDocuments
-from closedbook.data.questions import QUESTION_FEATURES, entity_key, find_overlap, remove_overlap, split_by_entity
+from closedbook.data.question_format import QUESTION_FEATURES
+from closedbook.data.questions import entity_key, find_overlap, remove_overlap, split_by_entity
 from closedbook.evaluation.answering.confidence import CONFIDENCES
 from closedbook.evaluation.knowing.familiarity import COMBINED, FAMILIARITY
 from closedbook.evaluation.run_record import Run, Stage, read_run

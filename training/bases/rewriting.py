@@ -32,6 +32,7 @@ from closedbook.training.checks.effect import given
 from closedbook.training.checks.outputs import check_outputs
 from closedbook.training.documents import Corpus
 from closedbook.training.finished_runs import digest
+from closedbook.training.hardware import own_device
 
 KINDS = {
     "paraphrase": "Write the following text again in other words. Keep every name, date and number as it is.",
@@ -161,7 +162,7 @@ def write_again(
     left = [each for each in wanted if each[-1] not in known]
     if left:
         model, tokenizer = load_stock_model(args.rewrite_with, trust_remote_code=trust_remote_code)
-        model.to(PartialState().device)
+        model.to(own_device(PartialState()))
         step = DOCUMENTS_A_WRITE * args.rewrites * len(args.rewrite_kinds)
         for first in range(0, len(left), step):
             for document, kind, number, key, text in _written(model, tokenizer, left[first : first + step], seed):

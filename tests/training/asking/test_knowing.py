@@ -15,6 +15,7 @@ from closedbook.training import documents
 from closedbook.training.asking import knowing
 from closedbook.training.asking.people import gather
 from closedbook.training.bases.loading import load_model_folder
+from closedbook.training.finished_runs import GrowingFile
 
 SHARE = ["--validation_share", "0.25"]
 
@@ -347,3 +348,35 @@ def test_too_few_names_to_fit_on_are_said_before_anything_is_asked(models, capsy
 def test_flags_that_make_no_sense_are_refused(models, flags, said):
     with pytest.raises(ValueError, match=said):
         knowing.know(["--model", str(models / "held_out"), *flags])
+
+
+def test_asking_that_was_stopped_goes_on_and_ends_as_if_it_had_not(models, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(knowing, "CHUNK", 5)
+
+    def know_into(folder, *flags):
+        return knowing.know(["--model", str(models / "held_out"), "--output_dir", str(folder), *flags])
+
+    whole = know_into(tmp_path / "whole")
+    append, parts = GrowingFile.append, []
+
+    def stop(self, rows):
+        if len(parts) == 3:
+            raise KeyboardInterrupt
+        parts.append(append(self, rows))
+
+    stopped = tmp_path / "stopped"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(GrowingFile, "append", stop)
+        know_into(stopped)
+    assert sorted(path.name for path in stopped.iterdir()) == [
+        "answers.jsonl.partial",
+        "answers.jsonl.partial.json",
+    ]
+    with pytest.raises(ValueError, match=r"answers\.jsonl\.partial\.json is of a run with another .*batch_size"):
+        know_into(stopped, "--batch_size", "3")
+    capsys.readouterr()
+    again = know_into(stopped)
+    assert "going on after" in capsys.readouterr().err
+    assert again == whole
+    assert sorted(path.name for path in stopped.iterdir()) == ["knowing.json", "predictions.jsonl"]
+    assert (stopped / "predictions.jsonl").read_bytes() == (tmp_path / "whole" / "predictions.jsonl").read_bytes()
