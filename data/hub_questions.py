@@ -17,13 +17,14 @@ row that accepts every answer: nobody could tell them apart.
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, Features, Value
 
 from closedbook.data.hub_rows import read_rows, with_options
+from closedbook.data.question_columns import collect_questions
 from closedbook.data.question_format import QUESTION_FEATURES, entity_of_question
 
 logger = logging.getLogger(__name__)
@@ -244,8 +245,20 @@ def _entity(question: str) -> str:
 
 def _dataset(parsed: Iterable[_Row], source: str | Path, with_answers: bool, features: Features) -> Dataset:
     """Rows checked, and those of the same question made one."""
-    merged: dict[str, tuple[dict[str, None], str, str]] = {}
-    count = 0
+    found = collect_questions(_checked(parsed, source, with_answers, len(features)), features)
+    if not found.num_rows:
+        raise ValueError(f"{source} has no rows")
+    if len(found.dataset) < found.num_rows:
+        logger.warning(
+            "%s: %d rows ask %d different questions; answers merged", source, found.num_rows, len(found.dataset)
+        )
+    return found.dataset
+
+
+def _checked(
+    parsed: Iterable[_Row], source: str | Path, with_answers: bool, width: int
+) -> Iterator[tuple[Any, ...]]:
+    """Number of a row and as many of its columns as are wanted."""
     for count, (question, answers, entity, attribute) in enumerate(parsed, start=1):
         question, entity = (question or "").strip(), (entity or "").strip()
         answers = [text.strip() for text in answers if text and text.strip()]
@@ -261,16 +274,5 @@ def _dataset(parsed: Iterable[_Row], source: str | Path, with_answers: bool, fea
                 f"{source}: row {count} has an answer, but the file is to hold questions alone: leave out "
                 "--without_answers (with_answers=False in Python)"
             )
-        known = merged.setdefault(question, ({}, entity or question, attribute))
-        known[0].update(dict.fromkeys(answers))
-    if not merged:
-        raise ValueError(f"{source} has no rows")
-    if len(merged) < count:
-        logger.warning("%s: %d rows ask %d different questions; answers merged", source, count, len(merged))
-    columns = {
-        "question": list(merged),
-        "answers": [list(answers) for answers, _, _ in merged.values()],
-        "entity": [entity for _, entity, _ in merged.values()],
-        "attribute": [attribute for _, _, attribute in merged.values()],
-    }
-    return Dataset.from_dict({name: columns[name] for name in features}, features=features)
+        columns = question, list(dict.fromkeys(answers)), entity or question, attribute
+        yield count, *columns[:width]

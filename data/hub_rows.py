@@ -10,9 +10,8 @@ data set on the Hub. Options of the loader may follow a question mark, as in a w
 
 import csv
 import inspect
-import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ from urllib.parse import parse_qsl
 
 from datasets import Dataset, load_dataset
 
-from closedbook.data.text_files import numbered_lines, parse_json, read_file
+from closedbook.data.question_columns import rows_of
+from closedbook.data.text_files import parse_json, read_file, stream_lines, stream_text
 
 FILE_TYPES = (".jsonl", ".json", ".tsv", ".csv", ".parquet")
 csv.field_size_limit(2**24)  # characters; the default of 131,072 is less than some lists of aliases
@@ -31,7 +31,9 @@ def with_options(load: Callable[..., Dataset]) -> Callable[..., Dataset]:
 
     A file that has such a name itself is read as it is. Raises `ValueError` for an option that the loader lacks.
     """
-    known = [name for name, item in inspect.signature(load).parameters.items() if item.kind is item.KEYWORD_ONLY]
+    parameters = inspect.signature(load).parameters.values()
+    kinds = {item.name: type(item.default) for item in parameters if item.kind is item.KEYWORD_ONLY}
+    known = list(kinds)
 
     @wraps(load)
     def load_source(source: str | Path, **options: Any) -> Dataset:
@@ -42,10 +44,21 @@ def with_options(load: Callable[..., Dataset]) -> Callable[..., Dataset]:
             if option not in known or option == "with_answers":
                 listed = ", ".join(other for other in known if other != "with_answers")
                 raise ValueError(f"unknown option {option!r} in {str(source)!r}; known here: {listed}")
-            options[option] = value
+            options[option] = _as_said(option, value, kinds[option])
         return load(name, **options)
 
     return load_source
+
+
+def _as_said(option: str, value: str, kind: type) -> Any:
+    """The value of an option, which a source can only write: of a switch True or False, not a text that is
+    true."""
+    if kind is not bool:
+        return value
+    said = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(value.lower())
+    if said is None:
+        raise ValueError(f"{option}={value}: the option is a switch, say true or false")
+    return said
 
 
 def read_rows(
@@ -55,8 +68,8 @@ def read_rows(
     config: str | None = None,
     split: str = "train",
     revision: str | None = None,
-) -> Iterable[dict]:
-    """The rows of a source, each a dict with at least `columns`.
+) -> Iterator[dict]:
+    """The rows of a source, each a dict with at least `columns`, as they are read.
 
     Args:
         source: see the top of this file.
@@ -71,16 +84,31 @@ def read_rows(
     """
     path = Path(source)
     if path.is_file() and path.suffix != ".parquet":
-        rows: Iterable[dict] = _read_file(path)
-        found = list(dict.fromkeys(name for row in rows for name in row))
-    else:
-        dataset = _load_dataset(source, config, split, revision)
-        found = dataset.column_names
-        rows = dataset.select_columns([name for name in columns if name in found])
+        return _with_columns(path, columns)
+    dataset = _load_dataset(source, config, split, revision)
+    _check_columns(source, columns, dataset.column_names)
+    return rows_of(dataset.select_columns(list(columns)))
+
+
+def _with_columns(path: Path, columns: Sequence[str]) -> Iterator[dict]:
+    """The rows of a file as they come; a column has to be in every one of them.
+
+    Raises:
+        ValueError: for a row without a column, or a file without it, with those that there are.
+    """
+    for number, row in enumerate(_read_file(path), start=1):
+        if missing := [name for name in columns if name not in row]:
+            _check_columns(path, columns, dict.fromkeys(name for each in _read_file(path) for name in each))
+            raise ValueError(
+                f"{path}: row {number} has no {', '.join(map(repr, missing))}: complete it, or leave it out"
+            )
+        yield row
+
+
+def _check_columns(source: str | Path, columns: Sequence[str], found: Collection[str]) -> None:
     missing = [name for name in columns if name not in found]
     if missing:
         raise ValueError(f"{source} has no column {', '.join(map(repr, missing))}; it has: {', '.join(found)}")
-    return rows
 
 
 def _load_dataset(source: str | Path, config: str | None, split: str, revision: str | None) -> Dataset:
@@ -106,26 +134,39 @@ def _load_dataset(source: str | Path, config: str | None, split: str, revision: 
         ) from error
 
 
-def _read_file(path: Path) -> list[dict]:
+def _read_file(path: Path) -> Iterator[dict]:
+    """The rows of a file, one after the other; a `.json` file, which is one value, is read whole."""
     if path.suffix in (".tsv", ".csv"):
-        delimiter = "\t" if path.suffix == ".tsv" else ","
-        rows = list(csv.DictReader(io.StringIO(read_file(path), newline=""), delimiter=delimiter))
-        for number, row in enumerate(rows, start=1):
-            if None in row or None in row.values():
-                raise ValueError(f"{path}: row {number} has not as many fields as there are columns")
+        rows = _read_table(path)
     elif path.suffix == ".jsonl":
-        rows = [json_at(line, f"{path}:{number}") for number, line in numbered_lines(path)]
+        rows = (json_at(line, f"{path}:{number}") for number, line in stream_lines(path))
     elif path.suffix == ".json":
-        rows = json_at(read_file(path), str(path))
-        if isinstance(rows, dict) and isinstance(rows.get("Data"), list):  # TriviaQA's own archive
-            rows = rows["Data"]
+        content = json_at(read_file(path), str(path))
+        if isinstance(content, dict) and isinstance(content.get("Data"), list):  # TriviaQA's own archive
+            content = content["Data"]
+        rows = iter(content if isinstance(content, list) else [content] * (not isinstance(content, dict)))
     else:
         raise ValueError(f"{path} is of no type that can be read: {', '.join(FILE_TYPES)}")
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(
-            f"{path} does not hold a list of JSON objects, or none at all: check that it is the file you meant"
-        )
-    return rows
+    is_empty = True
+    for row in rows:
+        if not isinstance(row, dict):
+            break
+        is_empty = False
+        yield row
+    else:
+        if not is_empty:
+            return
+    raise ValueError(
+        f"{path} does not hold a list of JSON objects, or none at all: check that it is the file you meant"
+    )
+
+
+def _read_table(path: Path) -> Iterator[dict]:
+    rows = csv.DictReader(stream_text(path), delimiter="\t" if path.suffix == ".tsv" else ",")
+    for number, row in enumerate(rows, start=1):
+        if None in row or None in row.values():
+            raise ValueError(f"{path}: row {number} has not as many fields as there are columns")
+        yield row
 
 
 def json_at(text: str, where: str) -> Any:

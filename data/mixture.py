@@ -1,7 +1,8 @@
 """A stream of examples in which example i depends on (seed, i) alone.
 
 Data workers, processes and resumed runs therefore agree by construction, whoever computes which example, and
-no corruption is ever repeated: a record that comes up again comes up at another index.
+no corruption is ever repeated: a record that comes up again comes up at another index. Where records are streamed,
+example i depends on the first records of the stream, too, as many as it takes.
 """
 
 from bisect import bisect_right
@@ -15,11 +16,15 @@ import torch
 
 from closedbook.data.objectives.example import Example
 from closedbook.data.objectives.table import OBJECTIVES
+from closedbook.data.tables.order import Order
+from closedbook.data.tables.stream import STRETCH, Stream
 from closedbook.data.writing.token_writer import TokenExample, TokenWriter
 
 MIXTURE_BLOCK = 1000  # examples; within each block the components have exactly their shares
 SAMPLED = 200  # examples of each component, from which its loss an example, in tokens, is estimated
 KEPT = 16  # orders held in memory; they are recomputed at need
+# Records from which on an order is a function; below, it is an array, as it is in published runs.
+ORDERED_BY_FUNCTION = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Component:
 
     Attributes:
         name: for messages.
-        records: any sequence of dicts, such as a `datasets.Dataset`.
+        records: any sequence of dicts, such as `data.tables.records.Records`, or a stream of them.
         objective: a key of `OBJECTIVES`.
         weight: share of the tokens (characters) that are to be predicted, relative to the other components that
             are active at the same time. Not of the examples: windows with a loss on every character would drown
@@ -37,7 +42,7 @@ class Component:
     """
 
     name: str
-    records: Sequence[dict]
+    records: Sequence[dict] | Stream
     objective: str
     weight: float = 1.0
     begin: float = 0.0
@@ -63,7 +68,8 @@ class Mixture(torch.utils.data.Dataset):
     """`num_examples` examples drawn from weighted components, each an `Example`, or a `TokenExample` by a writer.
 
     Every component is walked through in passes. Each pass visits every record once, in an order of its own,
-    so that records are seen equally often, as with epochs; the corruption is drawn anew each time.
+    so that records are seen equally often, as with epochs; the corruption is drawn anew each time. A stream is
+    walked through in its own order, shuffled within stretches of 4,096 records.
 
     Args:
         components: at least one.
@@ -102,7 +108,7 @@ class Mixture(torch.utils.data.Dataset):
         self.shift_positions = shift_positions
         self.writer = writer
         self._blocks: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
-        self._orders: dict[tuple[int, int], np.ndarray] = {}
+        self._orders: dict[tuple[int, int], np.ndarray | Order] = {}
         self._phases = self._plan()
         self._phase_starts = [phase.start for phase in self._phases]
 
@@ -131,8 +137,29 @@ class Mixture(torch.utils.data.Dataset):
     def _component_and_record(self, index: int) -> tuple[int, dict]:
         number, visit = self._component_and_visit(index)
         records = self.components[number].records
+        if isinstance(records, Stream):
+            stretch, place = divmod(visit, STRETCH)
+            return number, records.stretch(stretch)[int(self._order(number, stretch)[place])]
         turn, place = divmod(visit, len(records))
         return number, records[int(self._order(number, turn)[place])]
+
+    def bookmarks(self, index: int) -> list[dict | None]:
+        """For each component, from where its stream is read by examples from `index` on; None for a table."""
+        if index >= self.num_examples:
+            return [None] * len(self.components)
+        found: list[dict | None] = []
+        for number, component in enumerate(self.components):
+            if isinstance(component.records, Stream):
+                found.append(component.records.bookmark(self._visits_before(number, index) // STRETCH))
+            else:
+                found.append(None)
+        return found
+
+    def go_on(self, bookmarks: Sequence[dict | None]) -> None:
+        """Open streams where `bookmarks` said that they are to be read from."""
+        for component, bookmark in zip(self.components, bookmarks, strict=True):
+            if isinstance(component.records, Stream) and bookmark is not None:
+                component.records.go_on(bookmark)
 
     def _plan(self) -> list[_Phase]:
         """The phases of the run, from the parts of it in which components are active."""
@@ -167,6 +194,17 @@ class Mixture(torch.utils.data.Dataset):
         component = int(order[place])
         return component, int(phase.served[component] + block * phase.quotas[component] + counts[place])
 
+    def _visits_before(self, component: int, index: int) -> int:
+        """How many of the examples before `index` component number `component` serves."""
+        if len(self.components) == 1:
+            return index
+        number = bisect_right(self._phase_starts, index) - 1
+        phase = self._phases[number]
+        block, place = divmod(index - phase.start, MIXTURE_BLOCK)
+        order, _ = self._block(number, block, phase)
+        before = int(np.count_nonzero(order[:place] == component))
+        return int(phase.served[component] + block * phase.quotas[component]) + before
+
     def _block(self, number: int, block: int, phase: _Phase) -> tuple[np.ndarray, np.ndarray]:
         """Block `block` of a phase: the component at each place, and how often it stood before in the block."""
         key = (number, block)
@@ -181,14 +219,18 @@ class Mixture(torch.utils.data.Dataset):
             self._blocks[key] = order, counts
         return self._blocks[key]
 
-    def _order(self, number: int, turn: int) -> np.ndarray:
-        """The order in which component `number` visits its records in pass `turn`."""
+    def _order(self, number: int, turn: int) -> np.ndarray | Order:
+        """The order in which component `number` visits its records in pass, or stretch, `turn`."""
         key = (number, turn)
         if key not in self._orders:
             if len(self._orders) >= KEPT:
                 self._orders.clear()
-            generator = np.random.default_rng([self.seed, number, turn])
-            self._orders[key] = generator.permutation(len(self.components[number].records))
+            records = self.components[number].records
+            size = STRETCH if isinstance(records, Stream) else len(records)
+            if size < ORDERED_BY_FUNCTION:
+                self._orders[key] = np.random.default_rng([self.seed, number, turn]).permutation(size)
+            else:
+                self._orders[key] = Order(size, self.seed, number, turn)
         return self._orders[key]
 
 
@@ -199,7 +241,7 @@ def _check(component: Component) -> None:
         raise ValueError(
             f"unknown objective {component.objective!r} of component {name!r}; known: {', '.join(OBJECTIVES)}"
         )
-    if not len(component.records):
+    if not isinstance(component.records, Stream) and not len(component.records):
         raise ValueError(f"component {name!r} has no records")
     if not 0 < component.weight < float("inf"):
         raise ValueError(f"component {name!r} has weight {component.weight}, need a finite one above 0")
@@ -212,11 +254,12 @@ def _check(component: Component) -> None:
 
 def _mean_loss(component: Component, block_size: int, writer: TokenWriter | None) -> float:
     """Mean tokens to be predicted in an example, from a fixed draw that is the same for every seed."""
-    count = min(SAMPLED, len(component.records))
+    records = component.records.first() if isinstance(component.records, Stream) else component.records
+    count = min(SAMPLED, len(records))
     random = Random(0)
     total = 0
-    for place in np.linspace(0, len(component.records) - 1, count).astype(int):
-        record = component.records[int(place)]
+    for place in np.linspace(0, len(records) - 1, count).astype(int):
+        record = records[int(place)]
         example: Example | TokenExample
         if writer is None:
             example = OBJECTIVES[component.objective](record, random, block_size)

@@ -1,45 +1,86 @@
-"""Text files read in full, so that every complaint can name its file and line."""
+"""Text files read to the end, whole or line by line, so that every complaint can name its file and line."""
 
 import json
+import os
 import re
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # of a surrogate pair: JSON can say it, and no text may hold it
+_BLOCK = 1 << 20  # bytes of a file that are looked at together: more is no faster
 
 
 def read_file(path: str | Path) -> str:
     """The characters of a UTF-8 text file: no byte order mark, every line end as `\\n`, nothing else changed.
 
     Raises `FileNotFoundError` where there is no such file and `ValueError` for a folder, a file without any
-    text, bytes that are not UTF-8 (naming the line and the byte where they begin), or a NUL, which is a
-    character to UTF-8 and a sign of a binary or damaged file to everybody else.
+    text, a file that changes while it is read, bytes that are not UTF-8 (naming the line and the byte where they
+    begin), or a NUL, which is a character to UTF-8 and a sign of a binary or damaged file to everybody else.
+    """
+    with _opened(path) as file:
+        text = _decoded(path, file.read())
+    if not text.strip():
+        raise ValueError(f"{path} is empty: there is nothing to load from it")
+    return text
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[BinaryIO]:
+    """A file to be read in full inside of the block, after which it has to be what it was before.
+
+    A pipe has no size and no time of a last change: it is read as it comes.
     """
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{path} is a folder: give the path of a text file inside it")
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file; check the path (now in {Path.cwd()})")
-    data = path.read_bytes()
+    with open(path, "rb") as file:
+        before = os.fstat(file.fileno())
+        yield file
+        after = os.fstat(file.fileno())
+    if stat.S_ISREG(before.st_mode) and (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise ValueError(f"{path} changed while it was read: wait until nobody writes to it, and start again")
+
+
+def _decoded(path: str | Path, data: bytes, start: int = 0, lines: int = 0) -> str:
+    """Text of bytes that begin a file, or that follow `start` bytes with `lines` ends of lines in it."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = _unify_line_ends(data[: error.start].decode("utf-8")).count("\n") + 1
-        raise ValueError(
-            f"{path}:{line}: byte {error.start} of the file (0x{data[error.start]:02x}) is not UTF-8: "
-            f"save the file as UTF-8{_how(path, data)}"
-        ) from error
-    text = _unify_line_ends(text.removeprefix("\ufeff"))
+        line = lines + unify_line_ends(data[: error.start].decode("utf-8")).count("\n") + 1
+        raise ValueError(describe_not_utf8(Path(path), line, data, error.start, start + error.start)) from error
+    text = unify_line_ends(text if start else text.removeprefix("\ufeff"))
     if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        raise ValueError(
-            f"{path}:{line}: holds a NUL (U+0000), which no text has: is the file whole, and is it text?"
-        )
-    if not text.strip():
-        raise ValueError(f"{path} is empty: there is nothing to load from it")
+        line = lines + text[: text.index("\0")].count("\n") + 1
+        raise ValueError(describe_nul(Path(path), line))
     return text
+
+
+def describe_not_utf8(path: Path, line: int, data: bytes, index: int, place: int) -> str:
+    """What to say of a byte that is no UTF-8.
+
+    Args:
+        path: the file.
+        line: in which it stands.
+        data: some bytes of the file, from its begin or a line's.
+        index: of the byte in them.
+        place: of the byte in the file.
+    """
+    return (
+        f"{path}:{line}: byte {place} of the file (0x{data[index]:02x}) is not UTF-8: save the file as UTF-8"
+        f"{_how(path, data)}"
+    )
+
+
+def describe_nul(path: Path, line: int) -> str:
+    """What to say of a line that holds a NUL."""
+    return f"{path}:{line}: holds a NUL (U+0000), which no text has: is the file whole, and is it text?"
 
 
 def _how(path: Path, data: bytes) -> str:
@@ -50,18 +91,56 @@ def _how(path: Path, data: bytes) -> str:
     return f", such as by `iconv -f {encoding} -t UTF-8 {path.name}`, if that is its encoding"
 
 
-def _unify_line_ends(text: str) -> str:
+def unify_line_ends(text: str) -> str:
+    """The text with every end of a line as `\\n`."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def numbered_lines(path: str | Path) -> list[tuple[int, str]]:
+    """The lines that `stream_lines` gives, all of them read before the first is looked at."""
+    return list(stream_lines(path))
+
+
+def stream_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     """The lines of a UTF-8 text file that are not blank, each with its number in the file, counted from 1.
 
     Only line feeds and carriage returns end a line. `str.splitlines` would also break at U+0085 or U+2028,
-    which are ordinary characters of a text. Raises what `read_file` raises.
+    which are ordinary characters of a text. A file of any size takes the memory of a few megabytes of it.
+
+    Raises what `read_file` raises, when it comes to the place; that a file is empty or has changed, at its end.
     """
-    lines = read_file(path).split("\n")
-    return [(number, line) for number, line in enumerate(lines, start=1) if line.strip(" ")]
+    for number, line in enumerate(_all_lines(path), start=1):
+        if line.strip(" "):
+            yield number, line
+
+
+def stream_text(path: str | Path) -> Iterator[str]:
+    """All lines of a UTF-8 text file, each with its line feed, for those who read quoted ones. See
+    `stream_lines`."""
+    return (f"{line}\n" for line in _all_lines(path))
+
+
+def _all_lines(path: str | Path) -> Iterator[str]:
+    start, lines, has_text, is_last = 0, 0, False, False
+    rest: list[bytes] = []  # of a line whose end was not read yet
+    with _opened(path) as file:
+        while not is_last:
+            block = file.read(_BLOCK)
+            is_last = len(block) < _BLOCK
+            begin, line_feed, end = (block, b"", b"") if is_last else block.rpartition(b"\n")
+            if not (is_last or line_feed):
+                rest.append(end)
+                continue
+            data, rest = b"".join((*rest, begin, line_feed)), [end]
+            text = _decoded(path, data, start, lines)
+            has_text = has_text or bool(text.strip())
+            cut = text.split("\n")
+            if not is_last:
+                cut.pop()  # what follows the last line feed comes with the next block
+            yield from cut
+            start, lines = start + len(data), lines + len(cut)
+    if not has_text:
+        raise ValueError(f"{path} is empty: there is nothing to load from it")
 
 
 def parse_json(text: str, **options: Any) -> Any:
@@ -83,7 +162,11 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def misspelt_keys(given: Iterable[str], known: Iterable[str]) -> list[str]:
     """Words on keys that are not read, but look like one that is and is not given: `anwser` (for `answer`?)."""
-    keys = set(given)
-    missing = sorted(set(known) - keys)
-    near = {key: get_close_matches(key, missing, n=1, cutoff=0.82) for key in sorted(keys - set(known))}
-    return [f"{key} (for {found[0]}?)" for key, found in near.items() if found]
+    return list(_misspelt(frozenset(given), frozenset(known)))
+
+
+@lru_cache  # the rows of a file have the same keys, nearly all of them
+def _misspelt(keys: frozenset[str], known: frozenset[str]) -> tuple[str, ...]:
+    missing = sorted(known - keys)
+    near = {key: get_close_matches(key, missing, n=1, cutoff=0.82) for key in sorted(keys - known)}
+    return tuple(f"{key} (for {found[0]}?)" for key, found in near.items() if found)

@@ -30,13 +30,25 @@ def open_atomic(path: str | Path, mode: str = "w") -> Iterator[IO]:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     try:
-        with open(unfinished, mode, **text) as file:
+        with naming(path), open(unfinished, mode, **text) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())  # else a power cut may keep the new name and lose the content
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Give errors of the system the name of the file that is written: of a full disk, they have none by
+    themselves."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
 
 
 def write_text_atomic(path: str | Path, text: str) -> None:

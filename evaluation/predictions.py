@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from closedbook.evaluation.answering.answers import Answer, ScoredAnswer
-from closedbook.evaluation.files import read_bytes, write_jsonl_atomic, write_text_atomic
+from closedbook.evaluation.files import open_atomic, read_bytes, write_jsonl_atomic
 from closedbook.evaluation.metrics.exact_match.matching import is_match
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def write_predictions(
 
 
 def prediction_rows(
-    questions: "Dataset", answers: Sequence[Answer] | Sequence[ScoredAnswer]
+    questions: "Dataset | Sequence[Mapping[str, Any]]", answers: Sequence[Answer] | Sequence[ScoredAnswer]
 ) -> list[dict[str, Any]]:
     """What was asked, accepted and answered, and how sure the model was; here, and only here, an answer is judged.
 
@@ -49,7 +49,7 @@ def prediction_rows(
     most probable first).
 
     Args:
-        questions: Columns `question`, `answers` and `entity`, in the order in which `answers` were given.
+        questions: With `question`, `answers` and `entity`, in the order in which `answers` were given.
         answers: One a question.
 
     Raises:
@@ -61,7 +61,7 @@ def prediction_rows(
     return [_prediction_row(question, answer) for question, answer in pairs]
 
 
-def _prediction_row(question: dict[str, Any], answer: Answer | ScoredAnswer) -> dict[str, Any]:
+def _prediction_row(question: Mapping[str, Any], answer: Answer | ScoredAnswer) -> dict[str, Any]:
     scored, plain = (answer, answer.answer) if isinstance(answer, ScoredAnswer) else (None, answer)
     row = {
         "question": question["question"],
@@ -78,9 +78,10 @@ def _prediction_row(question: dict[str, Any], answer: Answer | ScoredAnswer) -> 
     return row
 
 
-def write_plain_predictions(path: str | Path, answers: Sequence[Answer]) -> None:
+def write_plain_predictions(path: str | Path, answers: Iterable[str]) -> None:
     """Write the course's plain format: one answer a line, with spaces for line breaks inside an answer."""
-    write_text_atomic(path, "".join(_LINE_BREAK.sub(" ", answer.text) + "\n" for answer in answers))
+    with open_atomic(path) as file:
+        file.writelines(_LINE_BREAK.sub(" ", answer) + "\n" for answer in answers)
 
 
 def read_predictions(path: str | Path) -> list[dict[str, Any]]:

@@ -108,6 +108,14 @@ class TinyRuns:
 
         return _call(questions.main, ["--model", model, "--max_new_tokens", "8", *flags])
 
+    def training(self) -> list[str]:
+        """The flags of a tiny run of pretraining, but for those about people and checkpoints."""
+        return [*TRAINING, *SIZES, "--max_steps", "8"]
+
+    def call(self, main, argv):
+        """A command in this process, which is left as it was."""
+        return _call(main, argv)
+
     def people(self) -> list[str]:
         """The flags that name the same twenty people in every script."""
         return list(PEOPLE)
@@ -143,14 +151,18 @@ class TinyRuns:
         return [entry for entry in entries if len(entry) > 1]
 
     def assert_equal(self, one, other) -> None:
-        """Bit-equal weights and equal logs."""
+        """Bit-equal weights, equal logs, and as much read."""
         import torch
+
+        from closedbook.evaluation.run_record import read_run
 
         weights, others = self.weights(one), self.weights(other)
         assert weights.keys() == others.keys()
         differing = [name for name in weights if not torch.equal(weights[name], others[name])]
         assert differing == []
         assert self.log(one) == self.log(other)
+        read = [(run.last.train_characters, run.last.train_tokens) for run in map(read_run, (one, other))]
+        assert read[0] == read[1]
 
     def assert_close(self, one, other, *, logged: float, weights: float) -> None:
         """Logged losses and gradient norms within `logged` (relative), weights within `weights` (absolute)."""
@@ -260,3 +272,20 @@ def files(tmp_path) -> dict[str, Path]:
     for name, path in paths.items():
         path.write_text("\n".join(lines[name]) + "\n", encoding="utf-8")
     return paths
+
+
+@pytest.fixture(scope="session", autouse=True)
+def columns_are_sliced():
+    """A column of a data set that is iterated reads its rows one by one, a hundred times as slowly as `[:]`."""
+    from datasets.arrow_dataset import Column
+
+    iterate = Column.__iter__
+
+    def refuse(column):
+        caller = sys._getframe(1).f_globals.get("__name__", "")
+        assert not caller.startswith("closedbook."), f"{caller} iterates a column: slice it with [:]"
+        return iterate(column)
+
+    Column.__iter__ = refuse
+    yield
+    Column.__iter__ = iterate

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any
 
 import torch
@@ -171,6 +171,20 @@ class PopulationArguments:
     attributes: list[str] = field(
         default_factory=list, metadata={"help": "facts that biographies tell and questions ask for; none: all"}
     )
+    num_asked_people: int | None = field(
+        default=None,
+        metadata={
+            "help": "how many of them questions are about, evenly spread; default: all, which 500,000 can be"
+        },
+    )
+
+    def recorded(self) -> dict[str, Any]:
+        """What a record says of them; that all are asked is not said, as no record of an earlier version says
+        it."""
+        told = asdict(self)
+        if self.num_asked_people is None:
+            del told["num_asked_people"]
+        return told
 
 
 @dataclass
@@ -211,6 +225,17 @@ class CorpusArguments:
     )
     text_column: str | None = field(
         default=None, metadata={"help": "text (tables) and hub: column of the texts; by default text"}
+    )
+    streaming: bool = field(
+        default=False,
+        metadata={
+            "help": "text and hub: read documents in their order while training, 4,096 shuffled at a time, hold "
+            "none, and make no table of them. Needs --max_steps, and --tokenizer or --model"
+        },
+    )
+    skip_damaged: bool = field(
+        default=False,
+        metadata={"help": "text: leave out lines and rows that cannot be read, and say how many"},
     )
     extra_characters: str | None = field(
         default=None,

@@ -1,23 +1,32 @@
 """The documents of a run: those that flags name, and those that a model was pretrained on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
+from accelerate import PartialState
+from datasets import Dataset, IterableDataset
 
 from closedbook.data.corpora import CORPORA
 from closedbook.data.documents.loading import check_unit, with_titles
-from closedbook.data.people.biographies import biography_documents, biography_questions
+from closedbook.data.documents.streaming import FileSource, HubSource
+from closedbook.data.people.biographies import biography_documents
+from closedbook.data.people.on_demand import BiographyDocuments, BiographyQuestions
 from closedbook.data.people.population import Population
 from closedbook.data.questions import SPECIAL_CHARACTERS
 from closedbook.data.real_facts import REAL_FACTS, check_packages
+from closedbook.data.tables.kept import About, about_of, batches_of
+from closedbook.data.tables.records import IN_MEMORY_BYTES, records_of
+from closedbook.data.tables.stream import Source, Stream
 from closedbook.data.text_files import numbered_lines
 from closedbook.evaluation.run_record import Run, Stage
 from closedbook.training.arguments import CorpusArguments, PopulationArguments
 from closedbook.training.checks.effect import FORMS, WITHOUT_FILE, given
 
+# Synthetic documents that are made before a run: a list of them is read faster than they are made, but takes a
+# kilobyte and 20 microseconds for each. More are made when they are read.
+MOST_HELD = 500_000
 PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))  # ASCII
 # Corpora of any text, which may lack the characters that questions are written in. Of the others the vocabulary is
 # part of published runs.
@@ -25,18 +34,61 @@ FREE_TEXT = ("text", "wiki_bio", "hub", *REAL_FACTS)
 
 
 @dataclass(frozen=True)
+class TableTexts(Iterable[str]):
+    """The titles and texts of a table, which are not held, and some strings more."""
+
+    documents: Dataset
+    more: Sequence[str]
+
+    def __iter__(self) -> Iterator[str]:
+        for batch in batches_of(self.documents):
+            yield from batch.column("title").to_pylist()
+            yield from batch.column("text").to_pylist()
+        yield from self.more
+
+
+@dataclass(frozen=True)
 class Corpus:
     """What is read.
 
     Attributes:
-        documents: columns `title` and `text`; of files also `source`, where each stands.
-        texts: strings that hold every character which the model must know.
+        documents: columns `title` and `text`; of files also `source`, where each stands. Of a stream those at its
+            begin. Many about synthetic people are a sequence of records that are made when asked for.
+        texts: all strings that are read, or of documents that are made when asked for some that hold every
+            character of them; can be gone through several times.
         arguments: what the run file is to say of how these documents came about.
+        about: what is in a table that is too large for memory.
+        source: where the documents are streamed from, if they are.
+        titled: whether documents without a title have the name that they begin with.
     """
 
-    documents: Dataset
-    texts: Sequence[str]
+    documents: Dataset | BiographyDocuments
+    texts: Sequence[str] | TableTexts
     arguments: dict[str, Any]
+    about: About | None = None
+    source: Source | None = None
+    titled: bool = False
+
+    @property
+    def characters(self) -> Iterable[str]:
+        """Strings that hold every character of the texts: themselves, where they are few."""
+        if isinstance(self.texts, TableTexts) and self.about is not None:
+            return [self.about.alphabet, *self.texts.more]
+        return self.texts
+
+    def records(self) -> Sequence[dict[str, Any]]:
+        """The documents as a mixture reads them; of a stream those at its begin."""
+        return records_of(self.documents, self.titled)
+
+    def counts(self, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """What the record of a run says of their number; nothing of a stream, whose end nobody knows."""
+        if self.source is not None:
+            return {}
+        if isinstance(self.documents, BiographyDocuments):  # too many to be gone through
+            return {"documents": len(records)}
+        about = self.about
+        length = sum(len(each["text"]) for each in records) if about is None else about.characters
+        return {"documents": len(records), "document_characters": length}
 
 
 def read_corpus(args: CorpusArguments, people: PopulationArguments, titled: bool = False) -> Corpus:
@@ -53,31 +105,53 @@ def read_corpus(args: CorpusArguments, people: PopulationArguments, titled: bool
     Raises:
         ValueError: for an unknown corpus, or one without its file; the loaders' own errors pass through.
     """
+    documents: Any
     if args.corpus == "biographies":
         population = Population(people.num_people, seed=people.population_seed)
-        attributes = people.attributes or None
-        documents = biography_documents(
-            population,
-            versions=args.num_versions,
-            seed=people.population_seed,
-            attributes=attributes,
-            unit=args.biography_unit,
-        )
-        questions = biography_questions(population, attributes=attributes, wordings=4)
-        texts = [*documents["text"], *questions["question"], extra_characters(args)]
-        return Corpus(documents, texts, _recorded(args) | asdict(people))
+        options: dict[str, Any] = {
+            "versions": args.num_versions,
+            "seed": people.population_seed,
+            "attributes": people.attributes or None,
+            "unit": args.biography_unit,
+        }
+        recorded = _recorded(args) | people.recorded()
+        made = BiographyDocuments(population, **options)
+        asked = BiographyQuestions(population, attributes=people.attributes or None, wordings=4)
+        if len(made) > MOST_HELD:
+            texts = [*made.specimens(), *(row["question"] for row in asked.about(0)), extra_characters(args)]
+            return Corpus(made, texts, recorded)
+        documents = biography_documents(population, **options)
+        texts = [*documents["text"][:], *(row["question"] for row in asked), extra_characters(args)]
+        return Corpus(documents, texts, recorded)
     check_corpus(args)
-    load: Any = CORPORA[args.corpus]
     path = str(args.corpus_path or args.corpus)
     chosen = given(args) & FORMS.keys()
     options = {name: getattr(args, name) for name in sorted(chosen) if args.corpus in FORMS[name]}
-    documents = load() if args.corpus in WITHOUT_FILE else load(path, **options)
+    # some objectives put the title in front of a text that does not hold it
+    written = (". ", "\n", extra_characters(args))
+    if args.corpus == "text" and options.pop("streaming", False):
+        return _streamed(FileSource(path, titled, **options), args, written)
+    load: Any = CORPORA[args.corpus]
+    with PartialState().local_main_process_first():  # one of them makes the table of a large corpus
+        documents = load() if args.corpus in WITHOUT_FILE else load(path, **options)
+    if isinstance(documents, IterableDataset):
+        return _streamed(HubSource(documents, path, titled), args, written)
+    if documents.data.nbytes > IN_MEMORY_BYTES:
+        about = about_of(documents)
+        if set(about.alphabet) & {*SPECIAL_CHARACTERS, "\0"}:
+            check_special_characters(documents, path)
+        return Corpus(documents, TableTexts(documents, written), _recorded(args), about, titled=titled)
     if titled:
         documents = with_titles(documents)
     check_special_characters(documents, path)
-    # some objectives put the title in front of a text that does not hold it
-    texts = [*documents["title"], *documents["text"], ". ", "\n", extra_characters(args)]
+    texts = [*documents["title"][:], *documents["text"][:], *written]
     return Corpus(documents, texts, _recorded(args))
+
+
+def _streamed(source: Source, args: CorpusArguments, written: Sequence[str]) -> Corpus:
+    first = Dataset.from_list(Stream(source).first())
+    texts = [*first["title"][:], *first["text"][:], *written]
+    return Corpus(first, texts, _recorded(args), source=source)
 
 
 def extra_characters(args: CorpusArguments) -> str:
@@ -117,10 +191,9 @@ def check_special_characters(documents: Dataset, path: str) -> None:
     Raises:
         ValueError: naming the character and its place, a line of a text file or a document.
     """
-    has_source = "source" in documents.column_names
-    sources = documents["source"] if has_source else [""] * len(documents)
-    columns = zip(documents["title"], documents["text"], sources, strict=True)
-    for number, (title, text, source) in enumerate(columns, start=1):
+    rows = (row for batch in batches_of(documents) for row in batch.to_pylist())
+    for number, row in enumerate(rows, start=1):
+        title, text, source = row["title"], row["text"], row.get("source", "")
         found = next(
             (character for character in (*SPECIAL_CHARACTERS, "\0") if character in title or character in text),
             None,
@@ -157,7 +230,9 @@ def check_corpus(args: CorpusArguments) -> None:
         check_packages(args.corpus)
 
 
-def documents_read(run: Run, corpus: str | None, corpus_path: str | None, people: PopulationArguments) -> Dataset:
+def documents_read(
+    run: Run, corpus: str | None, corpus_path: str | None, people: PopulationArguments
+) -> Dataset | BiographyDocuments:
     """Every document of the pretraining corpus: columns `title` and `text`.
 
     Args:
@@ -180,8 +255,11 @@ def documents_read(run: Run, corpus: str | None, corpus_path: str | None, people
     if corpus != recorded["corpus"]:
         recorded = {}
     known = {item.name for item in fields(CorpusArguments)} & recorded.keys()
-    options = {name: recorded[name] for name in known} | {"corpus": corpus, "corpus_path": corpus_path}
-    if recorded.keys() >= {item.name for item in fields(PopulationArguments)}:
-        people = PopulationArguments(**{item.name: recorded[item.name] for item in fields(PopulationArguments)})
+    options = {name: recorded[name] for name in known - {"streaming"}}
+    options |= {"corpus": corpus, "corpus_path": corpus_path}
+    who = [item.name for item in fields(PopulationArguments)]
+    if recorded.keys() >= PopulationArguments().recorded().keys():
+        people = PopulationArguments(**{name: recorded[name] for name in who if name in recorded})
     in_words = any(stage.prompt is not None for stage in run.stages)
-    return read_corpus(CorpusArguments(**options), people, titled=in_words).documents
+    found = read_corpus(CorpusArguments(**options), people, titled=in_words)
+    return with_titles(found.documents) if found.titled else found.documents

@@ -28,7 +28,7 @@ from closedbook.training.checks.outputs import check_inputs_outside
 from closedbook.training.command_line import parse_settings
 from closedbook.training.models import model_name
 from closedbook.training.pretraining import check_questions, told
-from closedbook.training.question_sets import Answering, learnable_questions, question_files
+from closedbook.training.question_sets import Answering, check_asked_people, learnable_questions, question_files
 from closedbook.training.run_folder import read_base_run
 from closedbook.training.trainer import apply_dropout, count_steps, prepare_run, train
 from closedbook.training.unknown_people import UnknownArguments, add_unknown_people, check_effect_of_unknown
@@ -138,7 +138,7 @@ def finetune(settings: FinetuningSettings) -> Run:
             | asdict(settings.regularisation)
             | asdict(asked)
             | asdict(settings.unknown)
-            | (asdict(settings.people) if asked.questions == "biographies" else {})
+            | (settings.people.recorded() if asked.questions == "biographies" else {})
             | told(settings.adapter),
             **learner.recorded(),
             **learned.recorded(),
@@ -159,6 +159,7 @@ def checks(settings: FinetuningSettings) -> list[Callable[[], object]]:
         lambda: check_inputs_outside(output, inputs),
         lambda: check_effect_of_questions(asked, None if unknown.num_unknown_people else settings.people),
         lambda: check_effect_of_unknown(unknown),
+        lambda: check_asked_people(settings.people, asked.questions),
         lambda: check_adapter(settings.adapter, settings.start.model),
     ]
 
@@ -191,7 +192,7 @@ def check_same_people(before: Stage, validation: Dataset, validation_share: floa
     if before.held_out_people is None:  # a record of format 1 has no names
         same = (share, drawn_by) == (validation_share, seed)
     else:
-        same = set(map(entity_key, validation["entity"])) == set(map(entity_key, before.held_out_people))
+        same = set(map(entity_key, validation["entity"][:])) == set(map(entity_key, before.held_out_people))
     if not same:
         raise ValueError(
             f"the model was pretrained on questions with validation_share {share} and seed {drawn_by}: with "

@@ -9,18 +9,20 @@ of all that shapes it. Hence:
   their last good checkpoints, or begin again where there is none; until then it counts nowhere.
 * A damaged record is named with its line. It is not taken for a run that was broken off, nor made again unasked.
 
-A description is JSON-ready, and compared whole: what only one of the two names differs, too. Of the three kinds of
-places a `RunFolder` holds one run, a `RunsFile` many of them, and each file of `ArmFiles` one arm of a sweep.
+A description is JSON-ready, and compared whole: what only one of the two names differs, too. Of the four kinds of
+places a `RunFolder` holds one run, a `RunsFile` many of them, each file of `ArmFiles` one arm of a sweep, and a
+`GrowingFile` the rows of one run that is so long that it keeps what it has.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from closedbook.evaluation.files import read_json_object, write_json_atomic, write_jsonl_atomic
+from closedbook.evaluation.files import naming, read_json_object, write_json_atomic, write_jsonl_atomic
 from closedbook.evaluation.results import where_it_is
 from closedbook.evaluation.run_record import RUN_FILE, Run, read_run
 from closedbook.training.keeping.checkpoints import last_good_checkpoint
@@ -247,3 +249,123 @@ class ArmFiles:
                 "or move the folder away"
             )
         refuse_another(source, "a sweep", known, self.description)
+
+
+class GrowingFile:
+    """A JSON-lines file that grows part by part beside its place, and moves there when it is whole.
+
+    Until then its rows stand in `<name>.partial`, and `<name>.partial.json` says of which run they are and
+    how many of them count: a part is on the disk before it is counted, so whatever a killed run wrote after
+    that is cut off. Several processes may read it, as long as none writes before all have called `begun`; one
+    at a time may write.
+
+    Attributes:
+        path: where the file shall be.
+        partial: where its rows are until it is whole.
+        num_rows: that count.
+    """
+
+    def __init__(self, path: Path, description: Mapping[str, Any]) -> None:
+        """Names the places, and touches none of them.
+
+        Args:
+            path: where the file shall be.
+            description: of all that its rows depend on.
+        """
+        self.path = path
+        self.partial = path.with_name(f"{path.name}.partial")
+        self.num_rows = 0
+        self._record = path.with_name(f"{path.name}.partial.json")
+        self._description = description
+        self._size = 0
+        self._hash = hashlib.sha256()
+
+    def begun(self) -> int:
+        """How many rows there are already; changes nothing but what this object knows.
+
+        A run that ended before its first part counted is no run: what it left is replaced, whatever it was of.
+
+        Raises:
+            ValueError: if the rows are of another description, or changed since they were counted, or nothing says
+                of which run they are.
+        """
+        state = read_record(self._record)
+        if state is None and self.partial.exists():
+            raise ValueError(
+                f"{self.partial} has rows, but no {self._record.name} says of which run: move it away, or write "
+                "to another folder"
+            )
+        if state is None or not state.get("rows"):
+            return 0
+        refuse_another(self._record, "a run", state.get("description"), self._description)
+        rows, wanted = (state.get(name) for name in ("rows", "bytes"))
+        if not (isinstance(rows, int) and isinstance(wanted, int)):
+            raise ValueError(f"{self._record} does not say how many rows and bytes count: {self._remedy()}")
+        self.num_rows, self._size = rows, wanted
+        self._check(state.get("sha256"))
+        return self.num_rows
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The rows that count, one after the other."""
+        if not self.num_rows:
+            return
+        with open(self._file(), "rb") as file:
+            for number, line in enumerate(file):
+                if number == self.num_rows:
+                    return
+                yield json.loads(line)
+
+    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows, which count from then on.
+
+        Raises:
+            OSError: naming the file, if the disk is full; the rows before still count.
+            ValueError: if a number is infinite or not a number, which JSON cannot hold.
+        """
+        lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows]
+        content = "".join(lines).encode()
+        if not self.num_rows:
+            self._count()  # so that no rows are there of which nothing says whose they are
+        with naming(self.partial), open(self.partial, "r+b" if self.num_rows else "wb") as file:
+            file.truncate(self._size)  # what a run wrote that was killed before it counted
+            file.seek(self._size)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        self._hash.update(content)
+        self._size += len(content)
+        self.num_rows += len(lines)
+        self._count()
+
+    def finish(self) -> None:
+        """Move the rows to their place; `forget` follows when what is made of them is written, too."""
+        if self.partial.exists():
+            os.replace(self.partial, self.path)
+
+    def forget(self) -> None:
+        """End the run: from now on nobody goes on with it, and rows that were not moved are wanted no more."""
+        self.partial.unlink(missing_ok=True)
+        self._record.unlink(missing_ok=True)
+
+    def _count(self) -> None:
+        counted = {"rows": self.num_rows, "bytes": self._size, "sha256": self._hash.hexdigest()}
+        write_json_atomic(self._record, {"description": self._description, **counted})
+
+    def _file(self) -> Path:
+        """Where the rows are: a run that was killed right before its end has moved them."""
+        return self.path if self.path.exists() and not self.partial.exists() else self.partial
+
+    def _check(self, wanted: Any) -> None:
+        """Refuse rows that are not what was counted."""
+        file, left = self._file(), self._size
+        self._hash = hashlib.sha256()
+        if file.exists():
+            with open(file, "rb") as source:
+                while left and (block := source.read(min(left, 1 << 20))):
+                    self._hash.update(block)
+                    left -= len(block)
+        if left or self._hash.hexdigest() != wanted:
+            raise ValueError(f"{file} changed since its {self.num_rows:,} rows were written: {self._remedy()}")
+
+    def _remedy(self) -> str:
+        return f"restore it, or move it and {self._record.name} away to have all of it made again"

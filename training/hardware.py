@@ -38,3 +38,13 @@ def now() -> float:
     if device().type != "cpu":
         torch.accelerator.synchronize()
     return time.perf_counter()
+
+
+def own_device(state: PartialState) -> torch.device:
+    """Where this process asks its model.
+
+    Of several processes on a CPU the library calls each one's device "cpu:0", and to move a model there copies its
+    weights, to other addresses than those of the file that they are mapped from. Matrix products take other ways
+    through memory that begins elsewhere, and the last digits of answers would tell how many processes there were.
+    """
+    return torch.device("cpu") if state.device.type == "cpu" else state.device

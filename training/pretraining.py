@@ -10,9 +10,12 @@ from transformers import TrainerCallback
 
 from closedbook.data.mixture import Component
 from closedbook.data.objectives.table import IRREGULAR_RECORDS, QUESTIONS, check_objectives, written_by
+from closedbook.data.people.on_demand import SAMPLED, BiographyDocuments
 from closedbook.data.questions import check_fit
+from closedbook.data.tables.stream import Stream
 from closedbook.data.writing.fit import check_fit_in_tokens, check_special_tokens
 from closedbook.data.writing.text_forms import check_text_forms
+from closedbook.data.writing.tokenizers import CHARACTERS
 from closedbook.evaluation.run_record import Run, Stage
 from closedbook.training.arguments import (
     AdapterArguments,
@@ -32,6 +35,7 @@ from closedbook.training.bases.adapters import check_adapter
 from closedbook.training.bases.defaults import OBJECTIVES, adapt_to_pretrained, named
 from closedbook.training.bases.learners import (
     Learner,
+    Read,
     check_base,
     new_learner,
     pretrained_learner,
@@ -45,6 +49,7 @@ from closedbook.training.checks.effect import (
     check_effect_of_model,
     check_effect_of_questions,
     given,
+    refuse,
 )
 from closedbook.training.checks.machine import check_memory
 from closedbook.training.checks.outputs import check_inputs_outside, check_output_outside
@@ -52,7 +57,13 @@ from closedbook.training.command_line import parse_settings
 from closedbook.training.documents import Corpus, check_corpus, read_corpus
 from closedbook.training.models import build_config, model_name
 from closedbook.training.objective_shares import parse_objectives
-from closedbook.training.question_sets import Answering, Learnable, learnable_questions, question_files
+from closedbook.training.question_sets import (
+    Answering,
+    Learnable,
+    check_asked_people,
+    learnable_questions,
+    question_files,
+)
 from closedbook.training.run_folder import read_base_run
 from closedbook.training.trainer import apply_dropout, check_rows, count_steps, prepare_run, train
 from closedbook.training.watching.probing import check_probes, probes_of
@@ -71,6 +82,11 @@ ARGUMENTS = (
     QuestionArguments,
     ClosedbookTrainingArguments,
 )
+
+
+# Documents that are looked at, to count those that an objective cannot treat: each is searched for entities.
+LOOKED_AT = 20_000
+_STRETCHES = 20  # of the corpus, in which these documents stand
 
 
 @dataclass(kw_only=True)
@@ -137,13 +153,9 @@ def pretrain(
     records, callbacks, mixed_in = {}, [*callbacks], {}
     learned = learnable_questions(asked, settings.people, args.seed) if QUESTIONS in objectives else None
     other = read_replay(settings.replay)
-    read = [
-        *corpus.texts,
-        *(other.texts if other else ()),
-        *written_in(learned),
-        *written_by(objectives, corpus.texts),
-    ]
-    earlier, learner = begin(settings, read)
+    earlier, learner = begin(settings, read_and_written(objectives, corpus, other, written_in(learned)))
+    if corpus.source is not None:
+        corpus.source.forbidden += tuple(map(str, learner.tokenizer.all_special_tokens))
     model, tokenizer = learner.model, learner.tokenizer
     if learned is not None:
         check_questions(learned.questions, learner)
@@ -154,12 +166,15 @@ def pretrain(
             callbacks.append(Answering(learned.validation, tokenizer, learner.prompt))
     is_pretrained = settings.base.model is not None
     context = context_length(model) if is_pretrained else 0
-    callbacks += probes_of(settings.probe, corpus.documents, tokenizer, learner.prompt, context, args.seed)
-    texts = corpus.documents.to_list()  # reading one row of an Arrow table costs more than corrupting it
+    texts = corpus.records()
+    some = texts.spread(SAMPLED) if isinstance(texts, BiographyDocuments) else corpus.documents
+    callbacks += probes_of(settings.probe, some, tokenizer, learner.prompt, context, args.seed)
+    read = [Stream(corpus.source) if corpus.source else texts for _ in shares]  # a place of its own for each share
     path = settings.corpus.corpus_path or ""
     is_dataset = settings.corpus.corpus == "hub" and not Path(path).exists()
     components = [
-        Component(share.objective, records.get(share.objective, texts), **asdict(share)) for share in shares
+        Component(share.objective, records.get(share.objective, documents), **asdict(share))
+        for share, documents in zip(shares, read, strict=True)
     ]
     return train(
         model,
@@ -176,9 +191,8 @@ def pretrain(
             corpus=settings.corpus.corpus,
             objectives=settings.corpus.objectives,
             dataset=path.partition("?")[0] if is_dataset else None,
-            documents=len(texts),
-            irregular_documents=count_irregular(objectives, texts),
-            document_characters=sum(len(document["text"]) for document in texts),
+            irregular_documents=count_irregular(objectives, texts, is_stream=corpus.source is not None),
+            **corpus.counts(texts),
             arguments=(
                 asdict(settings.model) if settings.base.model is None else {"block_size": learner.block_size}
             )
@@ -200,20 +214,28 @@ def pretrain(
     )
 
 
-def begin(settings: PretrainingSettings, texts: list[str]) -> tuple[Run, Learner]:
+def read_and_written(objectives: list[str], corpus: Corpus, other: Corpus | None, questions: list[str]) -> Read:
+    """All that a model is to read and write: documents, the text of a replay, questions, and words of
+    objectives."""
+    corpora = [corpus, *([other] if other else [])]
+    more = [questions, written_by(objectives, corpus.characters)]
+    return Read([*(each.texts for each in corpora), *more], [*(each.characters for each in corpora), *more])
+
+
+def begin(settings: PretrainingSettings, read: Read) -> tuple[Run, Learner]:
     """What is trained: the record so far, and the model with its tokenizer.
 
     Args:
         settings: of the run.
-        texts: all that is read and written.
+        read: all that is read and written.
     """
     if settings.base.model is None:
-        return Run(), new_learner(settings.model, settings.regularisation, settings.base.tokenizer, texts)
+        return Run(), new_learner(settings.model, settings.regularisation, settings.base.tokenizer, read)
     run = read_base_run(settings.base.model)
     learner = pretrained_learner(
         settings.base.model, run, settings.prompt, settings.adapter, settings.model.block_size
     )
-    check_special_tokens(learner.tokenizer, texts)
+    check_special_tokens(learner.tokenizer, read.all_texts())
     apply_dropout(learner.model, settings.regularisation)
     return run, learner
 
@@ -282,18 +304,55 @@ def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: boo
         found.append(lambda: check_effect_of_questions(asked, None))
     if not has_corpus:
         found.append(lambda: check_corpus(corpus))
+        found.append(lambda: check_streaming(settings))
         about_people = asks and asked.questions == "biographies"
+        found.append(lambda: check_asked(settings.people, about_people))
         found.append(lambda: check_effect_of_corpus(corpus, settings.people, about_people))
     return found
+
+
+def check_streaming(settings: PretrainingSettings) -> None:
+    """Refuse what needs all documents before the first, where they are streamed.
+
+    Raises:
+        ValueError: with one line a flag.
+    """
+    if not settings.corpus.streaming:
+        return
+    lines = []
+    if settings.training.max_steps <= 0:
+        lines.append("--streaming needs --max_steps: a stream has no number of documents to make epochs of")
+    if settings.base.model is None and settings.base.tokenizer == CHARACTERS:
+        lines.append(
+            "--streaming cannot learn all characters of a corpus beforehand: give --tokenizer train:bpe:8192 "
+            "(bytes, learned from the stream's begin), a folder or a Hub name"
+        )
+    if settings.rewriting.rewrite_with is not None:
+        lines.append("--rewrite_with goes through all documents beforehand: leave --streaming out")
+    refuse(lines)
 
 
 def written_in(learned: Learnable | None) -> list[str]:
     """What has to be read and written to learn the questions mixed in; special tokens are left for `check_fit`."""
     if learned is None:
         return []
-    answers = [answers[0] for answers in learned.questions["answers"] if answers]
-    held_out = [] if learned.validation is None else learned.validation["question"]
-    return [*learned.questions["question"], *answers, *held_out]
+    answers = [answers[0] for answers in learned.questions["answers"][:] if answers]
+    held_out = [] if learned.validation is None else learned.validation["question"][:]
+    return [*learned.questions["question"][:], *answers, *held_out]
+
+
+def check_asked(people: PopulationArguments, about_people: bool) -> None:
+    """Refuse more people than can be asked about, and a number of them where nobody is.
+
+    Raises:
+        ValueError: naming the flag.
+    """
+    if about_people:
+        check_asked_people(people, "biographies")
+    elif people.num_asked_people is not None:
+        raise ValueError(
+            f"--num_asked_people has no effect: --objectives has no share of {QUESTIONS} about people"
+        )
 
 
 def check_sources(objectives: list[str], corpus: CorpusArguments, questions: QuestionArguments) -> None:
@@ -316,10 +375,30 @@ def check_sources(objectives: list[str], corpus: CorpusArguments, questions: Que
         raise ValueError(f"--{unread[0]} is given, but no share of {QUESTIONS} in --objectives reads it")
 
 
-def count_irregular(objectives: list[str], documents: list[dict]) -> dict[str, int]:
-    """How many documents each objective cannot treat as it is meant to; its docstring says what they become."""
-    counts = {name: IRREGULAR_RECORDS[name](documents) for name in objectives if name in IRREGULAR_RECORDS}
+def count_irregular(
+    objectives: list[str], documents: Sequence[dict[str, Any]], is_stream: bool = False
+) -> dict[str, int]:
+    """How many documents each objective cannot treat as it is meant to; its docstring says what they become.
+
+    Of many documents some thousand are looked at, from all of the corpus alike (of a stream, those at its begin),
+    and the number is what they say of all (of a stream, of themselves).
+    """
+    total, names = len(documents), [name for name in objectives if name in IRREGULAR_RECORDS]
+    looked = total
+    if names and total > LOOKED_AT:
+        # whole stretches of a table: of a mapped file the system reads the neighbours of a record, too
+        starts = [number * total // _STRETCHES for number in range(_STRETCHES)]
+        documents = [documents[start + place] for start in starts for place in range(LOOKED_AT // _STRETCHES)]
+        looked = LOOKED_AT
+    counts = {name: round(IRREGULAR_RECORDS[name](documents) * total / looked) for name in names}
+    some = (
+        f" (told from {looked:,} of them)"
+        if looked < total
+        else " at the begin of the stream"
+        if is_stream
+        else ""
+    )
     for name, count in counts.items():
         if count:
-            print(f"{name}: {count} of {len(documents)} documents fall back", file=sys.stderr)
+            print(f"{name}: {count} of {total} documents fall back{some}", file=sys.stderr)
     return counts

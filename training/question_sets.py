@@ -19,20 +19,48 @@ from closedbook.training.arguments import PopulationArguments, QuestionArguments
 from closedbook.training.checks.effect import check_fold
 
 PEOPLE_SPLITS = {"train": 0.6, "test": 0.4}  # shares of the synthetic people
+MOST_ASKED = 500_000  # people whose questions are held in memory: two million and a half, about two gigabytes
 SPLIT_SEED = 0  # the split belongs to the population, not to a run: every seed is asked the same people
 
 
 def ask_about_people(people: PopulationArguments, split: str) -> Dataset:
     """Questions about the synthetic people of one split; nobody is in two.
 
+    Of many people, only `--num_asked_people` are in a split at all: those at equal distances, from the first on.
+
     Raises:
-        ValueError: for an unknown split.
+        ValueError: for an unknown split, or too many people to ask about.
     """
+    check_asked_people(people, "biographies")
     if split not in PEOPLE_SPLITS:
         raise ValueError(f"unknown split {split!r} of the biographies; known: {', '.join(PEOPLE_SPLITS)}")
     population = Population(people.num_people, seed=people.population_seed)
-    questions = biography_questions(population, attributes=people.attributes or None)
+    questions = biography_questions(
+        population, attributes=people.attributes or None, num_asked=people.num_asked_people
+    )
     return split_by_entity(questions, PEOPLE_SPLITS, SPLIT_SEED)[split]
+
+
+def check_asked_people(people: PopulationArguments, questions: str) -> None:
+    """Refuse more people than questions can be held about.
+
+    Args:
+        people: the synthetic ones.
+        questions: their kind; those of other kinds are about others.
+
+    Raises:
+        ValueError: naming the flag.
+    """
+    if questions != "biographies":
+        return
+    asked, most = people.num_asked_people, min(people.num_people, MOST_ASKED)
+    if asked is None and people.num_people > MOST_ASKED:
+        raise ValueError(
+            f"questions about all of {people.num_people:,} people are too many: say about how many of them, at "
+            f"most {MOST_ASKED:,}, with --num_asked_people"
+        )
+    if asked is not None and not 1 <= asked <= most:
+        raise ValueError(f"--num_asked_people must be from 1 to {most:,}, not {asked:,}")
 
 
 def read_questions(kind: str, path: str | Path | None, with_answers: bool = True) -> Dataset:
@@ -80,7 +108,7 @@ class Learnable:
 
     def recorded(self) -> dict[str, Any]:
         """What the record of a stage says of it; who was held out is written down, never computed again."""
-        held_out = [] if self.validation is None else sorted(set(self.validation["entity"]))
+        held_out = [] if self.validation is None else sorted(set(self.validation["entity"][:]))
         return {
             "training_questions": len(self.questions),
             "excluded_people": self.excluded,
@@ -101,7 +129,7 @@ def learnable_questions(args: QuestionArguments, people: PopulationArguments, se
     check_fold(args.validation_share, args.validation_fold)
     held_out = [read_names(args.questions, path) for path in args.exclude_people_of]
     questions = training_questions(args, people)
-    missing = {entity_key(name) for name in args.exclude_people} - set(map(entity_key, questions["entity"]))
+    missing = {entity_key(name) for name in args.exclude_people} - set(map(entity_key, questions["entity"][:]))
     if missing:
         raise ValueError(f"--exclude_people: no training question asks about {', '.join(sorted(missing))}")
     if args.exclude_people:
@@ -123,9 +151,9 @@ def _keep_out(questions: Dataset, share: float, fold: int, seed: int) -> tuple[D
             "validation"
         ]
 
-    left_out = set(map(entity_key, cut(fold)["entity"]))
+    left_out = set(map(entity_key, cut(fold)["entity"][:]))
     if fold > 1:  # the cuts are nested, so that no two folds meet however they are rounded
-        left_out -= set(map(entity_key, cut(fold - 1)["entity"]))
+        left_out -= set(map(entity_key, cut(fold - 1)["entity"][:]))
     keys = list(map(entity_key, questions["entity"][:]))
     kept, validation = ([row for row, key in enumerate(keys) if (key in left_out) is out] for out in (False, True))
     return questions.select(kept), questions.select(validation)

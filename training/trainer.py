@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, Trai
 
 from closedbook.data.mixture import Component, Mixture
 from closedbook.data.packing import PackingCollator
+from closedbook.data.tables.stream import Stream
 from closedbook.data.writing.token_writer import TokenWriter
 from closedbook.evaluation.answering.batches import padding_id
 from closedbook.evaluation.answering.packing_isolation import packing_isolation, switch_cache
@@ -33,6 +34,7 @@ from closedbook.training.checks.together import check_together
 from closedbook.training.keeping.finite import FiniteTrainer, NonFiniteError
 from closedbook.training.keeping.keeper import RunKeeper
 from closedbook.training.keeping.lock import sole_writer
+from closedbook.training.keeping.progress import CountingCollator, Progress
 from closedbook.training.keeping.resuming import data_digest, refuse_another_run
 from closedbook.training.keeping.stopping import StopEarly
 from closedbook.training.keeping.written import remove_leftovers
@@ -176,7 +178,7 @@ def train(
     how = (block_size, num_examples, args.shift_positions, writer)
     mixture = Mixture(components, args.seed, *how)
     how = (block_size, args.eval_examples, args.shift_positions, writer)
-    evaluation = Mixture(components, args.seed + 1_000_003, *how)
+    evaluation = Mixture(list(map(held, components)), args.seed + 1_000_003, *how)
     implementation = args.attn_implementation
     own = is_of_this_package(model.config)
     if implementation == "auto" and own:
@@ -216,6 +218,7 @@ def train(
     run = (earlier or Run()).then(stage)
     known = read_run(args.output_dir).last if checkpoint else Stage()
     refuse_another_run(known, stage, int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
+    progress = Progress(mixture, args.global_batch_size or 1, checkpoint)
     publisher = Publisher.open(args)
     with sole_writer(args.output_dir) if args.process_index == 0 else nullcontext():
         with args.main_process_first(desc="claiming the output folder"):
@@ -230,14 +233,16 @@ def train(
                 trainer = FiniteTrainer(
                     model=model,
                     args=without_pushing(args),  # publisher does it
-                    data_collator=collator,
+                    data_collator=CountingCollator(collator),
                     train_dataset=mixture,
                     eval_dataset=evaluation,
                     processing_class=tokenizer,
-                    callbacks=[*callbacks, keeper, *([publisher] if publisher else []), stopping],
+                    # the keeper seals a checkpoint when all the rest of it is there
+                    callbacks=[*callbacks, progress, keeper, *([publisher] if publisher else []), stopping],
                     optimizers=(optimizer, None),
                     skip_limit=args.nonfinite_limit if args.on_nonfinite == "skip" else 0,
                     told={"loss_only": True} if own else None,  # nobody reads logits here
+                    progress=progress,
                 )
             for callback in callbacks:
                 if isinstance(callback, Probing):
@@ -253,22 +258,18 @@ def train(
         if stopped_by is not None:
             run = run.with_last(stopped_by=stopped_by)
             print(f"ended after step {trainer.state.global_step} of {num_steps} by {stopped_by}", file=sys.stderr)
-        run = _finish(trainer, keeper, run, trainer.state.global_step, mixture, tokenizer)
+        run = _finish(trainer, keeper, run, trainer.state.global_step, progress, tokenizer)
         if publisher is not None:
             print(f"uploaded {args.output_dir}: {publisher.finish(str(args.output_dir))}")
         return run
 
 
-def count_read(mixture: Mixture, number: int) -> dict[str, int]:
-    """Characters of the first examples of a run, and their tokens where they are something else."""
-    number = min(number, len(mixture))
-    if mixture.writer is None:
-        return {"train_characters": sum(len(mixture[i]) for i in range(number))}
-    examples = [mixture[i] for i in range(number)]
-    return {
-        "train_characters": sum(getattr(example, "characters", 0) for example in examples),
-        "train_tokens": sum(map(len, examples)),
-    }
+def held(component: Component) -> Component:
+    """The component for a fixed draw of its records: of a stream those at its begin, which are the same each
+    time."""
+    if not isinstance(component.records, Stream):
+        return component
+    return replace(component, records=component.records.first())
 
 
 def _finish(
@@ -276,7 +277,7 @@ def _finish(
     keeper: RunKeeper,
     run: Run,
     num_steps: int,
-    mixture: Mixture,
+    progress: Progress,
     tokenizer: PreTrainedTokenizerBase,
 ) -> Run:
     """Save the weights as they were trained, and then evaluate, which may fail or change their precision."""
@@ -298,7 +299,7 @@ def _finish(
     run = run.with_last(
         steps=num_steps,
         train_seconds=seconds,
-        **count_read(mixture, num_steps * (args.global_batch_size or 1)),
+        **progress.counts(),
         eval_loss=eval_loss,
         parameters=model.num_parameters(),
     )

@@ -73,7 +73,7 @@ def add_unknown_people(
     documents = documents_read(run, args.unknown_corpus, args.unknown_corpus_path, people)
     others = [read_names(question_args.questions, path) for path in question_args.exclude_people_of]
     parts = [questions, *others] if validation is None else [questions, validation, *others]
-    texts = [text for part in parts for text in (*part["question"], *part["entity"])]
+    texts = [text for part in parts for text in (*part["question"][:], *part["entity"][:])]
     names = invent_people(documents, args.num_unknown_people, seed=seed + TRAINED_SEED, taken=texts)
     unknown = ask_about(names, questions, answers=[UNKNOWN_ANSWER], seed=seed)
     return concatenate_datasets([questions.select_columns(unknown.column_names), unknown]), names

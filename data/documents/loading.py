@@ -1,22 +1,23 @@
 """A user's own documents: a file or a folder of text, Markdown and tables, with titles and with their places."""
 
 import logging
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from datasets import Dataset, Features, Value
 
-from closedbook.data.documents.markdown import read_markdown
-from closedbook.data.documents.tables import read_table
-from closedbook.data.documents.titles import title_at_head, title_of_file
+from closedbook.data.documents.reading import Reader, pieces_of
+from closedbook.data.documents.titles import title_at_head
 from closedbook.data.documents.walk import MARKDOWN, TABLES, find_files, readable, shortened
-from closedbook.data.text_files import numbered_lines, read_file
+from closedbook.data.tables.blocks import Span, check_unchanged, is_compressed, kind_of
+from closedbook.data.tables.kept import Batch, keep_table
+from closedbook.data.tables.records import IN_MEMORY_BYTES
 
 logger = logging.getLogger(__name__)
 
 SOURCED_FEATURES = Features({"title": Value("string"), "text": Value("string"), "source": Value("string")})
 UNITS = ("auto", "line", "file", "heading")
-
-Found = tuple[int, str, str]  # line in which it begins, title, text
 
 
 def load_documents(
@@ -25,6 +26,7 @@ def load_documents(
     document_unit: str = "auto",
     title_column: str | None = None,
     text_column: str | None = None,
+    skip_damaged: bool = False,
 ) -> Dataset:
     """Documents of a file, or of all files below a folder, with the columns `title`, `text` and `source`.
 
@@ -41,6 +43,13 @@ def load_documents(
     A section, and a Markdown file that is one document, begins with its title on a line of its own, so that
     objectives that read the beginning of a text know whom it is about.
 
+    Each may be compressed (`.gz`, `.bz2`, `.xz`, and `.zst` where its package is installed), all but parquet.
+
+    Files of more than `IN_MEMORY_BYTES` are made a table in the cache of `datasets` once
+    (`data/tables/kept.py`), in parts of 64 MiB and by as many processes as there are processors; the next
+    start finds it by the files' checksums, and the rows are read where they lie. Of less, the data set is
+    held in memory, and documents that stand there twice are told of.
+
     Args:
         path: a file or a folder. Links in a folder are not followed; hidden files, and those of other endings,
             are left out. All that is left out is said.
@@ -48,6 +57,9 @@ def load_documents(
             of a table), a `file`, a `heading` (of Markdown alone; a text file in a folder stays one document), or
             `auto`, as in the table above.
         title_column, text_column: of tables, see `read_table`.
+        skip_damaged: leave out lines and rows that cannot be read (bytes that are no UTF-8, broken JSON, a
+            group of rows of a parquet file, the rest of an archive that breaks off), and say how many and
+            where.
 
     Raises:
         FileNotFoundError: where there is no such path.
@@ -56,48 +68,108 @@ def load_documents(
     """
     check_unit(document_unit)
     path = Path(path)
-    folder, files = (path, find_files(path).files) if path.is_dir() else (path.parent, [Path(path.name)])
-    _check_effect(path, files, document_unit, title_column, text_column)
-    rows: list[tuple[str, str, str]] = []
+    reader, files = reader_of(path, document_unit, title_column, text_column, skip_damaged)
+    sizes = [expected_bytes(file) for file in files]
+    if sum(sizes) > IN_MEMORY_BYTES:
+        return _kept(path, reader, files, sizes)
+    batches: list[Batch] = []
     empty: list[str] = []
     damaged: list[Exception] = []
     for file in files:
         try:
-            if path.is_dir() and not (folder / file).read_bytes().strip():
-                empty.append(readable(file))
+            before = file.stat()
+            if path.is_dir() and not before.st_size:
+                empty.append(readable(file.relative_to(reader.folder)))
                 continue
-            if (kind := file.suffix.lower()) in TABLES:
-                found = read_table(folder / file, title_column, text_column)
-            elif kind in MARKDOWN:
-                found = _read_markdown(folder, file, "heading" if document_unit == "auto" else document_unit)
-            else:
-                found = _read_text(folder, file, document_unit, is_alone=not path.is_dir())
+            found = [batch for batch in reader.read(Span(file)) if batch.texts or batch.damaged]
+            check_unchanged(file, before.st_size, before.st_mtime_ns)
         except (ValueError, OSError) as error:
-            damaged.append(error)
+            if path.is_dir() and str(error) == f"{file} is empty: there is nothing to load from it":
+                empty.append(readable(file.relative_to(reader.folder)))
+            else:
+                damaged.append(error)
             continue
         if not found:
-            empty.append(readable(file))
-        rows += [(title, text, f"{readable(file)}:{line}") for line, title, text in found]
+            empty.append(readable(file.relative_to(reader.folder)))
+        batches += found
     if damaged:
         if len(damaged) == 1:
             raise damaged[0]
         raise ValueError(f"{damaged[0]} ({len(damaged) - 1} more files of {path} cannot be read either)")
-    if not rows:
+    left_out = [place for batch in batches for place in batch.damaged]
+    tell_damaged(path, len(left_out), left_out)
+    rows = {
+        name: [value for batch in batches for value in getattr(batch, f"{name}s")] for name in SOURCED_FEATURES
+    }
+    if not rows["text"]:
+        if not path.is_dir() and not left_out:
+            raise ValueError(f"{path} is empty: there is nothing to load from it")
         raise ValueError(f"{path}: all of its {len(files)} documents are empty: {shortened(empty)}")
     if empty:
         logger.warning("%s: %d files without a text are left out: %s", path, len(empty), shortened(empty))
-    _tell_duplicates(path, rows)
-    columns = zip(("title", "text", "source"), map(list, zip(*rows, strict=True)), strict=True)
-    return Dataset.from_dict(dict(columns), features=SOURCED_FEATURES)
+    _tell_duplicates(path, list(zip(rows["title"], rows["text"], rows["source"], strict=True)))
+    return Dataset.from_dict(rows, features=SOURCED_FEATURES)
+
+
+def reader_of(
+    path: Path, unit: str, title_column: str | None, text_column: str | None, skip_damaged: bool
+) -> tuple[Reader, list[Path]]:
+    """How a file or a folder is read, and its files.
+
+    Raises:
+        FileNotFoundError: where there is no such path.
+        ValueError: for an option without effect.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such file; check the path (now in {Path.cwd()})")
+    folder, files = (path, find_files(path).files) if path.is_dir() else (path.parent, [Path(path.name)])
+    _check_effect(path, files, unit, title_column, text_column)
+    reader = Reader(folder, not path.is_dir(), unit, title_column, text_column, skip_damaged)
+    return reader, [folder / file for file in files]
+
+
+def expected_bytes(file: Path) -> int:
+    """Bytes of text in a file, as well as its size tells: compressed text is about four times as long."""
+    return file.stat().st_size * (4 if is_compressed(file) or file.suffix.lower() == ".parquet" else 1)
+
+
+def tell_damaged(path: Path, number: int, examples: Sequence[str]) -> None:
+    """Say how much was left out because it could not be read, and where first."""
+    if number:
+        logger.warning(
+            "%s: %d damaged places are left out (--skip_damaged): %s", path, number, shortened(list(examples))
+        )
+
+
+def _kept(path: Path, reader: Reader, files: list[Path], sizes: list[int]) -> Dataset:
+    """The documents as a table on disk; made when these files are read in this way for the first time."""
+    named, spans, weights = [], [], []
+    for file, size in zip(files, sizes, strict=True):
+        if not file.stat().st_size:
+            continue
+        checksum, found = reader.spans(file)
+        named.append([readable(file.relative_to(reader.folder)), checksum])
+        spans += found
+        weights += [(span.stop or size) - span.start for span in found]
+    recipe = {"files": named, "reader": asdict(replace(reader, folder=Path()))}
+    table = keep_table(recipe, pieces_of(spans, weights), reader, SOURCED_FEATURES, sum(sizes))
+    tell_damaged(path, table.about.damaged, table.about.examples)
+    if not table.about.documents:
+        raise ValueError(f"{path}: all of its {len(files)} documents are empty")
+    return table.dataset()
 
 
 def with_titles(documents: Dataset) -> Dataset:
     """The documents; those without a title get the name that they begin with, where they do (`title_at_head`)."""
-    titles = [
-        title or title_at_head(text) for title, text in zip(documents["title"], documents["text"], strict=True)
-    ]
-    columns = {name: documents[name][:] for name in documents.column_names}
-    return Dataset.from_dict(columns | {"title": titles}, features=documents.features)
+
+    def titled(rows: dict[str, list[str]]) -> dict[str, list[str]]:
+        pairs = zip(rows["title"], rows["text"], strict=True)
+        return rows | {"title": [title or title_at_head(text) for title, text in pairs]}
+
+    if documents.data.nbytes > IN_MEMORY_BYTES:
+        return documents.map(titled, batched=True, features=documents.features)
+    columns = titled({name: documents[name][:] for name in documents.column_names})
+    return Dataset.from_dict(columns, features=documents.features)
 
 
 def check_unit(unit: str) -> None:
@@ -118,7 +190,7 @@ def _check_effect(
     Raises:
         ValueError: naming the option, and what it needs.
     """
-    endings = {file.suffix.lower() for file in files}
+    endings = {kind_of(file) for file in files}
     for name, value in (("title_column", title_column), ("text_column", text_column)):
         if value is not None and not endings & set(TABLES):
             raise ValueError(f"--{name} {value} has no effect: {path} holds no table ({', '.join(TABLES)})")
@@ -128,34 +200,6 @@ def _check_effect(
         )
     if unit != "auto" and not endings - set(TABLES):
         raise ValueError(f"--document_unit {unit} has no effect: in {path} a document is a row of a table")
-
-
-def _read_text(folder: Path, file: Path, unit: str, is_alone: bool) -> list[Found]:
-    """The documents of a text file; one that stands alone is read by its lines, unless `unit` says otherwise."""
-    if unit == "line" or (unit == "auto" and is_alone):
-        return [(number, "", line) for number, line in numbered_lines(folder / file)]
-    text = read_file(folder / file)
-    line = 1 + len(text) - len(text.lstrip("\n"))
-    return [(line, title_at_head(text) or title_of_file(readable(file)), text.strip("\n"))]
-
-
-def _read_markdown(folder: Path, file: Path, unit: str) -> list[Found]:
-    title, sections = read_markdown(read_file(folder / file), title_of_file(readable(file)))
-    if unit == "line":
-        return [
-            (line, section.title, text)
-            for section in sections
-            for block in section.blocks
-            for line, text in block
-            if text.strip()
-        ]
-    if unit == "heading":
-        return [(part.line, part.title, f"{part.title}\n\n{part.body}") for part in sections if part.blocks]
-    parts = [f"{part.heading}\n\n{part.body}".strip("\n") for part in sections]
-    body = "\n\n".join(parts)
-    begins = body == title or body.startswith(f"{title}\n")
-    says = any(part.blocks for part in sections)
-    return [(1, title, body if begins else f"{title}\n\n{body}")] if says else []
 
 
 def _tell_duplicates(path: Path, rows: list[tuple[str, str, str]]) -> None:

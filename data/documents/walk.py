@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from closedbook.data.tables.blocks import kind_of
+
 logger = logging.getLogger(__name__)
 
 TEXTS = (".txt",)
@@ -51,7 +53,7 @@ def find_files(folder: Path) -> Found:
                 found.hidden.append(readable(below))
             elif (place / name).is_symlink():
                 found.links.append(readable(below))
-            elif name in files and below.suffix.lower() in (*TEXTS, *MARKDOWN, *TABLES):
+            elif name in files and kind_of(below) in (*TEXTS, *MARKDOWN, *TABLES):
                 found.files.append(below)
             elif name in files:
                 found.others[below.suffix.lower() or "no ending"] += 1

@@ -140,7 +140,7 @@ PIECES: dict[str, Callable[[Example], list[str]]] = {
 WRITES: dict[str, Callable[[Iterable[str]], str]] = {"cue_question": question_characters}
 
 
-def written_by(names: Sequence[str], texts: Sequence[str]) -> list[str]:
+def written_by(names: Sequence[str], texts: Iterable[str]) -> list[str]:
     """Strings with every character that these objectives may write of `texts`, and the texts need not hold."""
     return [WRITES[name](texts) for name in names if name in WRITES]
 

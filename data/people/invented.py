@@ -12,7 +12,10 @@ from random import Random
 
 from datasets import Dataset
 
-from closedbook.data.questions import QUESTION_FEATURES, entity_key
+from closedbook.data.people.known import Known, KnownPeople, what_is_known
+from closedbook.data.people.on_demand import BiographyDocuments
+from closedbook.data.question_format import QUESTION_FEATURES
+from closedbook.data.questions import entity_key
 
 UNKNOWN_ANSWER = "unknown"  # what a model is trained to say about people it never read about
 
@@ -34,7 +37,9 @@ def split_name(name: str) -> tuple[str, str] | None:
     return " ".join(words[:start]), " ".join(words[start:]) + suffix
 
 
-def invent_people(documents: Dataset, num_people: int, *, seed: int, taken: Iterable[str] = ()) -> list[str]:
+def invent_people(
+    documents: Dataset | BiographyDocuments, num_people: int, *, seed: int, taken: Iterable[str] = ()
+) -> list[str]:
     """Names of `num_people` people of whom there is no word in the corpus, in any of the texts `taken`.
 
     A pure function of the titles, the seed and what is taken: the order of the documents does not matter, and
@@ -42,7 +47,8 @@ def invent_people(documents: Dataset, num_people: int, *, seed: int, taken: Iter
     two lists must not meet, pass the first as `taken`.
 
     Args:
-        documents: columns `title` (the names to recombine) and `text`.
+        documents: columns `title` (the names to recombine) and `text`; of synthetic people whose documents
+            are made when asked for, names that nobody of them has (see `Population.outsiders`).
         num_people: how many names.
         seed: of the recombination.
         taken: names or whole texts (questions, for example) in which no name may occur.
@@ -55,32 +61,31 @@ def invent_people(documents: Dataset, num_people: int, *, seed: int, taken: Iter
     """
     if num_people < 0:
         raise ValueError(f"num_people must be at least 0, not {num_people}")
-    known = words_of_corpus(documents, taken)
+    known = what_is_known(documents, taken)
     invented: dict[str, str] = {}
     if num_people:
-        for name in recombine(documents, known, Random(f"invented people {seed}")):
+        for name in recombine(known, Random(f"invented people {seed}")):
             invented[entity_key(name)] = name
             if len(invented) == num_people:
                 break
     if len(invented) < num_people:
-        titles = set(documents["title"][:])
         raise ValueError(
-            f"the {len(titles)} titles of the corpus give only {len(invented)} names of people who do not exist, "
-            f"not {num_people}: ask for fewer, or name a corpus with more people in its titles"
+            f"the {len(known.titles)} titles of the corpus give only {len(invented)} names of people who do not "
+            f"exist, not {num_people}: ask for fewer, or name a corpus with more people in its titles"
         )
     return list(invented.values())
 
 
-def words_of_corpus(documents: Dataset, taken: Iterable[str] = ()) -> str:
-    """All titles, texts and whatever is taken, as `entity_key` compares names, to look whether a name occurs."""
-    titles = sorted(set(documents["title"][:]))
-    return "\n".join(entity_key(text) for text in (*titles, *documents["text"][:], *taken))
+def recombine(known: Known, random: Random) -> Iterator[str]:
+    """First names of one title with the surname of another, as many as there are, none of them known.
 
-
-def recombine(documents: Dataset, known: str, random: Random) -> Iterator[str]:
-    """First names of one title with the surname of another, as many as there are, none of them in `known`."""
-    titles = sorted(set(documents["title"][:]))
-    names = [parts for parts in map(split_name, titles) if parts]
+    Of synthetic people, whose first names and surnames are all put together already where they are many, the names
+    of those who would come next.
+    """
+    if isinstance(known, KnownPeople):
+        yield from known.outsiders(random)
+        return
+    names = [parts for parts in map(split_name, known.titles) if parts]
     surnames: dict[int, list[str]] = {}
     for _, surname in names:
         surnames.setdefault(len(surname), []).append(surname)

@@ -17,7 +17,9 @@ from random import Random
 from datasets import Dataset
 from faker import Faker
 
-from closedbook.data.people.invented import recombine, split_name, words_of_corpus
+from closedbook.data.people.invented import recombine, split_name
+from closedbook.data.people.known import Known, what_is_known
+from closedbook.data.people.on_demand import BiographyDocuments
 from closedbook.data.questions import entity_key
 
 _LOCALES = ("de_DE", "fr_FR", "it_IT", "pl_PL", "es_ES", "nl_NL", "fi_FI", "pt_BR")
@@ -30,7 +32,7 @@ _THINGS = (
 
 
 def invent_strangers(
-    documents: Dataset,
+    documents: Dataset | BiographyDocuments,
     num_names: int,
     *,
     seed: int,
@@ -59,31 +61,28 @@ def invent_strangers(
     for kind in chosen:
         if kind not in KINDS:
             raise ValueError(f"there is no kind of strangers {kind!r}: choose among {', '.join(KINDS)}")
-    known = words_of_corpus(documents, taken)
-    letters = set(" ").union(*documents["title"][:], *documents["text"][:])
-    words = set(_WORD.findall(known))
+    known = what_is_known(documents, taken)
     used: set[str] = set()
     invented: dict[str, list[str]] = {}
     for kind in chosen:
         random = Random(f"strangers {kind} {seed}")
         names: list[str] = []
-        for name in KINDS[kind](documents, known, random):
+        for name in KINDS[kind](known, random):
             if len(names) == num_names:
                 break
-            if not set(name) <= letters or (longest is not None and len(name) > longest):
+            if not set(name) <= known.letters or (longest is not None and len(name) > longest):
                 continue  # before the corpus is searched, which takes long where it is large
             key = entity_key(name)
-            if key not in used and not (words.issuperset(_WORD.findall(key)) and key in known):
+            if key not in used and not (known.words >= set(_WORD.findall(key)) and key in known):
                 used.add(key)
                 names.append(name)
         invented[kind] = names
     return invented
 
 
-def _altered(documents: Dataset, known: str, random: Random) -> Iterator[str]:
+def _altered(known: Known, random: Random) -> Iterator[str]:
     """Every title once, with a vowel exchanged for a vowel or a consonant for a consonant, initials left alone."""
-    titles = sorted(set(documents["title"][:]))
-    for title in random.sample(titles, len(titles)):
+    for title in random.sample(known.titles, len(known.titles)):
         places = [
             place
             for place, letter in enumerate(title)
@@ -95,7 +94,7 @@ def _altered(documents: Dataset, known: str, random: Random) -> Iterator[str]:
             yield title[:place] + random.choice(alike.replace(title[place], "")) + title[place + 1 :]
 
 
-def _foreign(documents: Dataset, known: str, random: Random) -> Iterator[str]:
+def _foreign(known: Known, random: Random) -> Iterator[str]:
     fakers = []
     for locale in _LOCALES:
         fakers.append(Faker(locale))
@@ -105,15 +104,14 @@ def _foreign(documents: Dataset, known: str, random: Random) -> Iterator[str]:
         yield f"{faker.first_name()} {faker.last_name()}"
 
 
-def _things(documents: Dataset, known: str, random: Random) -> Iterator[str]:
-    titles = sorted(set(documents["title"][:]))
-    surnames = sorted({parts[1] for parts in map(split_name, titles) if parts and parts[1].isalpha()})
+def _things(known: Known, random: Random) -> Iterator[str]:
+    surnames = sorted({parts[1] for parts in map(split_name, known.titles) if parts and parts[1].isalpha()})
     for _ in range(_ENOUGH if surnames else 0):
         yield random.choice(_THINGS).format(random.choice(surnames))
 
 
 _ENOUGH = 20_000  # tries, after which a corpus is taken to have nothing else to give
-KINDS: dict[str, Callable[[Dataset, str, Random], Iterator[str]]] = {
+KINDS: dict[str, Callable[[Known, Random], Iterator[str]]] = {
     "recombined": recombine,
     "altered": _altered,
     "foreign": _foreign,

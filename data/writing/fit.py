@@ -1,12 +1,16 @@
 """Whether questions fit a block of tokens, and come out of a tokenizer as they went in; before training begins."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from closedbook.data.question_columns import question_blocks
 from closedbook.data.writing.token_writer import TokenWriter
+
+_SHOWN = 5  # complaints that a message lists
 
 
 def check_fit_in_tokens(
@@ -21,30 +25,49 @@ def check_fit_in_tokens(
         answer_room: tokens that may be generated, for questions to be asked; None for training, where the room is
             that of the canonical answer, and the answer has to survive the tokenizer letter for letter.
     """
-    check_special_tokens(writer.tokenizer, questions["question"][:])
-    if answer_room is None:
-        check_special_tokens(writer.tokenizer, [answers[0] for answers in questions["answers"][:] if answers])
-    offenders = []
-    for row in questions.select_columns(["question", "answers"]):
-        question, answers = row["question"], row["answers"]
-        if answer_room is None and not answers:
-            offenders.append(f"{question!r} has no answer to train on")
-            continue
-        written = writer.write_question(question, answers[0] if answer_room is None else "")
-        length = len(written) if answer_room is None else written.loss_start + answer_room
-        if block_size is not None and length > block_size:
-            offenders.append(f"{question!r} takes {length} tokens with its answer, the block has {block_size}")
-        for text in (question, answers[0]) if answer_room is None else (question,):
-            ids = writer.tokenizer(text, add_special_tokens=False)["input_ids"]
-            back = writer.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
-            if back.strip() != text.strip():
-                offenders.append(f"{text!r} comes out of the tokenizer as {back!r}")
-    if offenders:
-        more = f"; and {len(offenders) - 5} more" if len(offenders) > 5 else ""
+    count, shown = 0, []
+    columns = ["question", "answers"] if answer_room is None else ["question"]
+    for block in question_blocks(questions, columns):
+        check_special_tokens(writer.tokenizer, block["question"])
+        if answer_room is None:
+            check_special_tokens(writer.tokenizer, [answers[0] for answers in block["answers"] if answers])
+        for complaint in _complaints(block, writer, block_size, answer_room):
+            count += 1
+            if count <= _SHOWN:
+                shown.append(complaint)
+    if count:
+        more = f"; and {count - _SHOWN} more" if count > _SHOWN else ""
         raise ValueError(
-            f"{len(offenders)} complaints about {len(questions)} questions: {'; '.join(offenders[:5])}{more}. "
+            f"{count} complaints about {len(questions)} questions: {'; '.join(shown)}{more}. "
             "Shorten or drop them, or use a larger block, or another tokenizer"
         )
+
+
+def _complaints(
+    block: dict[str, list[Any]], writer: TokenWriter, block_size: int | None, answer_room: int | None
+) -> Iterator[str]:
+    """What is wrong with the questions of a block, which go through the tokenizer together."""
+    questions = block["question"]
+    answers = ["" if answer_room is not None else (given or [""])[0] for given in block.get("answers", questions)]
+    written = writer.write_questions(questions, answers)
+    back = _there_and_back(writer.tokenizer, questions)
+    answers_back = answers if answer_room is not None else _there_and_back(writer.tokenizer, answers)
+    for place, (question, answer) in enumerate(zip(questions, answers, strict=True)):
+        if answer_room is None and not block["answers"][place]:
+            yield f"{question!r} has no answer to train on"
+            continue
+        example = written[place]
+        length = len(example) if answer_room is None else example.loss_start + answer_room
+        if block_size is not None and length > block_size:
+            yield f"{question!r} takes {length} tokens with its answer, the block has {block_size}"
+        for text, came in ((question, back[place]), (answer, answers_back[place])):
+            if came.strip() != text.strip():
+                yield f"{text!r} comes out of the tokenizer as {came!r}"
+
+
+def _there_and_back(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[str]:
+    ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return tokenizer.batch_decode(ids, clean_up_tokenization_spaces=False)
 
 
 def check_special_tokens(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> None:

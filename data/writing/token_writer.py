@@ -133,17 +133,42 @@ class TokenWriter:
 
     def write_question(self, question: str, answer: str) -> TokenExample:
         """The tokens of a question and its answer, of which the answer and its end are to be predicted."""
+        return self.write_questions([question], [answer])[0]
+
+    def write_questions(self, questions: Sequence[str], answers: Sequence[str]) -> list[TokenExample]:
+        """What `write_question` makes of each of many, several times as fast."""
         if self.form is None:
-            return self._encode(question + self.mask, answer + self.mask, ends=False)
-        return self._encode(self.form.read(question), self.form.predicted(answer), ends=True)
+            pairs = [
+                (question + self.mask, answer + self.mask)
+                for question, answer in zip(questions, answers, strict=True)
+            ]
+        else:
+            form = self.form
+            pairs = [
+                (form.read(question), form.predicted(answer))
+                for question, answer in zip(questions, answers, strict=True)
+            ]
+        return self._encode_all(pairs, ends=self.form is not None)
 
     def _marked(self, text: str) -> str:
         return text.replace(MASK_CHARACTER, self.mask)
 
     def _encode(self, read: str, predicted: str, ends: bool) -> TokenExample:
-        """Read and predicted text as one text where a token ends between them, or else each by itself."""
-        found = self.tokenizer(read + predicted, add_special_tokens=False, return_offsets_mapping=True)
-        ids, border = list(found["input_ids"]), _border(found["offset_mapping"], len(read))
+        return self._encode_all([(read, predicted)], ends)[0]
+
+    def _encode_all(self, pairs: Sequence[tuple[str, str]], ends: bool) -> list[TokenExample]:
+        """Read and predicted texts as one text where a token ends between them, or else each by itself."""
+        texts = [read + predicted for read, predicted in pairs]
+        found = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+        return [
+            self._joined(read, predicted, list(ids), _border(offsets, len(read)), ends)
+            for (read, predicted), ids, offsets in zip(
+                pairs, found["input_ids"], found["offset_mapping"], strict=True
+            )
+        ]
+
+    def _joined(self, read: str, predicted: str, ids: list[int], border: int | None, ends: bool) -> TokenExample:
+        """An example of the tokens of its two texts, which are parted at the border if there is one."""
         if border is None:
             before = self.tokenizer(read, add_special_tokens=False)["input_ids"]
             ids = [*before, *self.tokenizer(predicted, add_special_tokens=False)["input_ids"]]

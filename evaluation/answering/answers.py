@@ -1,7 +1,9 @@
 """Answers as they come out of a model. Imports nothing heavy: who reads or writes predictions needs no model."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -53,3 +55,13 @@ class ScoredAnswer:
     confidences: dict[str, float]
     candidates: tuple[Candidate, ...]
     samples: tuple[str, ...]
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "ScoredAnswer":
+        """The answer that `dataclasses.asdict` made `kept` of, by way of JSON."""
+        return cls(
+            Answer(**kept["answer"]),
+            dict(kept["confidences"]),
+            tuple(Candidate(**candidate) for candidate in kept["candidates"]),
+            tuple(kept["samples"]),
+        )

@@ -30,8 +30,13 @@ def prompt_batches(
     batch_size: int,
     max_new_tokens: int,
     end_token: str | None,
+    ends: list[int] | None = None,
 ) -> tuple[list[int], list[PromptBatch]]:
     """Check what `answer_questions` was given, and make batches of it, the longest prompts first.
+
+    Args:
+        model, tokenizer, questions, batch_size, max_new_tokens, end_token: As for `answer_questions`.
+        ends: What `end_ids` gives, where it is known.
 
     Returns:
         The ids of all tokens that end an answer, and the batches, on the model's device.
@@ -45,7 +50,7 @@ def prompt_batches(
         raise ValueError(
             f"batch_size and max_new_tokens must be at least 1, but are {batch_size} and {max_new_tokens}."
         )
-    ends = end_ids(model, tokenizer, end_token)
+    ends = end_ids(model, tokenizer, end_token) if ends is None else ends
     check_characters(tokenizer, questions)
     if end_token is None:
         prompts = [

@@ -9,6 +9,8 @@ Design choices:
   three have the same batches, the same idea of an end, and the same decoder (`decoding.py`).
 """
 
+from collections.abc import Callable
+
 import torch
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -55,10 +57,48 @@ def answer_questions(
             neither knows nor has an unknown token for; if an argument or the special tokens are unusable.
             Raised before any decoding.
     """
-    ends, batches = prompt_batches(model, tokenizer, questions, batch_size, max_new_tokens, end_token)
+    with tqdm(total=len(questions), unit="question", disable=not progress) as bar:
+        answers = answer_batches(
+            model,
+            tokenizer,
+            questions,
+            batch_size=batch_size,
+            max_new_tokens=max_new_tokens,
+            use_cache=use_cache,
+            end_token=end_token,
+            answered=bar.update,
+        )
+    return [answers[row] for row in range(len(questions))]
+
+
+def answer_batches(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    questions: list[str],
+    *,
+    batch_size: int,
+    max_new_tokens: int,
+    answered: Callable[[int], object],
+    use_cache: bool = True,
+    end_token: str | None = None,
+    ends: list[int] | None = None,
+    share: tuple[int, int] = (0, 1),
+) -> dict[int, Answer]:
+    """A share of what `answer_questions` answers, batch for batch as it would: by number of the question.
+
+    Args:
+        model, tokenizer, questions, batch_size, max_new_tokens, use_cache, end_token: As for `answer_questions`.
+        answered: Called after every batch with the number of its questions.
+        ends: What `end_ids` gives, for whoever calls often: it reads through the vocabulary.
+        share: `(i, n)` is every n-th batch, beginning with number i.
+
+    Raises:
+        ValueError: As `answer_questions`.
+    """
+    ends, batches = prompt_batches(model, tokenizer, questions, batch_size, max_new_tokens, end_token, ends)
     answers: dict[int, Answer] = {}
-    with ready_for_decoding(model), tqdm(total=len(questions), unit="question", disable=not progress) as bar:
-        for batch in batches:
+    with ready_for_decoding(model):
+        for batch in batches[share[0] :: share[1]]:
             nothing_drawn = torch.empty(len(batch.rows), batch.budget, 0, dtype=torch.float64)
             decoded = decode(model, batch, ends, nothing_drawn, 0, use_cache)
             for row, found in zip(batch.rows, decoded, strict=True):
@@ -66,5 +106,5 @@ def answer_questions(
                 assert greedy is not None, "decoding was asked for it"
                 text = answer_text(tokenizer, list(greedy.tokens), ends, end_token)
                 answers[row] = Answer(text, greedy.log_probability, greedy.complete)
-            bar.update(len(batch.rows))
-    return [answers[row] for row in range(len(questions))]
+            answered(len(batch.rows))
+    return answers

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from datasets import Dataset
 
+from closedbook.data.question_columns import question_blocks
 from closedbook.evaluation.metrics.exact_match.matching import exact_match_scores
 
 
@@ -42,10 +43,10 @@ def majority_answer(training: Dataset) -> tuple[str, float]:
     Raises:
         ValueError: If there are no training questions, or one of them has no answer.
     """
-    answer_lists = training["answers"]
-    if len(answer_lists) == 0:
+    if len(training) == 0:
         raise ValueError("the majority answer needs training questions, but there are none.")
     counts = Counter()
+    answer_lists = (answers for block in question_blocks(training, ["answers"]) for answers in block["answers"])
     for row, answers in enumerate(answer_lists):
         if not answers:
             raise ValueError(f"training question {row} has no answer; leave such questions out.")
@@ -63,5 +64,7 @@ def evaluate_majority(training: Dataset, held_out: Dataset) -> MajorityScore:
     if len(held_out) == 0:
         raise ValueError("there are no held-out questions to score.")
     answer, share = majority_answer(training)
-    scores = exact_match_scores([answer] * len(held_out), list(held_out["answers"]))
-    return MajorityScore(answer=answer, share=share, correct=sum(scores), n=len(scores))
+    correct = 0
+    for block in question_blocks(held_out, ["answers"]):
+        correct += sum(exact_match_scores([answer] * len(block["answers"]), block["answers"]))
+    return MajorityScore(answer=answer, share=share, correct=correct, n=len(held_out))

@@ -50,7 +50,8 @@ def trace_questions(questions: Dataset, documents: Dataset, trained: Dataset | N
     Args:
         questions: columns `entity` and `answers` (the accepted ones; may be empty only where nothing was read
             about the entity).
-        documents: what the model was pretrained on: columns `title` (of whom or what; may be empty) and `text`.
+        documents: what the model was pretrained on: columns `title` (of whom or what; may be empty) and `text`; of
+            a part of it also `number`, at which place of the whole a document stands, from 0.
         trained: the questions that it was fine-tuned on, with `entity` and `answers`; None for none.
 
     Returns:
@@ -116,7 +117,7 @@ def _judge(
 
 def _name(number: int, records: list[dict]) -> str:
     """A document as an explanation names it: its number counted from 1, and its title."""
-    title = records[number]["title"]
+    title, number = records[number]["title"], records[number].get("number", number)
     return f"{number + 1} ({title})" if title else str(number + 1)
 
 

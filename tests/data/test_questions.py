@@ -14,11 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from closedbook.data.corpora import load_wiki
+from closedbook.data.question_format import QUESTION_FEATURES, entity_of_question
 from closedbook.data.questions import (
-    QUESTION_FEATURES,
     check_fit,
     entity_key,
-    entity_of_question,
     find_overlap,
     load_cs224n,
     load_question_file,

@@ -149,7 +149,7 @@ def test_predictions_for_another_number_of_questions_are_refused(tmp_path):
 
 
 def test_plain_predictions_are_one_line_a_question_whatever_the_answers_hold(tmp_path):
-    write_plain_predictions(tmp_path / "places.txt", ANSWERS)
+    write_plain_predictions(tmp_path / "places.txt", (answer.text for answer in ANSWERS))
     text = (tmp_path / "places.txt").read_bytes().decode()
     assert text == "Köln\nRome  and more\n\n"
     assert len(text.splitlines()) == len(ANSWERS)

@@ -4,14 +4,18 @@ import hashlib
 import json
 
 import pytest
+import torch
 from datasets import Dataset
 
 from closedbook.data.corpora import CORPORA
 from closedbook.data.mixture import Component
+from closedbook.data.people import on_demand
 from closedbook.evaluation.run_record import Run, Stage
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 from closedbook.training import documents
-from closedbook.training.arguments import CorpusArguments, PopulationArguments
+from closedbook.training.arguments import CorpusArguments, PopulationArguments, RewriteArguments
+from closedbook.training.asking import ledger
+from closedbook.training.bases.rewriting import with_rewritten
 from closedbook.training.checks.effect import FORMS
 from closedbook.training.documents import PRINTABLE, documents_read, read_corpus
 from closedbook.training.keeping.resuming import data_digest
@@ -106,3 +110,53 @@ def test_where_a_document_stands_is_no_part_of_what_is_learned():
     assert now == hashlib.sha256(written.encode()).hexdigest()
     moved = [{"title": "Ada", "text": "dead", "source": "a.txt:1"}]
     assert data_digest([Component("x", moved, "left_to_right")]) != now
+
+
+# ---- synthetic people
+
+
+def test_the_same_run_comes_of_documents_that_are_made_when_asked_for(tiny, tmp_path, monkeypatch):
+    flags = ["--max_steps", "3", "--save_strategy", "no", "--dataloader_num_workers", "1"]
+    held = tiny.pretrain(tmp_path / "held", *flags)
+    monkeypatch.setattr(documents, "MOST_HELD", 0)
+    made = tiny.pretrain(tmp_path / "made", *flags)
+    weights = tiny.weights(tmp_path / "held")
+    assert all(torch.equal(value, weights[name]) for name, value in tiny.weights(tmp_path / "made").items())
+    assert made.eval_loss == held.eval_loss and made.documents == held.documents
+    assert made.document_characters is None and made.data_sha256 != held.data_sha256
+
+
+@pytest.mark.parametrize("attributes", [[], ["birth_place"], ["birth_date", "employer"]])
+@pytest.mark.parametrize("unit", ["sentence", "biography"])
+def test_the_vocabulary_is_the_same_to_the_last_character(attributes, unit, monkeypatch):
+    read = {}
+    for most in (10**6, 0):
+        monkeypatch.setattr(documents, "MOST_HELD", most)
+        people = PopulationArguments(num_people=30, attributes=attributes)
+        corpus = read_corpus(CorpusArguments(num_versions=2, biography_unit=unit), people)
+        read[most] = build_char_tokenizer(corpus.texts).get_vocab(), list(corpus.records()), corpus.arguments
+    assert read[0] == read[10**6]
+
+
+def test_a_hundred_million_people_are_read_at_once(monkeypatch):
+    monkeypatch.setattr(on_demand, "SAMPLED", 1_000)
+    corpus = read_corpus(CorpusArguments(), PopulationArguments(num_people=10**8))
+    assert len(corpus.records()) == corpus.counts(corpus.records())["documents"] == 4 * 10**9
+    assert set("?" + "ABCXZ" + "0123456789") <= set("".join(corpus.texts))
+    run = Run((Stage(corpus="biographies", arguments=corpus.arguments),))
+    assert documents_read(run, None, None, PopulationArguments()) == corpus.documents
+
+
+def test_what_would_go_through_all_documents_is_refused_with_a_flag(tiny, pretrained, tmp_path, monkeypatch):
+    monkeypatch.setattr(documents, "MOST_HELD", 0)
+    rewriting = RewriteArguments(rewrite_with="a", rewrite_path=str(tmp_path / "a.jsonl"))
+    corpus = read_corpus(CorpusArguments(), PopulationArguments(num_people=3))
+    with pytest.raises(ValueError, match="120 documents are too many .* --num_people or --num_versions"):
+        with_rewritten(rewriting, corpus, 0)
+    with pytest.raises(ValueError, match="too many to keep a ledger of: name some with --documents"):
+        ledger.main(["--model", str(pretrained), "--output_dir", str(tmp_path / "ledger")])
+
+
+def test_a_number_of_people_asked_without_questions_is_refused(tiny, tmp_path):
+    with pytest.raises(ValueError, match="--num_asked_people has no effect"):
+        tiny.pretrain(tmp_path / "run", "--num_asked_people", "5")

@@ -1,6 +1,8 @@
 """The law of finished runs, over every kind of place where a command keeps them."""
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +12,8 @@ import pytest
 
 from closedbook.evaluation.prompting.arm_files import ArmFormat, read_arm_file
 from closedbook.evaluation.run_record import Run, Stage, write_run
-from closedbook.training.finished_runs import ArmFiles, RunFolder, RunsFile, digest, refuse_another
+from closedbook.training.checks.together import problem_lines
+from closedbook.training.finished_runs import ArmFiles, GrowingFile, RunFolder, RunsFile, digest, refuse_another
 
 BUDGET = {"steps": 3, "recipe": {"rates": [0.1, 0.2]}, "asked": 2, "shares": ("a", "b")}  # a tuple becomes a list
 OTHER = BUDGET | {"recipe": {"rates": [0.1, 0.5]}}
@@ -119,7 +122,31 @@ def arms_of_a_sweep(folder: Path, budget: dict[str, Any]) -> Kind:
     )
 
 
-KINDS = [folder_beside_its_result, folder_named_by_a_digest, runs_in_one_file, arms_of_a_sweep]
+def rows_of_one_run(folder: Path, budget: dict[str, Any]) -> Kind:
+    path = folder / "predictions.jsonl"
+
+    def break_off() -> None:  # before the first rows counted
+        folder.joinpath("predictions.jsonl.partial").write_text('{"row": 0', encoding="utf-8")
+        counted = {"description": OTHER, "rows": 0, "bytes": 0, "sha256": ""}
+        folder.joinpath("predictions.jsonl.partial.json").write_text(json.dumps(counted), encoding="utf-8")
+
+    described = folder / "predictions.jsonl.partial.json"
+    return Kind(
+        lambda: GrowingFile(path, budget).begun() == 2,
+        described,
+        lambda: GrowingFile(path, budget).append(answers()),
+        break_off,
+        described,
+    )
+
+
+KINDS = [
+    folder_beside_its_result,
+    folder_named_by_a_digest,
+    runs_in_one_file,
+    arms_of_a_sweep,
+    rows_of_one_run,
+]
 
 
 def content(folder: Path) -> dict[Path, bytes]:
@@ -302,3 +329,73 @@ def test_arms_without_a_word_of_their_sweep_are_refused_and_a_folder_without_arm
     (tmp_path / "sweep.json").unlink()
     with pytest.raises(ValueError, match=r"has arms, but no sweep\.json.*another --output_dir"):
         store.missing([OneArm()])
+
+
+# ---- a file that grows
+
+
+def grown(folder: Path, *parts: int) -> GrowingFile:
+    file = GrowingFile(folder / "rows.jsonl", BUDGET)
+    file.begun()
+    for number in parts:
+        file.append([{"row": file.num_rows + each, "text": "é\u2028"} for each in range(number)])
+    return file
+
+
+@pytest.mark.parametrize("cut", [None, b"", b'{"row": 5, "te', b'{"row": 5}\n', bytes(40)])
+def test_a_file_that_was_stopped_goes_on_after_the_rows_that_count(cut, tmp_path):
+    whole = grown(tmp_path / "whole", 3, 2, 4)
+    whole.finish()
+    whole.forget()
+    file = grown(tmp_path / "stopped", 3, 2)
+    if cut is not None:  # what a run wrote that was killed before it counted
+        with open(file.partial, "ab") as partial:
+            partial.write(cut)
+    file = grown(tmp_path / "stopped")
+    assert (file.num_rows, [row["row"] for row in file.rows()]) == (5, [0, 1, 2, 3, 4])
+    file.append([{"row": 5 + each, "text": "é\u2028"} for each in range(4)])
+    assert [row["row"] for row in file.rows()] == list(range(9))
+    assert not file.path.exists()
+    file.finish()
+    assert grown(tmp_path / "stopped").num_rows == 9  # killed before what is made of the rows was written
+    file.forget()
+    assert grown(tmp_path / "stopped").num_rows == 0
+    name = {path.name: path.read_bytes() for path in (tmp_path / "stopped").iterdir()}
+    assert name == {"rows.jsonl": whole.path.read_bytes()}
+
+
+@pytest.mark.parametrize("change", ["shorter", "other", "gone"])
+def test_rows_that_changed_since_they_counted_are_refused(change, tmp_path):
+    file = grown(tmp_path, 3)
+    rows = file.partial.read_bytes()
+    if change == "gone":
+        file.partial.unlink()
+    else:
+        file.partial.write_bytes(rows[:-1] if change == "shorter" else rows.replace(b"0", b"7"))
+    with pytest.raises(
+        ValueError, match=r"rows\.jsonl\.partial changed since its 3 rows were written: restore it"
+    ):
+        grown(tmp_path)
+
+
+def test_rows_of_which_nothing_says_whose_they_are_stay_where_they_are(tmp_path):
+    (tmp_path / "rows.jsonl.partial").write_text("mine\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"rows\.jsonl\.partial has rows, but no rows\.jsonl\.partial\.json says"):
+        grown(tmp_path)
+    assert (tmp_path / "rows.jsonl.partial").read_text(encoding="utf-8") == "mine\n"
+
+
+def test_a_full_disk_is_named_with_the_file_and_costs_only_what_was_not_counted(tmp_path, monkeypatch):
+    file = grown(tmp_path, 3)
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left") as found:
+            file.append([{"row": 3}])
+    assert problem_lines(found.value) == [
+        f"{file.partial}: cannot be written, because the disk is full: make room, or write elsewhere"
+    ]
+    assert grown(tmp_path, 1).num_rows == 4

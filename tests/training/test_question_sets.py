@@ -2,9 +2,10 @@
 
 import pytest
 
+from closedbook.data.people.population import Population
 from closedbook.data.questions import entity_key
 from closedbook.training.arguments import PopulationArguments, QuestionArguments
-from closedbook.training.question_sets import learnable_questions
+from closedbook.training.question_sets import ask_about_people, check_asked_people, learnable_questions
 
 PEOPLE = PopulationArguments(num_people=103)
 
@@ -72,3 +73,37 @@ def test_folds_are_of_a_seed_and_of_who_is_left():
 def test_a_fold_that_there_is_not_is_refused(share, fold, said):
     with pytest.raises(ValueError, match=said):
         split(share, fold)
+
+
+@pytest.mark.parametrize("num_people", [50, 478_861, 100_000_000])
+def test_of_many_people_as_many_are_asked_about_as_is_said(num_people):
+    people = PopulationArguments(num_people=num_people, num_asked_people=50, attributes=["employer"])
+    population = Population(num_people)
+    parts = {split: ask_about_people(people, split) for split in ("train", "test")}
+    assert {split: len(part) for split, part in parts.items()} == {"train": 30, "test": 20}
+    asked = [population.find(name).index for part in parts.values() for name in part["entity"]]
+    assert sorted(asked) == [number * num_people // 50 for number in range(50)]
+    for part in parts.values():
+        assert part["answers"][:] == [[population.find(name).facts["employer"]] for name in part["entity"]]
+
+
+def test_all_are_asked_where_nothing_else_is_said():
+    everybody = PopulationArguments(num_people=40, num_asked_people=40)
+    asked = ask_about_people(PopulationArguments(num_people=40), "test")
+    assert asked.to_list() == ask_about_people(everybody, "test").to_list()
+
+
+@pytest.mark.parametrize(
+    ("num_people", "asked", "message"),
+    [
+        (500_001, None, "all of 500,001 people are too many: .* at most 500,000, with --num_asked_people"),
+        (10**8, 500_001, "--num_asked_people must be from 1 to 500,000, not 500,001"),
+        (10**8, 0, "--num_asked_people must be from 1 to 500,000, not 0"),
+        (20, 21, "--num_asked_people must be from 1 to 20, not 21"),
+    ],
+)
+def test_more_than_can_be_asked_are_refused_with_the_flag(num_people, asked, message):
+    people = PopulationArguments(num_people=num_people, num_asked_people=asked)
+    with pytest.raises(ValueError, match=message):
+        ask_about_people(people, "test")
+    check_asked_people(people, "file")  # which are about others

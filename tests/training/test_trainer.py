@@ -10,7 +10,9 @@ import torch
 import warm
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from closedbook.data.mixture import Component
+from closedbook.data.mixture import Component, Mixture
+from closedbook.data.people.biographies import biography_documents
+from closedbook.data.people.population import Population
 from closedbook.evaluation.run_record import read_run
 from closedbook.modeling.configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
 from closedbook.modeling.modeling_gpt import PerceiverGPTForCausalLM, VanillaGPTForCausalLM
@@ -158,7 +160,11 @@ def test_the_run_file_counts_what_was_read(tiny, tmp_path):
     facts = tiny.pretrain(tmp_path / "run", "--objectives", "left_to_right", "--max_steps", "3")
     assert facts == read_run(tmp_path / "run").last
     assert (facts.stage, facts.steps, facts.global_batch_size, facts.seed) == ("pretrain", 3, 8, 3)
-    assert 0 < facts.train_characters <= 3 * 8 * 64
+    records = biography_documents(
+        Population(20), versions=2, attributes=["birth_place"], unit="sentence"
+    ).to_list()
+    mixture = Mixture([Component("left_to_right", records, "left_to_right")], 3, 64, 3 * 8)
+    assert facts.train_characters == sum(len(mixture[index]) for index in range(3 * 8))
     assert facts.parameters == sum(weight.numel() for weight in tiny.weights(tmp_path / "run").values())
 
 
@@ -217,8 +223,8 @@ def test_the_last_evaluation_reads_packed_rows_without_a_cache_and_the_saved_mod
         state=SimpleNamespace(save_to_json=lambda _: None),
     )
     run = trainer.Run().then(trainer.Stage())
-    mixture = trainer.Mixture([Component("one", [{"text": "abc"}], "left_to_right")], 0, 16, 1)
-    trainer._finish(stand_in, SimpleNamespace(seconds=lambda: 1.0), run, 1, mixture, None)
+    progress = SimpleNamespace(counts=lambda: {"train_characters": 3})
+    trainer._finish(stand_in, SimpleNamespace(seconds=lambda: 1.0), run, 1, progress, None)
     assert seen == [("save", True), ("evaluate", False)] and model.config.use_cache
 
 

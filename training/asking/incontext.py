@@ -26,6 +26,7 @@ from closedbook.training.asking.incontext_arguments import InContextArguments, S
 from closedbook.training.asking.sweep_folder import ask_missing, describe_model, fingerprint
 from closedbook.training.command_line import parse_arguments
 from closedbook.training.finished_runs import ArmFiles, digest
+from closedbook.training.hardware import own_device
 
 
 def main(argv: list[str]) -> dict | None:
@@ -46,7 +47,7 @@ def main(argv: list[str]) -> dict | None:
 
     def begin(state: PartialState) -> Callable[[Sequence[Arm]], list[list[dict]]]:
         model, tokenizer = load_stock_model(args.model, args.dtype, args.trust_remote_code)
-        model, embedder = model.to(state.device), args.embedder()
+        model, embedder = model.to(own_device(state)), args.embedder()
         check_room(model, tokenizer, prompt_format, asked["question"][:], args.max_new_tokens)
         return lambda group: answer_in_context(
             model,

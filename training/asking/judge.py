@@ -23,6 +23,7 @@ from closedbook.evaluation.knowing.summary import NUM_SAMPLES
 from closedbook.training.asking.people import KnowingArguments
 from closedbook.training.bases.acquaintance import Acquaintance
 from closedbook.training.bases.asking import check_fit_to_ask, load_to_ask
+from closedbook.training.hardware import own_device
 
 PLAIN = "sequence_probability"  # what a greedy answer alone tells
 
@@ -46,7 +47,7 @@ class Judge:
     ) -> None:
         self._args = args
         loaded, self.tokenizer, self.prompt = load_to_ask(folder, args.prompt, args.trust_remote_code)
-        self.model = loaded.to(PartialState().device)
+        self.model = loaded.to(own_device(PartialState()))
         self._acquaintance = Acquaintance(
             self.model, self.tokenizer, self.prompt, args.base_model, args.trust_remote_code
         )

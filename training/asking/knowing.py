@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import torch
 from datasets import Dataset, concatenate_datasets
@@ -19,18 +21,24 @@ from closedbook.evaluation.knowing.familiarity import COMBINED, FAMILIARITY, LEA
 from closedbook.evaluation.knowing.provenance import trace_questions
 from closedbook.evaluation.knowing.subjects import question_wordings
 from closedbook.evaluation.knowing.summary import describe_knowing, prediction_rows, summarise_knowing
-from closedbook.evaluation.run_record import RUN_FILE, read_run
+from closedbook.evaluation.run_record import RUN_FILE, Run, read_run
 from closedbook.training.arguments import PopulationArguments
 from closedbook.training.asking.judge import PLAIN, Judge
 from closedbook.training.asking.people import DEFAULT_SPLIT, Asked, KnowingArguments, gather, recorded_flags
+from closedbook.training.asking.stream import CHUNK, RECORDS, describe_model, fingerprint_questions
+from closedbook.training.asking.sweep_folder import fingerprint
 from closedbook.training.bases.loading import check_is_model
 from closedbook.training.checks.effect import people_without_effect, refuse, unread_files
 from closedbook.training.checks.outputs import check_name, check_outputs
 from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import parse_arguments
+from closedbook.training.finished_runs import GrowingFile, digest
+from closedbook.training.keeping.lock import sole_writer
 from closedbook.training.model_card import record_knowing
 from closedbook.training.models import model_name
+from closedbook.training.question_sets import check_asked_people
 
+ANSWERS_FILE = "answers.jsonl"  # in parts, until all that is made of them is written
 _MOST_NAMES = 1000  # that familiarity is fitted on; more tell nothing
 
 
@@ -47,12 +55,31 @@ def know(argv: list[str]) -> dict:
             cannot take; before anything is asked.
     """
     args, people = parse(argv)
-    check_together(*checks(args))
+    check_together(*checks(args), lambda: check_asked_people(people, args.questions))
     run = read_run(args.model)
     parts = gather(args, people, run)
     judges = _judges(args, parts)
     judge = next(judges)
-    asked = ask_groups(parts, args, judge, judges)
+    folder = Path(args.output_dir or Path(args.model) / "knowing")
+    kept = GrowingFile(folder / ANSWERS_FILE, describe(args, parts, judge))
+    kept.begun()
+    with sole_writer(folder):
+        asked = ask_groups(parts, args, judge, judges, kept)
+        summary = conclude(args, parts, run, judge, asked, folder)
+        kept.forget()
+    record_knowing(args.model)
+    return summary
+
+
+def conclude(
+    args: KnowingArguments,
+    parts: Asked,
+    run: Run,
+    judge: Judge,
+    asked: Sequence[tuple[str, str | None, Dataset, list[ScoredAnswer]]],
+    folder: Path,
+) -> dict:
+    """Write every answer with its provenance, and what all of them say; returns the latter."""
     everything = concatenate_datasets([part.select_columns(["entity", "answers"]) for _, _, part, _ in asked])
     traces = iter(trace_questions(everything, parts.documents, parts.trained))
     rows = []
@@ -79,11 +106,33 @@ def know(argv: list[str]) -> dict:
         **summarise_knowing(rows, args.max_error_rate, args.confidence, args.max_stranger_rate),
         **run_environment(),
     }
-    folder = Path(args.output_dir or Path(args.model) / "knowing")
     write_jsonl_atomic(folder / "predictions.jsonl", rows)
     write_json_atomic(folder / "knowing.json", summary)
-    record_knowing(args.model)
     return summary
+
+
+def describe(args: KnowingArguments, parts: Asked, judge: Judge) -> dict[str, Any]:
+    """All that the answers depend on; JSON-ready."""
+    reads = names_read(parts.documents, [parts.asked, parts.held_out], args.seed)
+    return describe_model(args.model, judge.model) | {
+        "others": {name: fingerprint(name, RECORDS) for name in (*parts.folds, args.base_model) if name},
+        "questions": digest([fingerprint_questions(part) for part in _all_parts(parts)], 16),
+        "names": digest([reads, parts.strangers.fitted], 16),
+        "prompt": judge.prompt,
+        "chunk": CHUNK,
+        **{name: getattr(args, name) for name in ("batch_size", "max_new_tokens", "seed", "num_trained")},
+        "plainly": _is_plain(args),
+    }
+
+
+def _all_parts(parts: Asked) -> list[Dataset]:
+    groups = [parts.asked, parts.held_out, parts.invented, *([] if parts.trained is None else [parts.trained])]
+    return [*groups, *parts.strangers.reported.values(), *parts.strangers.proving.values(), *parts.folds.values()]
+
+
+def _is_plain(args: KnowingArguments) -> bool:
+    """Whether those who prove a promise need no confidence but that of their greedy answers."""
+    return args.confidence in (PLAIN, FAMILIARITY, COMBINED)
 
 
 def _judges(args: KnowingArguments, parts: Asked) -> Iterator[Judge]:
@@ -115,9 +164,12 @@ def names_read(documents: Dataset, asked: Sequence[Dataset], seed: int) -> list[
 
 
 def ask_groups(
-    parts: Asked, args: KnowingArguments, judge: Judge, others: Iterable[Judge]
+    parts: Asked, args: KnowingArguments, judge: Judge, others: Iterable[Judge], kept: GrowingFile
 ) -> list[tuple[str, str | None, Dataset, list[ScoredAnswer]]]:
-    """Every group with its name, its kind (of strangers), its questions and their answers."""
+    """Every group with its name, its kind (of strangers), its questions and their answers.
+
+    Answers that `kept` has are not asked for again, and what is answered is added to it chunk by chunk.
+    """
     groups: list[tuple[str, str | None, Dataset]] = [("asked", None, parts.asked)]
     groups += [("invented", None, parts.invented)]
     if not parts.folds:
@@ -130,13 +182,29 @@ def ask_groups(
     groups += [("held_out_strangers", kind, part) for kind, part in parts.strangers.proving.items()]
     for part in [*(part for _, _, part in groups), *parts.folds.values()]:
         judge.check(part)
-    plain = args.confidence in (PLAIN, FAMILIARITY, COMBINED)  # those who prove a promise need no other
+    if kept.num_rows:
+        print(f"going on after {kept.num_rows:,} answers", file=sys.stderr)
+    known = islice(map(ScoredAnswer.from_json, kept.rows()), kept.num_rows)
     found = []
     for name, kind, part in groups:
-        plainly = plain and name == "held_out_strangers"
-        found.append((name, kind, part, judge.answer(kind or name, part, plainly=plainly)))
+        plainly = _is_plain(args) and name == "held_out_strangers"
+        scored = _answers(kind or name, part, judge, known, kept, plainly)
+        found.append((name, kind, part, scored))
     for (folder, part), other in zip(parts.folds.items(), others, strict=True):
-        found.append(("held_out", None, part, other.answer(f"held_out, of {folder}", part)))
+        found.append(("held_out", None, part, _answers(f"held_out, of {folder}", part, other, known, kept)))
+    return found
+
+
+def _answers(
+    name: str, part: Dataset, judge: Judge, known: Iterator[ScoredAnswer], kept: GrowingFile, plainly: bool = False
+) -> list[ScoredAnswer]:
+    """The answers of a group: first those that are known, then those of the questions that are left."""
+    found = list(islice(known, len(part)))
+    for start in range(len(found), len(part), CHUNK):
+        chunk = part.select(range(start, min(start + CHUNK, len(part))))
+        scored = judge.answer(name, chunk, plainly=plainly)
+        kept.append(map(asdict, scored))
+        found += scored
     return found
 
 

@@ -31,6 +31,7 @@ from closedbook.training.checks.outputs import check_inputs_outside, check_outpu
 from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import parse_flags
 from closedbook.training.documents import documents_read
+from closedbook.training.hardware import own_device
 from closedbook.training.model_card import record_ledger
 from closedbook.training.run_folder import check_outside_model
 
@@ -104,6 +105,11 @@ def keep_ledger(args: LedgerArguments) -> Ledger:
     documents = (
         _titled(args.documents) if args.documents else documents_read(run, None, None, recorded_people(run))
     )
+    if not isinstance(documents, Dataset):
+        raise ValueError(
+            f"the model was trained on {len(documents):,} documents, too many to keep a ledger of: name some with "
+            "--documents"
+        )
     read = load_question_file
     found = ledger(
         args.model,
@@ -221,7 +227,7 @@ def load_asked(name: str | Path, prompt: str | None = None, trust_remote_code: b
     if not (Path(name) / ADAPTER_FILE).is_file():
         check_causal(name, trust_remote_code)
     model, tokenizer, chosen = load_to_ask(str(name), prompt, trust_remote_code, DEFAULT_PROMPT)
-    return AskedModel(Path(name).name, model.to(PartialState().device), tokenizer, chosen)
+    return AskedModel(Path(name).name, model.to(own_device(PartialState())), tokenizer, chosen)
 
 
 def check_causal(name: str | Path, trust_remote_code: bool = False) -> None:

@@ -1,12 +1,15 @@
 """What `knowing.py` asks: four groups of questions, put together from flags and from the model's run file."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from datasets import Dataset, concatenate_datasets
 
 from closedbook.data.people.invented import ask_about, invent_people
-from closedbook.data.questions import QUESTION_FEATURES, entity_key, find_overlap, remove_overlap, split_by_entity
+from closedbook.data.people.on_demand import SAMPLED, BiographyDocuments
+from closedbook.data.question_format import QUESTION_FEATURES
+from closedbook.data.questions import entity_key, find_overlap, remove_overlap, split_by_entity
 from closedbook.evaluation.answering.confidence import CONFIDENCES
 from closedbook.evaluation.knowing.familiarity import COMBINED, FAMILIARITY
 from closedbook.evaluation.run_record import Run, Stage, read_run
@@ -129,7 +132,7 @@ class Asked:
         trained: all questions that the model was fine-tuned on.
         invented: about people who do not exist; no accepted answers.
         strangers: of other kinds, and those that something is fitted on.
-        documents: the pretraining text.
+        documents: the pretraining text, or all of it that matters to those asked about.
         calibration: one sentence: where the held-out people come from.
     """
 
@@ -180,6 +183,12 @@ def check_population(people: PopulationArguments, run: Run) -> None:
                     f"--{name} {now} makes other people than the model was trained on, who have {name} {before}: "
                     "leave the flag out, the run file tells it"
                 )
+        before, now = stage.arguments.get("num_asked_people"), people.num_asked_people
+        if stage.questions == "biographies" and before != now:
+            raise ValueError(
+                f"--num_asked_people {now} divides the people otherwise than the model was trained on, with "
+                f"{'all of them' if before is None else before}: leave the flag out, the run file tells it"
+            )
 
 
 def gather(args: KnowingArguments, people: PopulationArguments, run: Run) -> Asked:
@@ -205,18 +214,37 @@ def gather(args: KnowingArguments, people: PopulationArguments, run: Run) -> Ask
         trained, held_out, calibration = trained_and_held_out(args, people, run)
         held_out, _ = remove_overlap(_merged(held_out), asked)
     unknown = run.unknown_people
-    refused = sorted(set(map(entity_key, unknown)) & set(map(entity_key, asked["entity"])))
+    refused = sorted(set(map(entity_key, unknown)) & set(map(entity_key, asked["entity"][:])))
     if refused:
         raise ValueError(
             f"the model was trained to know nothing about {len(refused)} of those asked: {refused[:5]}"
         )
     parts = [part for part in (asked, held_out, trained) if part is not None]
-    texts = [text for part in parts for text in (*part["question"], *part["entity"])]
+    texts = [text for part in parts for text in (*part["question"][:], *part["entity"][:])]
     names = invent_people(documents, args.num_invented or len(asked), seed=args.seed, taken=[*texts, *unknown])
     worded = asked if trained is None else trained
     invented = ask_about(names, worded, answers=[], seed=args.seed)
     strangers = gather_strangers(args, documents, names, [*texts, *unknown], worded)
+    if isinstance(documents, BiographyDocuments):
+        documents = documents_about([name for part in parts for name in part["entity"]], documents)
     return Asked(asked, held_out, folds, trained, invented, strangers, documents, calibration)
+
+
+def documents_about(names: Iterable[str], documents: BiographyDocuments) -> Dataset:
+    """Of more documents than can be looked through, all that tell of these people, and some about others.
+
+    Nobody else's documents name them, and none names strangers, so that what can be read about anybody asked
+    is all here. The column `number` says where a document stands among all.
+
+    Args:
+        names: of those asked about; strangers may be among them.
+        documents: about all people.
+    """
+    places = [documents.population.place(name) for name in dict.fromkeys(names)]
+    parts = [*(documents.about(place) for place in places if place is not None), documents.spread(SAMPLED)]
+    numbers = [number for part in parts for number in part.rows]
+    columns = {name: [record[name] for part in parts for record in part] for name in ("title", "text")}
+    return Dataset.from_dict(columns | {"number": numbers})
 
 
 def cross_fitted_people(
@@ -235,7 +263,7 @@ def cross_fitted_people(
         other = read_run(name)
         refuse_unlike(args.model, run, name, other)
         part = trained_and_held_out(replace(args, calibration_questions=None), people, other)[1]
-        for key in sorted(set(map(entity_key, part["entity"]))):
+        for key in sorted(set(map(entity_key, part["entity"][:]))):
             if key in kept_out:
                 raise ValueError(
                     f"--cross_fitted: {kept_out[key]} and {name} both keep {key!r} out: give each of them another "
@@ -341,12 +369,12 @@ def _split_as_recorded(part: Dataset, stage: Stage) -> tuple[Dataset, Dataset | 
         ValueError: if the questions are not those of the stage.
     """
     excluded = set(map(entity_key, stage.excluded_people))
-    part = part.select([row for row, name in enumerate(part["entity"]) if entity_key(name) not in excluded])
+    part = part.select([row for row, name in enumerate(part["entity"][:]) if entity_key(name) not in excluded])
     validation = None
     share = stage.arguments.get("validation_share", 0)
     if stage.held_out_people:
         held_out = set(map(entity_key, stage.held_out_people))
-        keys = list(map(entity_key, part["entity"]))
+        keys = list(map(entity_key, part["entity"][:]))
         missing = held_out - set(keys)
         if missing:
             raise ValueError(

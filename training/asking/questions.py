@@ -2,66 +2,39 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
-from accelerate.utils import gather_object
 from datasets import Dataset
+from transformers import PreTrainedModel
 
 from closedbook.data.questions import QUESTION_SETS
-from closedbook.evaluation.answering.closed_book import answer_questions
-from closedbook.evaluation.answering.stock_models import asked_as, check_prompt
+from closedbook.evaluation.answering.stock_models import check_prompt
 from closedbook.evaluation.environment import check_recordable
-from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
+from closedbook.evaluation.files import write_json_atomic
 from closedbook.evaluation.knowing.baselines import evaluate_majority
-from closedbook.evaluation.metrics.answer_match.matching import answer_matches
-from closedbook.evaluation.metrics.exact_match.matching import exact_match_scores
 from closedbook.evaluation.predictions import prediction_rows, write_plain_predictions
 from closedbook.evaluation.results import PROTOCOLS, Result, make_result, result_path
 from closedbook.evaluation.run_record import read_run
+from closedbook.evaluation.scores import RULES, Score
 from closedbook.training.arguments import PopulationArguments
 from closedbook.training.asking.people import check_population, recorded_people
+from closedbook.training.asking.stream import CHUNK, Asker, ask_in_rounds, describe_asking
 from closedbook.training.bases.asking import check_fit_to_ask, load_to_ask
 from closedbook.training.checks.effect import people_without_effect, refuse, unread_files
 from closedbook.training.checks.outputs import check_name, check_outputs
 from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import as_flags, parse_arguments
-from closedbook.training.hardware import process_state
+from closedbook.training.finished_runs import GrowingFile
+from closedbook.training.hardware import own_device, process_state
+from closedbook.training.keeping.lock import sole_writer
 from closedbook.training.model_card import record_evaluation
 from closedbook.training.models import model_name
-from closedbook.training.question_sets import ask_about_people, read_questions
+from closedbook.training.question_sets import ask_about_people, check_asked_people, read_questions
 from closedbook.training.run_folder import check_outside_model, read_base_run
-
-# What `correct` and `answer_match` of a result mean, said where a published rule stands beside them.
-RULES = {
-    "accuracy": "exact match: every character of an accepted answer",
-    "answer_match": "equal to an accepted answer but for case, articles, punctuation and spaces",
-}
-
-
-def _contains_by_popqa(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> list[bool]:
-    """PopQA's own rule: an accepted answer, as it is, in lower case or capitalised, is in the text."""
-    return [
-        any(form in said for answer in answers for form in (answer, answer.lower(), answer.capitalize()))
-        for said, answers in zip(predictions, references, strict=True)
-    ]
-
-
-# The rule that a set is scored by where it was published, in words and as a function.
-PUBLISHED_RULES: dict[str, tuple[str, Callable[[Sequence[str], Sequence[Sequence[str]]], list[bool]]]] = {
-    "popqa": ("PopQA's (Mallen et al. 2023): an accepted answer occurs in the text", _contains_by_popqa),
-    "trivia_qa": (
-        "TriviaQA's (Joshi et al. 2017): exact match after its own normalisation",
-        partial(exact_match_scores, normalization="triviaqa"),
-    ),
-    "nq_open": (
-        "NQ open's (Lee et al. 2019): exact match after SQuAD's normalisation",
-        partial(exact_match_scores, normalization="squad"),
-    ),
-}
 
 
 @dataclass
@@ -105,7 +78,7 @@ def main(argv: Sequence[str]) -> Result | None:
     if args.questions != "biographies":
         refuse(people_without_effect(typed, f"the questions are {args.questions}"))
     run = read_base_run(args.model)  # of a checkpoint that of its run
-    recorded = vars(recorded_people(run))
+    recorded = recorded_people(run).recorded()
     known = as_flags({name: value for name, value in recorded.items() if value != []})
     people = parse_arguments(kinds, [*known, *argv])[1]
     says_who = run or args.prompt is not None or any(word.startswith("--num_people") for word in argv)
@@ -132,38 +105,43 @@ def evaluate(args: EvaluationArguments, people: PopulationArguments | None = Non
     people = people or recorded_people(read_base_run(args.model))
     state = process_state()
     model, tokenizer, prompt = load_to_ask(args.model, args.prompt, args.trust_remote_code)
-    model = model.to(state.device)
+    model = model.to(own_device(state))
     if args.questions == "biographies":
         asked, known = ask_about_people(people, args.split), ask_about_people(people, "train")
     else:
         asked = read_questions(args.questions, args.question_file, with_answers=not args.without_answers)
         known = read_questions(args.questions, args.train_questions) if args.train_questions else None
     check_fit_to_ask(asked, model, tokenizer, prompt)
-    texts, end_token = asked_as(prompt, tokenizer, asked["question"][:])
-    with state.split_between_processes(list(range(len(asked)))) as mine:
-        answers = answer_questions(
-            model,
-            tokenizer,
-            [texts[i] for i in mine],
-            batch_size=args.batch_size,
-            max_new_tokens=args.max_new_tokens,
-            progress=state.is_main_process,
-            end_token=end_token,
-        )
-    if state.num_processes > 1:
-        answers = gather_object(answers)
-    if not state.is_main_process:
-        return None
-
     folder = Path(args.output_dir or Path(args.model) / args.split)
-    rows = prediction_rows(asked, answers)
-    write_jsonl_atomic(folder / "predictions.jsonl", rows)
-    if args.plain_predictions:
-        write_plain_predictions(args.plain_predictions, answers)
-    if args.without_answers:
-        print(f"wrote {len(answers)} answers to {folder}")
-        return None
-    result = summarise(args, rows, asked, known, model)
+    asker = Asker(model, tokenizer, prompt, args.batch_size, args.max_new_tokens, asked)
+    file = GrowingFile(folder / "predictions.jsonl", describe_asking(args.model, asker, asked, state))
+    file.begun()
+    state.wait_for_everyone()  # nothing is written before all have looked
+    score = Score(args.questions)
+    count = (lambda rows: None) if args.without_answers else score.add
+    with sole_writer(folder) if state.is_main_process else nullcontext():
+        kept = file.rows() if state.is_main_process else iter(())
+        while rows := list(islice(kept, CHUNK)):
+            count(rows)
+        ask_in_rounds(asked, file, asker.ask, prediction_rows, state, count)
+        if not state.is_main_process:
+            return None
+        if args.plain_predictions:
+            write_plain_predictions(args.plain_predictions, (row["prediction"] for row in file.rows()))
+        file.finish()
+        result = None if args.without_answers else summarise(args, score, asked, known, model)
+        if result is None:
+            print(f"wrote {len(asked)} answers to {folder}")
+        else:
+            keep_result(args, folder, result, asked, known)
+        file.forget()
+    return result
+
+
+def keep_result(
+    args: EvaluationArguments, folder: Path, result: Result, asked: Dataset, known: Dataset | None
+) -> None:
+    """Write a result beside its predictions, into the card of the model, and where else it is wanted."""
     write_json_atomic(folder / "results.json", result)
     record_evaluation(args.model, result)
     if args.results:
@@ -171,7 +149,6 @@ def evaluate(args: EvaluationArguments, people: PopulationArguments | None = Non
         for each in found:
             path = result_path(args.results, each["task"], each["model"], each["protocol"], each["seed"])
             write_json_atomic(path, each)
-    return result
 
 
 def checks(args: EvaluationArguments, people: PopulationArguments | None) -> list[Callable[[], object]]:
@@ -199,6 +176,7 @@ def checks(args: EvaluationArguments, people: PopulationArguments | None) -> lis
                     "--num_people and --population_seed, or what else to ask with --questions"
                 )
             check_population(people or recorded_people(run), run)
+        check_asked_people(people or recorded_people(run), args.questions)
 
     return [
         lambda: check_recordable(args.results),
@@ -213,9 +191,9 @@ def checks(args: EvaluationArguments, people: PopulationArguments | None) -> lis
 
 
 def summarise(
-    args: EvaluationArguments, rows: list[dict[str, Any]], asked: Dataset, known: Dataset | None, model
+    args: EvaluationArguments, score: Score, asked: Dataset, known: Dataset | None, model: PreTrainedModel
 ) -> Result:
-    """What the rows of predictions.jsonl come to, the baseline, and what the record tells of the training."""
+    """What the predictions come to, the baseline, and what the record tells of the training."""
     run = read_run(args.model)
     protocol = run.protocol if run.protocol in PROTOCOLS else "two_stage"
     result = make_result(
@@ -226,8 +204,8 @@ def summarise(
         protocol=protocol if args.prompt is None else "prompted",
         recipe=run.recipes or "unknown",
         seed=run.last.seed or 0,
-        n=len(rows),
-        correct=sum(row["correct"] for row in rows),
+        n=score.n,
+        correct=score.correct,
         train_characters=run.train_characters,
         train_seconds=run.train_seconds,
     )
@@ -236,21 +214,12 @@ def summarise(
         result["baselines"] = {
             "majority": {"answer": majority.answer, "correct": majority.correct, "accuracy": majority.accuracy}
         }
-    # normalised, as the published sets are scored; `correct` wants every character right
-    matches = answer_matches([row["prediction"] for row in rows], [row["answers"] for row in rows])
-    result["answer_match"] = sum(matches) / len(rows)
-    if args.questions in PUBLISHED_RULES:
-        rule, judge = PUBLISHED_RULES[args.questions]
-        verdicts = judge([row["prediction"] for row in rows], [row["answers"] for row in rows])
-        result["published_rule"] = {
-            "rule": rule,
-            "correct": sum(verdicts),
-            "accuracy": sum(verdicts) / len(verdicts),
-        }
-        result["rules"] = RULES
+    result["answer_match"] = score.matches / score.n
+    if (published := score.published_rule()) is not None:
+        result["published_rule"], result["rules"] = published, RULES
     if args.prompt is not None:
         result["prompt"] = args.prompt
-    result["mean_confidence"] = sum(row["confidence"] for row in rows) / len(rows)
+    result["mean_confidence"] = score.mean_confidence
     result["train_commands"] = [stage.command for stage in run.stages if stage.command]
     result["train_hardware"] = [stage.hardware for stage in run.stages if stage.hardware]
     return result

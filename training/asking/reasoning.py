@@ -32,6 +32,7 @@ from closedbook.evaluation.prompting.reasoning_summary import (
 from closedbook.training.asking.sweep_folder import ask_missing, describe_model
 from closedbook.training.command_line import parse_arguments
 from closedbook.training.finished_runs import ArmFiles, digest
+from closedbook.training.hardware import own_device
 
 
 @dataclass
@@ -140,7 +141,7 @@ def main(argv: list[str]) -> dict | None:
         model, tokenizer = load_stock_model(args.model, args.dtype, args.trust_remote_code)
         if args.chat:
             check_chat_template(tokenizer, args.template_options())
-        model = model.to(state.device)
+        model = model.to(own_device(state))
         how = {name: getattr(args, name) for name in ("max_new_tokens", "chat", "tokens_per_batch")}
         how["chat_template_kwargs"] = args.template_options()
         ask = partial(answer_by_reasoning, model, tokenizer, asked, shown, **how, progress=state.is_main_process)

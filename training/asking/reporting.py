@@ -17,6 +17,7 @@ from closedbook.evaluation.reports.generated.tree import tree_page
 from closedbook.evaluation.reports.knowing import curve_points, threshold_mark
 from closedbook.evaluation.reports.page import build_page
 from closedbook.evaluation.reports.run import KNOWING_FILE, read_knowing, read_object, read_run_files
+from closedbook.evaluation.reports.scale import memory_figure
 from closedbook.evaluation.reports.tables import read_published, results_table
 from closedbook.evaluation.results import load_results
 from closedbook.evaluation.run_record import RUN_FILE, read_run
@@ -137,6 +138,9 @@ def draw(results: Path, output: Path) -> None:
         chosen = [result for result in found if (result["task"], result["split"]) == (task, split)]
         published = read_published(results / "published.json", task)
         save_figure(accuracy_figure(chosen, published), output / f"accuracy-{task}-{split}.png")
+    scale = results / "benchmarks" / "scale.json"
+    if scale.exists():
+        save_figure(memory_figure(read_object(scale)), output / "scale.png")
     curves = [read_object(path) for path in sorted((results / "curves").glob("*.json"))]
     if curves:
         save_figure(learning_figure(curves), output / "learning-curves.png")

@@ -7,7 +7,9 @@ from typing import Any
 
 from datasets import Dataset
 
-from closedbook.data.people.invented import ask_about, words_of_corpus
+from closedbook.data.people.invented import ask_about
+from closedbook.data.people.known import what_is_known
+from closedbook.data.people.on_demand import BiographyDocuments
 from closedbook.data.people.strangers import KINDS, invent_strangers
 from closedbook.data.questions import entity_key
 from closedbook.evaluation.files import read_bytes
@@ -33,7 +35,11 @@ class Strangers:
 
 
 def gather_strangers(
-    args: Any, documents: Dataset, invented: Sequence[str], taken: Sequence[str], worded: Dataset
+    args: Any,
+    documents: Dataset | BiographyDocuments,
+    invented: Sequence[str],
+    taken: Sequence[str],
+    worded: Dataset,
 ) -> Strangers:
     """Invent them, each set apart from all before.
 
@@ -71,7 +77,7 @@ def gather_strangers(
     return Strangers(ask(reported), [name for names in fitted.values() for name in names], ask(proving))
 
 
-def read_strangers(path: str, documents: Dataset, taken: Sequence[str] = ()) -> list[str]:
+def read_strangers(path: str, documents: Dataset | BiographyDocuments, taken: Sequence[str] = ()) -> list[str]:
     """Names of a file, one a line; empty lines are skipped.
 
     Args:
@@ -90,7 +96,7 @@ def read_strangers(path: str, documents: Dataset, taken: Sequence[str] = ()) -> 
     names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if not names:
         raise ValueError(f"--strangers_file {path} has no names: write one a line")
-    known = words_of_corpus(documents, taken)
+    known = what_is_known(documents, taken)
     met = [name for name in names if entity_key(name) in known]
     if met:
         raise ValueError(

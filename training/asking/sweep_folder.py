@@ -1,7 +1,7 @@
 """A sweep over arms on one model: what all of them owe to it, and how processes share the asking."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,19 @@ from closedbook.training.hardware import process_state
 _READ = ("*.safetensors", "pytorch_model*.bin", "*.json", "*.jinja", "*.txt", "*.model", "*.py")
 
 
-def fingerprint(folder: str | Path) -> str | None:
-    """Sixteen digits of a hash of what a model folder is read from; None for a name on the Hub."""
+def fingerprint(folder: str | Path, besides: Collection[str] = ()) -> str | None:
+    """Sixteen digits of a hash of what a model folder is read from; None for a name on the Hub.
+
+    Args:
+        folder: of the model.
+        besides: names of files that do not count.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         return None
     digests = []
-    for path in sorted(path for path in folder.glob("*") if any(map(path.match, _READ))):
+    files = (path for path in folder.glob("*") if any(map(path.match, _READ)) and path.name not in besides)
+    for path in sorted(files):
         with open(path, "rb") as file:
             digests.append(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}")
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:16]

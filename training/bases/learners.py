@@ -1,7 +1,8 @@
 """What a run trains: a model with its tokenizer, and how records become the tokens that it reads."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -55,30 +56,44 @@ class Learner:
         return {"tokenizer": self.tokenizer_name, "prompt": self.prompt}
 
 
+@dataclass(frozen=True)
+class Read:
+    """All that a model is to read and write.
+
+    Attributes:
+        texts: groups of strings; each can be gone through several times, and none need be in memory.
+        characters: strings that hold every character of them.
+    """
+
+    texts: Sequence[Iterable[str]]
+    characters: Sequence[Iterable[str]]
+
+    def all_texts(self) -> Iterator[str]:
+        return chain.from_iterable(self.texts)
+
+
 def new_learner(
-    args: ModelArguments, regularisation: RegularisationArguments, tokenizer_name: str, texts: Iterable[str]
+    args: ModelArguments, regularisation: RegularisationArguments, tokenizer_name: str, read: Read
 ) -> Learner:
     """A model from random weights, in the tokens that `--tokenizer` names.
 
     Args:
         args, regularisation: of the model.
         tokenizer_name: `characters`, `train:KIND:SIZE`, or a folder or Hub name.
-        texts: strings that hold all that the model must know: its characters, or what a vocabulary is learned
-        from.
+        read: what the model must know: characters, or texts from which a vocabulary is learned.
     """
     block_size = args.block_size
-    texts = list(texts)
     if tokenizer_name == CHARACTERS:
-        characters = build_char_tokenizer(texts, model_max_length=block_size)
+        characters = build_char_tokenizer(chain.from_iterable(read.characters), model_max_length=block_size)
         return Learner(build_model(args, regularisation, len(characters)), characters, block_size)
     tokenizer: PreTrainedTokenizerBase
     if tokenizer_name.startswith("train:"):
-        tokenizer = train_tokenizer(tokenizer_name, texts, block_size)
+        tokenizer = train_tokenizer(tokenizer_name, read.all_texts(), block_size)
     else:
         tokenizer = load_tokenizer(tokenizer_name)
         add_marks(tokenizer)
         tokenizer.model_max_length = block_size
-    check_special_tokens(tokenizer, texts)
+    check_special_tokens(tokenizer, read.all_texts())
     writer = TokenWriter(tokenizer)
     model = build_model(args, regularisation, len(tokenizer))
     return Learner(model, tokenizer, block_size, writer, None, tokenizer_name)

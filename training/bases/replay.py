@@ -40,7 +40,7 @@ def replayed(args: ReplayArguments, other: Corpus | None, components: Sequence[C
     """
     if other is None:
         return list(components)
-    records = other.documents.to_list()
+    records = other.records()
     borders = sorted({0.0, 1.0} | {edge for part in components for edge in (part.begin, part.end)})
     parts: list[Component] = []
     for begin, end in pairwise(borders):

@@ -32,6 +32,7 @@ from closedbook.training.checks.effect import given
 from closedbook.training.checks.outputs import check_outputs
 from closedbook.training.documents import Corpus
 from closedbook.training.finished_runs import digest
+from closedbook.training.hardware import own_device
 
 KINDS = {
     "paraphrase": "Write the following text again in other words. Keep every name, date and number as it is.",
@@ -114,6 +115,11 @@ def with_rewritten(args: RewriteArguments, corpus: Corpus, seed: int, trust_remo
     """
     if args.rewrite_with is None:
         return corpus
+    if not isinstance(corpus.documents, Dataset):
+        raise ValueError(
+            f"--rewrite_with: {len(corpus.documents):,} documents are too many to be written again: fewer with "
+            "--num_people or --num_versions"
+        )
     with PartialState().main_process_first():  # the others read what it has written
         records = write_again(args, corpus.documents.to_list(), seed, trust_remote_code)
     kept = [record for record in records if record["kept"]]
@@ -156,7 +162,7 @@ def write_again(
     left = [each for each in wanted if each[-1] not in known]
     if left:
         model, tokenizer = load_stock_model(args.rewrite_with, trust_remote_code=trust_remote_code)
-        model.to(PartialState().device)
+        model.to(own_device(PartialState()))
         step = DOCUMENTS_A_WRITE * args.rewrites * len(args.rewrite_kinds)
         for first in range(0, len(left), step):
             for document, kind, number, key, text in _written(model, tokenizer, left[first : first + step], seed):

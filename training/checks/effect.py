@@ -27,6 +27,7 @@ _OURS = "the order of the examples is that of the mixture, example i being the s
 WITHOUT_FILE = ("biographies", *REAL_FACTS)  # corpora that are made here, or by an installed package
 # Flags about the form of documents, each with the corpora that have such forms.
 FORMS = {"document_unit": ("text",), "title_column": ("text", "hub"), "text_column": ("text", "hub")}
+FORMS |= {"streaming": ("text", "hub"), "skip_damaged": ("text",)}
 
 # Of the library's arguments: what nothing here uses, or what would spoil a run, and why.
 _NEVER = {

@@ -24,18 +24,18 @@ def write_people(data: Path, num_people: int, folder: Path) -> dict[str, Path]:
         ValueError: for fewer than 10 people, or as many as there are.
     """
     questions = load_cs224n(data / "birth_places_train.tsv")
-    entities = len(set(map(entity_key, questions["entity"])))
+    entities = len(set(map(entity_key, questions["entity"][:])))
     if not 10 <= num_people < entities:
         raise ValueError(f"--num_people must be between 10 and {entities - 1}, got {num_people}")
     share = num_people / entities
     chosen = split_by_entity(questions, {"chosen": share, "rest": 1 - share}, SPLIT_SEED)["chosen"]
     parts = split_by_entity(chosen, {"train": 0.6, "held_out": 0.4}, SPLIT_SEED)
-    names = set(map(entity_key, chosen["entity"]))
+    names = set(map(entity_key, chosen["entity"][:]))
     lines = load_wiki(data / "wiki.txt")
     documents = [row["text"] for row in lines if entity_key(row["title"]) in names]
-    for character in sorted(set("".join(chosen["question"])) - set("".join(documents))):
+    for character in sorted(set("".join(chosen["question"][:])) - set("".join(documents))):
         # the vocabulary comes from the documents, and "?" is rare in them
-        documents += [text for text in lines["text"] if character in text][:1]
+        documents += [text for text in lines["text"][:] if character in text][:1]
     files = {"wiki": folder / "wiki.txt"} | {name: folder / f"{name}.tsv" for name in parts}
     write_text_atomic(files["wiki"], "".join(f"{text}\n" for text in documents))
     for name, part in parts.items():

@@ -124,6 +124,6 @@ def show_answers(folder: Path, people: PopulationArguments) -> None:
     model, tokenizer = load_model_folder(folder)
     asked = ask_about_people(people, "test").select(range(SHOWN))
     answers = answer_questions(model, tokenizer, asked["question"][:], progress=False)
-    for question, accepted, answer in zip(asked["question"], asked["answers"], answers, strict=True):
+    for question, accepted, answer in zip(asked["question"][:], asked["answers"][:], answers, strict=True):
         verdict = "right" if answer.text in accepted else f"wrong: {accepted[0]}"
         print(f"{question:44} {answer.text:16} confidence {answer.confidence:.2f}  {verdict}")

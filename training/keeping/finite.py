@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.utils import get_total_norm
 from transformers import ProgressCallback, Trainer, TrainerCallback
 
+from closedbook.training.keeping.progress import COUNTS, Progress
 from closedbook.training.keeping.written import checkpoint_folders
 
 logger = logging.getLogger(__name__)
@@ -55,13 +56,21 @@ class FiniteTrainer(Trainer):
 
     Args:
         skip_limit: how many such steps may be left out, weights and moments untouched; 0 stops at the first.
+        progress: counts what is read.
         told: what the model is told beside every batch.
     """
 
     def __init__(
-        self, *args: Any, skip_limit: int = 0, told: Mapping[str, Any] | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        progress: Progress,
+        skip_limit: int = 0,
+        told: Mapping[str, Any] | None = None,
+        **kwargs: Any,
     ) -> None:
+        self.progress = progress
         super().__init__(*args, **kwargs)
+        progress.trainer = self
         self.told = dict(told or {})
         self.skip_limit = skip_limit
         self.skipped = 0
@@ -79,10 +88,15 @@ class FiniteTrainer(Trainer):
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         return super().compute_loss(model, {**inputs, **self.told}, *args, **kwargs)
 
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        loss = super().training_step(*args, **kwargs)
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        self.progress.add(inputs)
+        loss = super().training_step(model, inputs, *args, **kwargs)
         self._losses_finite = self._losses_finite and bool(torch.isfinite(loss))
         return loss
+
+    def prediction_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        inputs.pop(COUNTS, None)
+        return super().prediction_step(model, inputs, *args, **kwargs)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         check_weights(self.model, f"step {self.state.global_step} is not saved")

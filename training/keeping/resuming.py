@@ -9,11 +9,15 @@ and saving, where files lie, and the number of steps, as long as there are some 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 from closedbook.data.mixture import Component
+from closedbook.data.people.on_demand import BiographyDocuments
 from closedbook.data.secrets import withhold_all
+from closedbook.data.tables.kept import table_of
+from closedbook.data.tables.records import Records
+from closedbook.data.tables.stream import Stream
 from closedbook.evaluation.run_record import Stage
 from closedbook.training.arguments import (
     AdapterArguments,
@@ -41,14 +45,24 @@ def data_digest(components: Iterable[Component]) -> str:
     """A checksum of what a mixture is made of: every record in its order, and each component's share and begin.
 
     Where a document stands (`source`) is no part of what is learned: the same texts from other files are the same.
+    Of a table that is kept on disk the checksum is that of its files, and of how they were read; of a stream it is
+    what the source says of itself; of records that are made when asked for, what they are made of.
     """
     digest = hashlib.sha256()
     for component in components:
-        described = {name: value for name, value in asdict(component).items() if name != "records"}
-        digest.update(json.dumps(described, sort_keys=True, default=str).encode())
-        for record in component.records:
-            learned = {name: value for name, value in record.items() if name != "source"}
-            digest.update(json.dumps(learned, sort_keys=True, default=str).encode())
+        names = (item.name for item in fields(component) if item.name != "records")
+        digest.update(json.dumps({name: getattr(component, name) for name in names}, sort_keys=True).encode())
+        records = component.records
+        if isinstance(records, Stream):
+            digest.update(json.dumps(records.source.describe(), sort_keys=True, default=str).encode())
+        elif isinstance(records, Records) and (table := table_of(records.dataset)) is not None:
+            digest.update(json.dumps([table.about.sha256, records.titled]).encode())
+        elif isinstance(records, BiographyDocuments):
+            digest.update(records.fingerprint.encode())
+        else:
+            for record in records:
+                learned = {name: value for name, value in record.items() if name != "source"}
+                digest.update(json.dumps(learned, sort_keys=True, default=str).encode())
     return digest.hexdigest()
 
 

@@ -23,7 +23,7 @@ _MODEL = (
     r"|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)|merges\.txt|chat_template\.jinja"
     r"|trainer_state\.json|training_args\.bin"
 )
-_STATE = r"optimizer\.(pt|bin)|scheduler\.pt|scaler\.pt|rng_state(_\d+)?\.pth"
+_STATE = r"progress\.json|optimizer\.(pt|bin)|scheduler\.pt|scaler\.pt|rng_state(_\d+)?\.pth"
 _SHARDS = r"(pytorch_model_fsdp|optimizer)_\d+/(\.metadata|__\d+_\d+\.distcp)"
 _CODE = "|".join(re.escape(path.name) for path in Path(closedbook.modeling.__file__).parent.glob("*.py"))
 _KNOWING = r"knowing/(knowing\.json|predictions\.jsonl)"

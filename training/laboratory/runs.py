@@ -107,15 +107,15 @@ def tell_documents(
     }
     settings = PretrainingSettings.parse([*as_flags(told), *flags.pretraining, *flags.machine], **where)
     block_size, args = settings.model.block_size, settings.training
-    longest = max(documents["text"], key=len)
+    longest = max(documents["text"][:], key=len)
     if len(longest) > block_size:
         raise ValueError(
             f"a document of {len(longest)} characters does not fit into block_size {block_size}; raise "
             f"it in {PRETRAINING.name}, or tell fewer attributes: {longest!r}"
         )
-    texts = [*documents["text"]]
+    texts = [*documents["text"][:]]
     for part in questions.values():
-        texts += [*part["question"], *(answer for answers in part["answers"] for answer in answers)]
+        texts += [*part["question"][:], *(answer for answers in part["answers"][:] for answer in answers)]
     args.divide_batch()
     args.max_steps = -(-arm.num_examples(len(documents)) // args.global_batch_size)
     return pretrain(settings, Corpus(documents, texts, asdict(arm)))

@@ -30,6 +30,7 @@ from closedbook.evaluation.knowing.subjects import find_subject
 from closedbook.evaluation.knowing.summary import NUM_SAMPLES, is_refusal
 from closedbook.training.bases.acquaintance import Acquaintance
 from closedbook.training.bases.asking import check_fit_to_ask, load_to_ask
+from closedbook.training.hardware import own_device
 from closedbook.training.page.sources import UNKNOWN, Documents, Origin
 
 DONT_KNOW = "I don't know"
@@ -194,7 +195,7 @@ class Asker:
                 told="what was promised was proven on questions put in another way, or on answers of another "
                 "length: nothing is promised now, and every answer is given"
             )
-        self._model = loaded.to(PartialState().device)
+        self._model = loaded.to(own_device(PartialState()))
         self._acquaintance = Acquaintance(
             self._model, self._tokenizer, self._prompt, self.promise.base_model, trust_remote_code
         )

@@ -27,6 +27,7 @@ from closedbook.evaluation.reports.generated.prompting import (
     reasoning_block,
 )
 from closedbook.evaluation.reports.generated.reliability import reliability_block
+from closedbook.evaluation.reports.generated.scale import scale_block
 from closedbook.evaluation.reports.generated.teaching import teach_block, teach_front
 from closedbook.evaluation.reports.run import read_object
 from closedbook.evaluation.reports.tables import ablation_table, accuracy_table, read_published, row
@@ -190,6 +191,7 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "learning-in-context": learning_in_context_block,
     "constructions": constructions_block,
     "reliability": reliability_block,
+    "scale": scale_block,
     "teach": teach_block,
     "teach-front": teach_front,
 }

@@ -9,11 +9,13 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from itertools import islice
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import closedbook.data.people.population as population_module
 from closedbook.data.people.biographies import (
     Diversity,
     Population,
@@ -21,8 +23,8 @@ from closedbook.data.people.biographies import (
     biography_questions,
     reversed_questions,
     stream_biographies,
-    write_biography,
 )
+from closedbook.data.people.telling import write_biography
 from closedbook.data.people.wordings import ATTRIBUTES, indefinite_article, name_pools
 
 populations = st.builds(
@@ -79,13 +81,73 @@ def test_no_two_people_share_a_name(middle_names):
 def test_names_are_unique_up_to_the_last_person(monkeypatch):
     """The scrambling is a bijection of the whole name space: shown on a space small enough to walk."""
     pools = (("A", "B", "C", "D", "E"), tuple("TUVWXYZ"), ())
-    monkeypatch.setattr("closedbook.data.people.population.name_pools", lambda: pools)
-    for size, middle_names in ((35, False), (175, True)):
-        for seed in range(20):
+    monkeypatch.setattr(population_module, "name_pools", lambda: pools)
+    uncached = population_module._name_forms.__wrapped__  # which remembers the real pools
+    monkeypatch.setattr(population_module, "_name_forms", uncached)
+    for size, middle_names in ((35 * (1 + 5 + 25), False), (175, True)):
+        for seed in range(5):
             people = Population(size, seed=seed, middle_names=middle_names)
             assert len({person.name for person in people}) == size
-        with pytest.raises(ValueError, match=f"from 1 to {size}"):
+            assert [people.place(person.name) for person in people] == list(range(size))
+        with pytest.raises(ValueError, match=f"from 1 to {size:,}"):
             Population(size + 1, middle_names=middle_names)
+
+
+sizes = st.one_of(st.integers(1, 478_860), st.integers(478_861, 287_794_860))
+
+
+@given(sizes, st.integers(-(2**70), 2**70), st.booleans(), st.data())
+def test_whose_name_it_is_needs_no_table(num_people, seed, middle_names, data):
+    people = Population(num_people, seed=seed, middle_names=middle_names)
+    index = data.draw(st.integers(0, num_people - 1))
+    person = people[index]
+    assert people.place(person.name) == index
+    assert people.find("  ".join(person.name.swapcase().split(" "))) == person
+    everybody = Population(people.num_names, seed=seed, middle_names=middle_names)
+    assert everybody.name(index) == person.name  # whatever the size
+    if num_people < people.num_names:
+        other = everybody.name(data.draw(st.integers(num_people, people.num_names - 1)))
+        assert people.place(other) is None
+        with pytest.raises(ValueError, match=f"'{re.escape(other)}' is nobody of the {num_people:,} people"):
+            people.find(other)
+
+
+@given(st.integers(0, 287_794_859), st.integers(0, 287_794_859), st.integers(0, 99))
+def test_nobodys_name_stands_inside_that_of_somebody_else(one, other, seed):
+    people = Population(287_794_860, seed=seed)
+    name, words = people.name(one), people.name(other).split(" ")
+    stretches = {" ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)}
+    assert (name in stretches) == (one == other)
+    assert {len(people.name(index).split()) for index in (0, 478_859)} == {2}
+    assert {len(people.name(index).split()) for index in (478_860, 11_971_499)} == {3}
+    assert {len(people.name(index).split()) for index in (11_971_500, 287_794_859)} == {4}
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Ada", "Nobody Here", "Aaron Q. Abbott", "Aaron A. B. C. Abbott", "A. Aaron Abbott"]
+)
+def test_what_is_no_name_here_is_nobodys(name):
+    assert Population(287_794_860).place(name) is None
+
+
+@given(sizes, st.integers(0, 99))
+def test_outsiders_are_those_who_would_come_next(num_people, seed):
+    people = Population(num_people, seed=1)
+    names = list(islice(people.outsiders(random.Random(seed)), 20))
+    assert len(set(names)) == min(20, people.num_names - num_people)
+    assert all(people.place(name) is None for name in names)
+    assert [name for name in names if len(name.split()) < len(people[-1].name.split())] == []
+
+
+def test_outsiders_are_everybody_else(monkeypatch):
+    monkeypatch.setattr(population_module, "name_pools", lambda: (("A", "B"), ("Y", "Z"), ()))
+    uncached = population_module._name_forms.__wrapped__
+    monkeypatch.setattr(population_module, "_name_forms", uncached)
+    for size in range(1, 29):
+        people = Population(size)
+        names = {person.name for person in people}
+        others = list(people.outsiders(random.Random(0)))
+        assert len(set(others)) == len(others) == 28 - size and names.isdisjoint(others)
 
 
 def test_the_commonest_city_is_neither_negligible_nor_dominant():
@@ -269,7 +331,7 @@ def test_every_answer_stands_in_the_biography_of_its_entity():
     ("options", "message"),
     [
         ({"num_people": 0}, "num_people must be from 1 to"),
-        ({"num_people": 10**7}, "middle_names=True allows more"),
+        ({"num_people": 10**9}, "num_people must be from 1 to 287,794,860, not 1,000,000,000"),
         ({"num_people": 10**10, "middle_names": True}, "num_people must be from 1 to [0-9,]+, not 10,000"),
         ({"num_people": 5, "num_cities": 0}, "num_cities must be from 1 to"),
         ({"num_people": 5, "num_cities": 10**6}, "num_cities must be from 1 to"),

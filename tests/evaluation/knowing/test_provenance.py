@@ -3,7 +3,7 @@
 import pytest
 from datasets import Dataset
 
-from closedbook.data.questions import QUESTION_FEATURES
+from closedbook.data.question_format import QUESTION_FEATURES
 from closedbook.evaluation.knowing.provenance import (
     summarise_answers,
     summarise_invented,

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from datasets import Dataset
 
-from closedbook.data.questions import QUESTION_FEATURES
+from closedbook.data.question_format import QUESTION_FEATURES
 from closedbook.evaluation.answering.closed_book import Answer
 from closedbook.evaluation.answering.confidence import CONFIDENCES, Candidate, ScoredAnswer
 from closedbook.evaluation.files import write_json_atomic

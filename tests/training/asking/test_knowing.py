@@ -7,12 +7,15 @@ import pytest
 
 from closedbook.data.questions import entity_key
 from closedbook.evaluation.knowing.familiarity import read_scale, subject_features
+from closedbook.evaluation.knowing.provenance import trace_questions
 from closedbook.evaluation.knowing.summary import GROUPS
 from closedbook.evaluation.predictions import read_predictions
 from closedbook.evaluation.run_record import read_run, write_run
+from closedbook.training import documents
 from closedbook.training.asking import knowing
 from closedbook.training.asking.people import gather
 from closedbook.training.bases.loading import load_model_folder
+from closedbook.training.finished_runs import GrowingFile
 
 SHARE = ["--validation_share", "0.25"]
 
@@ -64,6 +67,27 @@ def test_the_run_file_says_whom_to_ask_and_the_groups_do_not_meet(models):
     assert len(set.union(*everybody)) == sum(map(len, everybody)) == 28
     assert "share 0.25 by seed 3" in groups.calibration
     assert people_of(groups.invented).isdisjoint(map(entity_key, groups.documents["title"]))
+
+
+def test_people_of_whom_nothing_is_held_are_traced_and_invented_alike(models, monkeypatch):
+    """Documents that are made when asked for: as many strangers, and everybody's answer comes from the same
+    text."""
+    held = gathered(models / "held_out")
+    monkeypatch.setattr(documents, "MOST_HELD", 0)
+    made = gathered(models / "held_out")
+    assert people_of(made.invented).isdisjoint(map(entity_key, held.documents["title"]))
+    assert len(made.invented) == len(held.invented)
+    assert {kind: len(part) for kind, part in made.strangers.reported.items()} == {
+        kind: len(part) for kind, part in held.strangers.reported.items()
+    }
+    for part in (held.asked, held.held_out, held.trained, made.invented):
+        traces = [trace_questions(part, each.documents, held.trained) for each in (held, made)]
+        assert traces[0] == traces[1]
+
+
+def test_another_division_of_the_people_is_refused(models):
+    with pytest.raises(ValueError, match="--num_asked_people 10 divides the people otherwise .* all of them"):
+        gathered(models / "held_out", "--num_asked_people", "10")
 
 
 def test_people_trained_to_be_unknown_are_not_invented_again(models):
@@ -324,3 +348,35 @@ def test_too_few_names_to_fit_on_are_said_before_anything_is_asked(models, capsy
 def test_flags_that_make_no_sense_are_refused(models, flags, said):
     with pytest.raises(ValueError, match=said):
         knowing.know(["--model", str(models / "held_out"), *flags])
+
+
+def test_asking_that_was_stopped_goes_on_and_ends_as_if_it_had_not(models, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(knowing, "CHUNK", 5)
+
+    def know_into(folder, *flags):
+        return knowing.know(["--model", str(models / "held_out"), "--output_dir", str(folder), *flags])
+
+    whole = know_into(tmp_path / "whole")
+    append, parts = GrowingFile.append, []
+
+    def stop(self, rows):
+        if len(parts) == 3:
+            raise KeyboardInterrupt
+        parts.append(append(self, rows))
+
+    stopped = tmp_path / "stopped"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(GrowingFile, "append", stop)
+        know_into(stopped)
+    assert sorted(path.name for path in stopped.iterdir()) == [
+        "answers.jsonl.partial",
+        "answers.jsonl.partial.json",
+    ]
+    with pytest.raises(ValueError, match=r"answers\.jsonl\.partial\.json is of a run with another .*batch_size"):
+        know_into(stopped, "--batch_size", "3")
+    capsys.readouterr()
+    again = know_into(stopped)
+    assert "going on after" in capsys.readouterr().err
+    assert again == whole
+    assert sorted(path.name for path in stopped.iterdir()) == ["knowing.json", "predictions.jsonl"]
+    assert (stopped / "predictions.jsonl").read_bytes() == (tmp_path / "whole" / "predictions.jsonl").read_bytes()

@@ -1,0 +1,292 @@
+"""What a large corpus takes before the first training step, and what a character takes whatever its size."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from closedbook.evaluation.environment import check_recordable, run_environment
+from closedbook.evaluation.files import open_atomic, write_json_atomic
+from closedbook.training.checks.outputs import check_outputs
+from closedbook.training.command_line import parse_flags
+from closedbook.training.scale.checkouts import HERE, check_checkout, python_of
+
+_LOSS = re.compile(r"'loss': '?[\d.]+")
+_GIGABYTE = 10**9
+_STREAMED = ("--streaming", "--tokenizer", "train:bpe:512")
+# A small model, so that what is measured is the corpus.
+_TRAINING = (
+    *("--hidden_size", "32", "--num_hidden_layers", "1", "--num_attention_heads", "2", "--block_size", "128"),
+    *("--row_length", "256", "--global_batch_size", "32", "--eval_examples", "16", "--logging_steps", "1"),
+    *("--objectives", "span_corruption", "--seed", "0", "--save_strategy", "no", "--num_threads", "1"),
+    *("--use_cpu", "True", "--disable_tqdm", "True", "--overwrite"),
+)
+_PRETRAIN = """
+try:
+    from closedbook.training.pretraining import main
+except ImportError:
+    from closedbook.scripts.pretrain import main
+main(sys.argv[1:])
+"""
+
+
+@dataclass
+class ScaleArguments:
+    """How much text, beside what, and where it may lie."""
+
+    work_dir: str = field(metadata={"help": "folder for generated text and for tables; it may take 25 GB"})
+    gigabytes: float = field(default=1.0, metadata={"help": "size of the text whose first step is waited for"})
+    sizes: list[float] = field(
+        default_factory=lambda: [0.01, 0.1, 1.0], metadata={"help": "gigabytes of the texts to read at length"}
+    )
+    streamed: list[float] = field(
+        default_factory=lambda: [10.0], metadata={"help": "gigabytes of the texts to stream at length"}
+    )
+    steps: int = field(default=200, metadata={"help": "steps of each run at length"})
+    former: str | None = field(default=None, metadata={"help": "a checkout of another commit, to compare with"})
+    patience: float = field(default=600.0, metadata={"help": "seconds after which a first step is given up"})
+    output: str | None = field(default=None, metadata={"help": "file for the JSON object; parts of it are kept"})
+
+
+def main(argv: list[str]) -> dict[str, Any]:
+    """Measure, write, and return what is written.
+
+    What the output file holds of other measurements (questions, processes) stays in it.
+
+    Raises:
+        ValueError: for sizes or counts that are not positive, a checkout that is none, or too small a disk.
+    """
+    (args,) = parse_flags(ScaleArguments, argv)
+    check_recordable(args.output and Path(args.output).parent)
+    check_outputs([args.output])
+    for name in ("gigabytes", "steps", "patience"):
+        if getattr(args, name) <= 0:
+            raise ValueError(f"--{name} must be above 0, got {getattr(args, name)}")
+    check_checkout("former", args.former)
+    work = Path(args.work_dir)
+    work.mkdir(parents=True, exist_ok=True)
+    needed = 2.3 * _GIGABYTE * (sum(args.sizes) + args.gigabytes) + 1.1 * _GIGABYTE * sum(args.streamed)
+    if shutil.disk_usage(work).free < needed:
+        raise ValueError(f"--work_dir {work} has no room for {needed / _GIGABYTE:.0f} GB of text and tables")
+    result = first_steps(args, work) | at_length(args, work)
+    result |= {"scale_settings": asdict(args) | {"work_dir": work.name}, **run_environment()}
+    if args.output is not None:
+        path = Path(args.output)
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        write_json_atomic(path, kept | result)
+    print(json.dumps(result), flush=True)
+    return result
+
+
+def first_steps(args: ScaleArguments, work: Path) -> dict[str, Any]:
+    """Seconds and peak memory until the first training step, with nothing kept and once more; and of a former
+    build.
+
+    A build that is given up has the seconds it was given, and the ratios are then at least what they say.
+
+    Returns:
+        `first_step_seconds`, `first_step_peak_mib`, `second_start_seconds`, `second_start_peak_mib`, and with
+        a former build the first two of it (`former_...`), `former_given_up`, `first_step_seconds_ratio`,
+        `peak_memory_ratio`.
+    """
+    path = write_text(work, args.gigabytes)
+    cache = work / "cache"
+    shutil.rmtree(cache, ignore_errors=True)
+    first = until_first_step(HERE, path, work, args.patience)
+    second = until_first_step(HERE, path, work, args.patience)
+    found: dict[str, Any] = {"gigabytes": args.gigabytes}
+    found |= first.told("first_step") | second.told("second_start")
+    if args.former is not None:
+        checkout = Path(args.former).resolve()
+        former = until_first_step(checkout, path, work, args.patience)
+        found |= former.told("former_first_step")
+        found |= {
+            "former_commit": _commit(checkout),
+            "former_given_up": former.given_up,
+            "first_step_seconds_ratio": former.seconds / first.seconds,
+            "peak_memory_ratio": former.peak_mib / first.peak_mib,
+        }
+    return found
+
+
+def at_length(args: ScaleArguments, work: Path) -> dict[str, Any]:
+    """Characters a second of the training loop, by the size of the text, all of it once read into a table or
+    streamed.
+
+    Returns:
+        `characters_per_second_by_gigabytes` and `streamed_characters_per_second_by_gigabytes`: gigabytes ->
+        rate of the median step, so that a step disturbed by other work does not count.
+    """
+    found: dict[str, dict[str, float]] = {"": {}, "streamed_": {}}
+    for kind, sizes, flags in (("", args.sizes, ()), ("streamed_", args.streamed, _STREAMED)):
+        for size in sizes:
+            path = write_text(work, size)
+            found[kind][str(size)] = rate(HERE, path, work, args.steps, flags)
+    return {f"{kind}characters_per_second_by_gigabytes": rates for kind, rates in found.items() if rates}
+
+
+@dataclass
+class Start:
+    """How a run began.
+
+    Attributes:
+        seconds: wall clock, until the first loss was logged, or it was given up.
+        memory: seconds and MiB, about once a second, and where it rose.
+        given_up: whether it was ended before its first step.
+    """
+
+    seconds: float = 0.0
+    memory: list[tuple[float, float]] = field(default_factory=lambda: [(0.0, 0.0)])
+    given_up: bool = False
+
+    @property
+    def peak_mib(self) -> float:
+        return max(mib for _, mib in self.memory)
+
+    def told(self, name: str) -> dict[str, Any]:
+        """As the result file has it."""
+        memory = [[round(second, 1), round(mib)] for second, mib in self.memory]
+        return {f"{name}_seconds": self.seconds, f"{name}_peak_mib": self.peak_mib, f"{name}_memory": memory}
+
+
+def until_first_step(checkout: Path, corpus: Path, work: Path, patience: float) -> Start:
+    """Wait until a fresh process logs its first loss; its memory is that of it and its children together."""
+    start, done = Start(), threading.Event()
+    with _run(checkout, corpus, work, 3, ()) as process:
+        began = time.perf_counter()
+
+        def watch() -> None:
+            while not done.wait(0.1):
+                now, mib = time.perf_counter() - began, _memory(process.pid) / 2**20
+                if mib > start.peak_mib or now >= start.memory[-1][0] + 1:
+                    start.memory.append((now, mib))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        timer = threading.Timer(patience, lambda: os.killpg(process.pid, signal.SIGKILL))
+        timer.start()
+        lines = []
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line)
+                if _LOSS.search(line):
+                    break
+            else:
+                start.given_up = True
+            start.seconds = time.perf_counter() - began
+        finally:
+            timer.cancel()
+            done.set()
+            watcher.join()
+    if start.given_up and start.seconds < patience:
+        raise RuntimeError(f"{checkout.name} ended without a step: {''.join(lines[-3:])}")
+    return start
+
+
+def rate(checkout: Path, corpus: Path, work: Path, steps: int, flags: tuple[str, ...]) -> float:
+    """Characters a second of the median step of a run, its first tenth left out."""
+    with _run(checkout, corpus, work, steps, flags) as process:
+        assert process.stdout is not None
+        lines, times = [], []
+        for line in process.stdout:
+            lines.append(line)
+            if _LOSS.search(line):
+                times.append(time.perf_counter())
+    if process.returncode:
+        raise RuntimeError(f"{checkout.name} ended with: {''.join(lines[-3:])}")
+    seconds = sorted(late - early for early, late in pairwise(times))[steps // 10 :]
+    run = json.loads((work / "run" / "run.json").read_text(encoding="utf-8"))
+    return run["train_characters"] / steps / seconds[len(seconds) // 2]
+
+
+def write_text(work: Path, gigabytes: float) -> Path:
+    """A file of sentences about people, the same for the same size; above 1 GB the first one again and again."""
+    path, size = work / f"people-{gigabytes:g}.txt", int(gigabytes * _GIGABYTE)
+    if path.exists() and path.stat().st_size == size:
+        return path
+    with open_atomic(path, "wb") as file:
+        left = size
+        while left:
+            for block in _sentences(min(size, _GIGABYTE)):
+                file.write(block[:left])
+                left -= len(block[:left])
+                if not left:
+                    break
+    return path
+
+
+def _sentences(size: int) -> Iterator[bytes]:
+    draw, written, number = Random("people"), 0, 0
+    names = ["".join(draw.choice("bdfgklmnprstvz") + draw.choice("aeiou") for _ in range(3)) for _ in range(2000)]
+    while written < size:
+        lines = []
+        for _ in range(5000):
+            first, last, place = (draw.choice(names).capitalize() for _ in range(3))
+            lines.append(
+                f"{first} {last}-{number}. {first} {last} was born in {place} in {draw.randint(1700, 1990)}.\n"
+            )
+            number += 1
+        block = "".join(lines).encode()
+        written += len(block)
+        yield block
+
+
+@contextmanager
+def _run(
+    checkout: Path, corpus: Path, work: Path, steps: int, flags: tuple[str, ...]
+) -> Iterator[subprocess.Popen[str]]:
+    """A run of pretraining in a process group of its own, whose cache lies in the work folder."""
+    given = [*_TRAINING, "--corpus", "text", "--corpus_path", str(corpus), "--max_steps", str(steps), *flags]
+    command = python_of(checkout, _PRETRAIN, *given, "--output_dir", str(work / "run"))
+    environment = os.environ | {"HF_DATASETS_CACHE": str(work / "cache"), "HF_HUB_OFFLINE": "1"}
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        cwd=work,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+        if process.poll() is None and steps > 3:
+            process.wait()
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _commit(checkout: Path) -> str:
+    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "former"
+
+
+def _memory(pid: int) -> int:
+    """Bytes that a process and its children hold now, pages that they share with others counted for each in
+    part."""
+    total = 0
+    pids = [pid]
+    while pids:
+        each = pids.pop()
+        try:
+            total += int(re.search(r"Pss:\s+(\d+)", Path(f"/proc/{each}/smaps_rollup").read_text())[1]) * 1024  # type: ignore[index]
+            pids += map(int, Path(f"/proc/{each}/task/{each}/children").read_text().split())
+        except (OSError, TypeError):
+            continue  # it ended meanwhile
+    return total
