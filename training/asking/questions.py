@@ -19,7 +19,7 @@ from closedbook.evaluation.knowing.baselines import evaluate_majority
 from closedbook.evaluation.predictions import prediction_rows, write_plain_predictions
 from closedbook.evaluation.results import PROTOCOLS, Result, make_result, result_path
 from closedbook.evaluation.run_record import read_run
-from closedbook.evaluation.scores import RULES, Score
+from closedbook.evaluation.statistics.scores import RULES, Score
 from closedbook.training.arguments import PopulationArguments
 from closedbook.training.asking.people import check_population, recorded_people
 from closedbook.training.asking.stream import CHUNK, Asker, ask_in_rounds, describe_asking

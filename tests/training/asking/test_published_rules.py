@@ -3,7 +3,7 @@
 import pytest
 
 from closedbook.data.hub_questions import HUB_QUESTION_SETS
-from closedbook.evaluation.scores import PUBLISHED_RULES
+from closedbook.evaluation.statistics.scores import PUBLISHED_RULES
 
 
 @pytest.mark.parametrize(
