@@ -11,6 +11,7 @@ from datasets import Dataset, IterableDataset
 from closedbook.data.corpora import CORPORA
 from closedbook.data.documents.loading import check_unit, with_titles
 from closedbook.data.documents.streaming import FileSource, HubSource
+from closedbook.data.documents.titles import title_at_head
 from closedbook.data.people.biographies import biography_documents
 from closedbook.data.people.on_demand import BiographyDocuments, BiographyQuestions
 from closedbook.data.people.population import Population
@@ -78,7 +79,7 @@ class Corpus:
 
     def records(self) -> Sequence[dict[str, Any]]:
         """The documents as a mixture reads them; of a stream those at its begin."""
-        return records_of(self.documents, self.titled)
+        return records_of(self.documents, title_at_head if self.titled else None)
 
     def counts(self, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """What the record of a run says of their number; nothing of a stream, whose end nobody knows."""

@@ -5,13 +5,12 @@ columns of its Arrow table give the same row in about 3, and hold nothing in mem
 chooses to keep.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 from datasets import Dataset
 
-from closedbook.data.documents.titles import title_at_head
 from closedbook.data.tables.kept import batches_of
 
 IN_MEMORY_BYTES = 64 << 20  # of text; a list of dicts of it takes about five times as much, and is read faster
@@ -22,12 +21,12 @@ class Records(Sequence[dict[str, Any]]):
 
     Args:
         dataset: columns of strings.
-        titled: give a row without a title the name that its text begins with (`title_at_head`).
+        title_of: from a text to the title of a row that has none, such as `title_at_head`.
     """
 
-    def __init__(self, dataset: Dataset, titled: bool = False) -> None:
+    def __init__(self, dataset: Dataset, title_of: Callable[[str], str] | None = None) -> None:
         self.dataset = dataset
-        self.titled = titled
+        self.title_of = title_of
         self._columns: dict[str, pa.ChunkedArray] = {}
 
     def __len__(self) -> int:
@@ -49,8 +48,8 @@ class Records(Sequence[dict[str, Any]]):
                 yield self._finished(row)
 
     def _finished(self, row: dict[str, Any]) -> dict[str, Any]:
-        if self.titled and not row["title"]:
-            row["title"] = title_at_head(row["text"])
+        if self.title_of is not None and not row["title"]:
+            row["title"] = self.title_of(row["text"])
         return row
 
     def _open(self) -> dict[str, pa.ChunkedArray]:
@@ -62,16 +61,14 @@ class Records(Sequence[dict[str, Any]]):
         return self.__dict__ | {"_columns": {}}
 
 
-def records_of(documents: Any, titled: bool = False) -> Sequence[dict[str, Any]]:
+def records_of(documents: Any, title_of: Callable[[str], str] | None = None) -> Sequence[dict[str, Any]]:
     """Documents as what a mixture reads: a list where it is small, and `Records` of a large table.
 
     Args:
         documents: a `Dataset`, or a sequence that makes its records when it is asked for them.
-        titled: see `Records`; for a data set.
+        title_of: see `Records`; for a data set.
     """
     if not isinstance(documents, Dataset):
         return documents
-    if documents.data.nbytes > IN_MEMORY_BYTES:
-        return Records(documents, titled)
-    records = Records(documents, titled)
-    return [records._finished(row) for row in documents.to_list()]
+    records = Records(documents, title_of)
+    return records if documents.data.nbytes > IN_MEMORY_BYTES else list(records)

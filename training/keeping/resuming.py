@@ -56,7 +56,7 @@ def data_digest(components: Iterable[Component]) -> str:
         if isinstance(records, Stream):
             digest.update(json.dumps(records.source.describe(), sort_keys=True, default=str).encode())
         elif isinstance(records, Records) and (table := table_of(records.dataset)) is not None:
-            digest.update(json.dumps([table.about.sha256, records.titled]).encode())
+            digest.update(json.dumps([table.about.sha256, records.title_of is not None]).encode())
         elif isinstance(records, BiographyDocuments):
             digest.update(records.fingerprint.encode())
         else:

@@ -16,6 +16,7 @@ from datasets import Dataset
 
 from closedbook.data.documents import reading
 from closedbook.data.documents.loading import load_documents
+from closedbook.data.documents.titles import title_at_head
 from closedbook.data.mixture import Component, Mixture
 from closedbook.data.tables import kept
 from closedbook.data.tables.kept import about_of, batches_of, table_of
@@ -107,8 +108,8 @@ def test_records_take_the_name_that_their_text_begins_with(tmp_path, monkeypatch
     path.write_text("Ada Lind. Born in York.\nthe town is old.\n")
     disk = on_disk(path, monkeypatch)
     assert [row["title"] for row in Records(disk)] == ["", ""]
-    assert [row["title"] for row in Records(disk, titled=True)] == ["Ada Lind", ""]
-    assert Records(disk, titled=True)[0]["title"] == "Ada Lind"
+    assert [row["title"] for row in Records(disk, title_at_head)] == ["Ada Lind", ""]
+    assert Records(disk, title_at_head)[0]["title"] == "Ada Lind"
 
 
 def test_a_mixture_reads_the_same_from_disk(folder, monkeypatch):
