@@ -36,6 +36,10 @@ FINETUNING = RECIPES / "cs224n_places_finetune.yaml"
 SYSTEMS = ("ours", "former", "starter", "compiled")
 BUILDS = ("ours", "former", "compiled")  # those that train in two stages
 PARTS = ("speed", "knowledge")
+DESCRIPTION = (
+    "speed of the training loop, and seconds until held-out people are answered: this build, a former one and the "
+    "starter's loop"
+)
 CLOCKED = Path(__file__).with_name("clocked.py")
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -89,6 +93,7 @@ def main(argv: list[str]) -> dict[str, Any]:
     def keep() -> dict[str, Any]:
         content = summarise(runs, args.targets) | {
             "benchmark": "time-to-knowledge",
+            "description": DESCRIPTION,
             "date": f"{datetime.now(UTC):%Y-%m-%d}",
             "idea": args.idea,
             "device": str(device()),
