@@ -143,7 +143,7 @@ def _block(path: Path, data: bytes, place: int, line: int, skip_damaged: bool, i
     after = place + len(data)
     if place == 0:
         data = data.removeprefix(_MARK)
-    if not data:
+    if not data and not is_broken:
         return Block([], line, (), after)
     damaged: list[int] = []
     try:
