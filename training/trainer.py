@@ -177,11 +177,18 @@ def train(
         writer: makes tokens of records; None for characters.
 
     Raises:
-        ValueError: if another run holds the folder, or is the one that `checkpoint` is of.
+        ValueError: if another run holds the folder, or is another than that of `checkpoint`; for a model that is
+            split by tensor parallelism.
         NonFiniteError: at the first loss, gradient or weight that is not finite.
         LostProcess: where another process of the launch is gone.
         Stopped: after a last checkpoint, where SIGTERM came or the time limit was reached.
     """
+    if (getattr(model, "tp_size", None) or 1) > 1:
+        raise ValueError(
+            f"this model is split over {model.tp_size} processes by its heads, and each process would be "
+            "taken for one with examples of its own: load it whole, and shard it by FSDP2 "
+            "(scripts/launch/fsdp2.yaml)"
+        )
     block_size = block_size or model.config.max_position_embeddings
     check_rows(args.row_length, block_size)
     check_warmup(args, num_steps)
@@ -193,6 +200,8 @@ def train(
     evaluation = Mixture(list(map(held, components)), args.seed + 1_000_003, *how)
     implementation = args.attn_implementation
     own = is_of_this_package(model.config)
+    if own and args.ddp_find_unused_parameters is None:
+        args.ddp_find_unused_parameters = False  # every weight is used in every step, and looking costs a pass
     if implementation == "auto" and own:
         # a CPU's fused kernel has a slow backward pass in bf16, which pays off only where rows are long (see
         # LOG.md)
@@ -215,6 +224,7 @@ def train(
             args.weight_decay,
             betas=(args.adam_beta1, args.adam_beta2),
             precision=torch.bfloat16 if args.bf16 else torch.float32,
+            shared=args.world_size > 1,
         )
     stage = replace(
         stage,

@@ -8,11 +8,14 @@ any sharded run.
 """
 
 import pytest
+import torch
 import yaml
 from ranks import Ranks
 
-from closedbook.evaluation.run_record import read_run
+from closedbook.evaluation.run_record import Stage, read_run
+from closedbook.training.arguments import ClosedbookTrainingArguments
 from closedbook.training.bases.loading import load_model_folder
+from closedbook.training.trainer import train
 
 SHARDED = """
 import sys
@@ -82,3 +85,64 @@ def test_sharded_training_is_that_of_one_process_and_its_folder_a_plain_one(tiny
     stopped = tiny.stopped_at(4, tmp_path / "sharded", tmp_path / "stopped")
     sharded("resumed", stopped, "--max_steps", "8", "--resume")
     tiny.assert_equal(tmp_path / "sharded", stopped)
+
+
+SPLIT = """
+import sys
+import torch
+import torch.distributed as dist
+from transformers import AutoModelForCausalLM
+from transformers.distributed import DistributedConfig
+from closedbook.training.bases.loading import load_model_folder  # makes the classes known
+
+source, target = sys.argv[1:]
+dist.init_process_group("gloo")
+model = AutoModelForCausalLM.from_pretrained(source, distributed_config=DistributedConfig(tp_size=2))
+mine = sum(w.to_local().numel() if hasattr(w, "to_local") else w.numel() for w in model.parameters())
+print("shard", mine, "of", sum(w.numel() for w in model.parameters()), flush=True)
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, foreach=False)
+ids = torch.arange(2, 18).reshape(1, 16)
+for _ in range(3):
+    loss = model(ids, labels=ids).loss
+    print("loss", loss.item(), flush=True)
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+model.save_pretrained(target)
+dist.barrier()
+dist.destroy_process_group()
+"""
+
+
+def test_a_model_split_by_its_heads_learns_what_a_whole_one_does(tiny, pretrained, tmp_path):
+    """Through transformers' plan, in two processes: losses, steps of AdamW and the folder that is saved."""
+    ranks = Ranks(tiny, ["-c", SPLIT, pretrained, tmp_path / "split"], 2, tmp_path / "said")
+    model, _ = load_model_folder(pretrained)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    ids = torch.arange(2, 18).reshape(1, 16)
+    losses = []
+    for _ in range(3):
+        loss = model(ids, labels=ids).loss
+        losses.append(loss.item())
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    ranks.succeed()
+    for rank in range(2):
+        said = (tmp_path / "said" / f"out{rank}").read_text()
+        mine, _, whole = said.split("shard ")[1].split()[:3]
+        assert int(mine) < 0.75 * int(whole)
+        assert [float(word) for word in said.split("loss ")[1:]] == pytest.approx(losses, rel=1e-4)
+    weights = tiny.weights(tmp_path / "split")
+    assert weights.keys() == model.state_dict().keys()
+    for name, weight in model.state_dict().items():
+        torch.testing.assert_close(weights[name], weight, atol=1e-4, rtol=0, msg=lambda m, n=name: n + m)
+
+
+def test_the_trainer_refuses_a_model_that_is_split_by_its_heads(tiny, pretrained, tmp_path):
+    """It would count every process as one with examples of its own."""
+    model, tokenizer = load_model_folder(pretrained)
+    model._tp_size = 2
+    args = ClosedbookTrainingArguments(output_dir=str(tmp_path / "run"), use_cpu=True)
+    with pytest.raises(ValueError, match="shard it by FSDP2"):
+        train(model, tokenizer, [], 1, args, None, Stage())
