@@ -247,11 +247,11 @@ def train(
 
     def claim() -> None:
         if args.process_index == 0:  # once more, now that no other run can come between
-            held.enter_context(sole_writer(args.output_dir))
+            lock.enter_context(sole_writer(args.output_dir))
             check_output_folder(args.output_dir, args.resume, args.overwrite)
             remove_leftovers(args.output_dir)
 
-    with noticing_lost_processes(args) as launch, ExitStack() as held:
+    with noticing_lost_processes(args) as launch, ExitStack() as lock:
         check_agreement(args, compared_facts(stage))
         check_everywhere(args, claim)
         if args.save_strategy != "no":
