@@ -9,6 +9,7 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from transformers import TrainingArguments
 
 from closedbook.training.hardware import has_bf16
@@ -370,8 +371,29 @@ class ClosedbookTrainingArguments(TrainingArguments):
         if self.lr_scheduler_type == "cosine_with_min_lr" and not self.lr_scheduler_kwargs:
             self.lr_scheduler_kwargs = {"min_lr_rate": 0.1}
         self._check_json()
-        super().__post_init__()
+        self._meet()
         check_hub_flags(self)
+
+    def _meet(self) -> None:
+        """Wait for the other processes of the launch, `ddp_timeout` seconds at most.
+
+        The library begins with the same, but leaves the limit out on a CPU, where one process would wait for
+        another without end, here and in every step; a group that is there already it takes as it is.
+
+        Raises:
+            ConnectionError: if they do not come.
+        """
+        try:
+            if self.use_cpu:
+                PartialState(cpu=True, backend=self.ddp_backend, timeout=self.ddp_timeout_delta)
+            super().__post_init__()
+        except torch.distributed.DistError as error:
+            place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+            raise ConnectionError(
+                f"not all {os.environ.get('WORLD_SIZE')} processes met at {place} within {self.ddp_timeout} s "
+                "(--ddp_timeout): start all of them, with the address and the port of process 0 on every machine, "
+                f"and let no firewall be between them ({' '.join(str(error).split())[:120]})"
+            ) from error
 
     __repr__ = TrainingArguments.__str__  # that of a dataclass would show the token
 
@@ -426,7 +448,8 @@ class ClosedbookTrainingArguments(TrainingArguments):
             return
         if self.global_batch_size < 1 or self.global_batch_size % self.world_size:
             raise ValueError(
-                f"global_batch_size {self.global_batch_size} does not divide among {self.world_size} processes"
+                f"global_batch_size {self.global_batch_size} does not divide among {self.world_size} processes: "
+                f"give a multiple of {self.world_size}, or start another number of processes"
             )
         if self.global_batch_size > MOST_EXAMPLES_A_STEP:
             raise ValueError(

@@ -31,6 +31,9 @@ class MuonWithAdamW(torch.optim.Optimizer):
         momentum: of Muon.
         precision: in which Muon orthogonalises; that in which the run multiplies matrices is fast enough, and five
             iterations need no better one.
+        shared: whether the processes of a launch, which all have the same gradients, share this work: each
+            orthogonalises some of the matrices, and gives them to the others. Without, every process does all
+            of it, and the more there are, the less of a step is shared.
 
     Raises:
         ValueError: for a model without a matrix that Muon could train: it would be AdamW alone by another name.
@@ -44,6 +47,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.95),
         momentum: float = 0.95,
         precision: torch.dtype = torch.float32,
+        shared: bool = False,
     ):
         matrices, tables, vectors = sort_parameters(model)
         if not matrices:
@@ -52,6 +56,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
                 "--optimizer adamw"
             )
         self._precision = precision
+        self._shared = shared
         muon = {"params": matrices, "lr": learning_rate, "weight_decay": weight_decay, "momentum": momentum}
         self._adamw = torch.optim.AdamW(
             [
@@ -95,7 +100,8 @@ class MuonWithAdamW(torch.optim.Optimizer):
         torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
         ahead = torch._foreach_lerp(gradients, momenta, group["momentum"])  # Nesterov's
         torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-        for weight, direction in zip(weights, orthogonalised(ahead, self._precision), strict=True):
+        directions = (orthogonalised_together if self._shared else orthogonalised)(ahead, self._precision)
+        for weight, direction in zip(weights, directions, strict=True):
             size = _RMS_OF_ADAMW * max(weight.shape) ** 0.5
             weight.add_(direction.to(weight.dtype), alpha=-group["lr"] * size)
 
@@ -162,6 +168,44 @@ def _iterated_small(x: torch.Tensor) -> torch.Tensor:
         if number < _ITERATIONS - 1:
             gram = factor @ gram @ factor
     return gathered @ x
+
+
+def orthogonalised_together(matrices: Sequence[torch.Tensor], precision: torch.dtype) -> list[torch.Tensor]:
+    """As `orthogonalised`, by all processes of a launch, which have the same matrices: each takes a share.
+
+    What a process has made the others get as it is, so that all of them take the same step to the bit. It moves as
+    many numbers as the matrices have.
+    """
+    owners = share_out([tuple(matrix.shape) for matrix in matrices], torch.distributed.get_world_size())
+    found: dict[int, torch.Tensor] = {}
+    waiting = []
+    for rank in sorted(set(owners)):
+        places = [place for place, owner in enumerate(owners) if owner == rank]
+        if rank == torch.distributed.get_rank():
+            made = orthogonalised([matrices[place] for place in places], precision)
+            numbers = torch.cat([matrix.reshape(-1) for matrix in made])
+        else:
+            size = sum(matrices[place].numel() for place in places)
+            numbers = torch.empty(size, dtype=precision, device=matrices[0].device)
+        waiting.append(torch.distributed.broadcast(numbers, rank, async_op=True))
+        parts = numbers.split([matrices[place].numel() for place in places])
+        found |= {place: part.view(matrices[place].shape) for place, part in zip(places, parts, strict=True)}
+    for work in waiting:
+        work.wait()
+    return [found[place] for place in range(len(matrices))]
+
+
+def share_out(shapes: Sequence[tuple[int, ...]], number: int) -> list[int]:
+    """Which of `number` processes takes each matrix: the largest first, each to the one with least to do.
+
+    The work of a matrix is about its shorter side squared times its longer one.
+    """
+    work = [min(shape) ** 2 * max(shape) for shape in shapes]
+    loads, owners = [0] * number, [0] * len(shapes)
+    for place in sorted(range(len(shapes)), key=lambda place: (-work[place], place)):
+        owners[place] = loads.index(min(loads))
+        loads[owners[place]] += work[place]
+    return owners
 
 
 def sort_parameters(model: nn.Module) -> tuple[list, list, list]:

@@ -4,7 +4,7 @@ import logging
 import math
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,13 @@ from closedbook.evaluation.answering.packing_isolation import packing_isolation,
 from closedbook.evaluation.run_record import Run, Stage, read_run
 from closedbook.training.arguments import ClosedbookTrainingArguments, RegularisationArguments
 from closedbook.training.bases.loading import is_of_this_package
+from closedbook.training.checks.agreement import (
+    check_agreement,
+    check_everywhere,
+    check_shared_folder,
+    everywhere,
+    machine_facts,
+)
 from closedbook.training.checks.effect import check_effect_in_training, given, refuse
 from closedbook.training.checks.machine import (
     check_optimizer,
@@ -30,12 +37,12 @@ from closedbook.training.checks.machine import (
     check_sharding,
     check_warmup,
 )
-from closedbook.training.checks.together import check_together
 from closedbook.training.keeping.finite import FiniteTrainer, NonFiniteError
 from closedbook.training.keeping.keeper import RunKeeper
 from closedbook.training.keeping.lock import sole_writer
+from closedbook.training.keeping.lost import noticing_lost_processes
 from closedbook.training.keeping.progress import CountingCollator, Progress
-from closedbook.training.keeping.resuming import data_digest, refuse_another_run
+from closedbook.training.keeping.resuming import compared_facts, data_digest, refuse_another_run, tell_of_processes
 from closedbook.training.keeping.stopping import StopEarly
 from closedbook.training.keeping.written import remove_leftovers
 from closedbook.training.model_card import record_run
@@ -73,22 +80,26 @@ def prepare_run(args: ClosedbookTrainingArguments, *checks: Callable[[], object]
     checkpoints: list[Path | None] = []
 
     def check_folder() -> None:
-        if args.process_index == 0 or args.resume:  # a fresh folder may be in use before the others look
+        if args.process_index == 0:  # the others take its word: a checkpoint is read as a whole to be found good
             checkpoints.append(check_output_folder(args.output_dir, args.resume, args.overwrite))
 
-    with args.main_process_first(desc="checking settings and folders"):
-        check_together(
-            *checks,
-            args.divide_batch,
-            lambda: check_effect_in_training(args),
-            lambda: check_sharding(args, parse_flag_from_env("ACCELERATE_USE_FSDP") or bool(args.fsdp)),
-            lambda: check_reporting(args),
-            lambda: check_optimizer(args),
-            lambda: check_schedule(args),
-            check_folder,
-        )
+    check_everywhere(
+        args,
+        *checks,
+        args.divide_batch,
+        lambda: check_effect_in_training(args),
+        lambda: check_sharding(args, parse_flag_from_env("ACCELERATE_USE_FSDP") or bool(args.fsdp)),
+        lambda: check_reporting(args),
+        lambda: check_optimizer(args),
+        lambda: check_schedule(args),
+        check_folder,
+    )
+    check_agreement(args, machine_facts(args))
+    checkpoint = everywhere(checkpoints[0] if checkpoints else None)[0]
+    if checkpoint is not None:
+        check_shared_folder(args, f"{checkpoint.name}/trainer_state.json")
     set_seed(args.seed)
-    return checkpoints[0] if checkpoints else None
+    return checkpoint
 
 
 def check_rows(row_length: int, block_size: int) -> None:
@@ -166,10 +177,18 @@ def train(
         writer: makes tokens of records; None for characters.
 
     Raises:
-        ValueError: if another run holds the folder, or is the one that `checkpoint` is of.
+        ValueError: if another run holds the folder, or is another than that of `checkpoint`; for a model that is
+            split by tensor parallelism.
         NonFiniteError: at the first loss, gradient or weight that is not finite.
+        LostProcess: where another process of the launch is gone.
         Stopped: after a last checkpoint, where SIGTERM came or the time limit was reached.
     """
+    if (getattr(model, "tp_size", None) or 1) > 1:
+        raise ValueError(
+            f"this model is split over {model.tp_size} processes by its heads, and each process would be "
+            "taken for one with examples of its own: load it whole, and shard it by FSDP2 "
+            "(scripts/launch/fsdp2.yaml)"
+        )
     block_size = block_size or model.config.max_position_embeddings
     check_rows(args.row_length, block_size)
     check_warmup(args, num_steps)
@@ -181,6 +200,8 @@ def train(
     evaluation = Mixture(list(map(held, components)), args.seed + 1_000_003, *how)
     implementation = args.attn_implementation
     own = is_of_this_package(model.config)
+    if own and args.ddp_find_unused_parameters is None:
+        args.ddp_find_unused_parameters = False  # every weight is used in every step, and looking costs a pass
     if implementation == "auto" and own:
         # a CPU's fused kernel has a slow backward pass in bf16, which pays off only where rows are long (see
         # LOG.md)
@@ -203,6 +224,7 @@ def train(
             args.weight_decay,
             betas=(args.adam_beta1, args.adam_beta2),
             precision=torch.bfloat16 if args.bf16 else torch.float32,
+            shared=args.world_size > 1,
         )
     stage = replace(
         stage,
@@ -219,12 +241,21 @@ def train(
     known = read_run(args.output_dir).last if checkpoint else Stage()
     refuse_another_run(known, stage, int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
     progress = Progress(mixture, args.global_batch_size or 1, checkpoint)
+    if checkpoint and args.process_index == 0:
+        tell_of_processes(known, args.world_size)
     publisher = Publisher.open(args)
-    with sole_writer(args.output_dir) if args.process_index == 0 else nullcontext():
-        with args.main_process_first(desc="claiming the output folder"):
-            if args.process_index == 0:  # once more, now that no other run can come between
-                check_output_folder(args.output_dir, args.resume, args.overwrite)
-                remove_leftovers(args.output_dir)
+
+    def claim() -> None:
+        if args.process_index == 0:  # once more, now that no other run can come between
+            lock.enter_context(sole_writer(args.output_dir))
+            check_output_folder(args.output_dir, args.resume, args.overwrite)
+            remove_leftovers(args.output_dir)
+
+    with noticing_lost_processes(args) as launch, ExitStack() as lock:
+        check_agreement(args, compared_facts(stage))
+        check_everywhere(args, claim)
+        if args.save_strategy != "no":
+            check_shared_folder(args)
         keeper = RunKeeper(args.output_dir, run, known.train_seconds or 0.0, args.overwrite, args.save_total_limit)
         args.save_total_limit = None  # the keeper's, which removes nothing that a user has put there
         stopping = StopEarly(args.time_limit)
@@ -248,7 +279,12 @@ def train(
                 if isinstance(callback, Probing):
                     callback.trainer = trainer
             switch_cache(model, False)  # all of it: the library switches off the outermost configuration only
+            launch.trainer = trainer
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except RuntimeError as error:
+            if launch.is_lost(error):
+                stopping.stay()  # SIGTERM, by which a launcher ends the others, must not cut their last line
+            raise
         finally:
             stopping.restore()
             if args.process_index == 0:

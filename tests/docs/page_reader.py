@@ -9,7 +9,13 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 ROOMS = ("modeling", "data", "evaluation", "training", "scripts")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _GENERATED = re.compile(r"<!-- report:[\w.-]+ -->\n.*?<!-- /report -->", re.DOTALL)
-_LAUNCHER_FLAGS = ("--config_file", "--num_processes")  # each with a value
+_LAUNCHER_FLAGS = (
+    "--config_file",
+    "--num_processes",
+    "--num_machines",
+    "--machine_rank",
+    "--main_process_ip",
+)  # each with a value
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from closedbook import __main__ as console
 from closedbook.training.asking import reporting
 
 README = CHECKOUT / "README.md"
-THEIRS = {"git", "cd", "pip", ".", "hf", "python", "http.server"}  # programs that are not ours
+THEIRS = {"sbatch", "git", "cd", "pip", ".", "hf", "python", "http.server"}  # programs that are not ours
 COMMANDS = [command for page in pages() for command in commands(page)]
 OURS = [command for command in COMMANDS if command.program.startswith("scripts/")]
 PYTHON = [block for page in pages() for block in fenced(page) if block.language == "python"]

@@ -200,3 +200,11 @@ def test_dropout_acts_in_training_only(variant):
         for name in rates:
             model = variant.model(**{name: 0.3}).train()
             assert not torch.equal(model(tokens).logits, model(tokens).logits), name
+
+
+def test_every_weight_is_used_in_every_step(variant):
+    """Processes that average gradients need not look which weights had none (`ddp_find_unused_parameters`)."""
+    model = variant.model()
+    ids = variant.tokens(2, 12)
+    model(ids, labels=ids).loss.backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []

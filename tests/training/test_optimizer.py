@@ -9,7 +9,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from closedbook.modeling.configuration_gpt import PerceiverGPTConfig, VanillaGPTConfig
 from closedbook.modeling.modeling_gpt import PerceiverGPTForCausalLM, VanillaGPTForCausalLM
-from closedbook.training.optimizer import MuonWithAdamW, orthogonalised, sort_parameters
+from closedbook.training.optimizer import MuonWithAdamW, orthogonalised, share_out, sort_parameters
 
 SIZES = {
     "vocab_size": 20,
@@ -265,3 +265,15 @@ def test_a_model_without_a_matrix_for_muon_is_refused_and_the_other_optimizer_na
         parameter.requires_grad_(False)
     with pytest.raises(ValueError, match="no weight matrix .* in GPT2LMHeadModel: use --optimizer adamw"):
         MuonWithAdamW(model, 0.01)
+
+
+def test_matrices_are_shared_out_evenly_and_each_to_one_process():
+    shapes = [(256, 256)] * 16 + [(256, 1024), (1024, 256)] * 4
+    for number in (1, 2, 3, 8):
+        owners = share_out(shapes, number)
+        work = [
+            sum(min(s) ** 2 * max(s) for s, o in zip(shapes, owners, strict=True) if o == n) for n in range(number)
+        ]
+        assert len(owners) == len(shapes) and set(owners) == set(range(number))
+        assert max(work) <= 1.25 * sum(work) / number
+    assert share_out([(2, 2)], 4) == [0]

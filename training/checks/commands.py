@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from closedbook.training.checks.together import CHECKED, problem_lines
+from closedbook.training.checks.together import CHECKED, SaidByFirst, problem_lines
 
 DEBUG = "--debug"
 WRONG, FAULT, INTERRUPTED = 2, 1, 130  # exit statuses: of the user's input, of ours or the machine's, and Ctrl-C
@@ -51,7 +51,8 @@ def run_command(main: Callable[[list[str]], object], argv: Sequence[str] | None 
         if debug:
             traceback.print_exc()
         if isinstance(error, (*CHECKED, ImportError)) and not isinstance(error, UnicodeError):
-            _tell(problem_lines(error))
+            if not isinstance(error, SaidByFirst):
+                _tell(problem_lines(error))
             return WRONG
         line = problem_lines(error)[0]
         _tell([f"{type(error).__name__}: {line}" + ("" if debug else f"; {DEBUG} shows where")])

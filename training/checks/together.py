@@ -35,6 +35,10 @@ class Problems(ValueError):
         self.lines = lines
 
 
+class SaidByFirst(Problems):
+    """Problems that the first of several processes says for all of them."""
+
+
 def check_together(*checks: Callable[[], object]) -> None:
     """Run all checks, and raise what they found.
 

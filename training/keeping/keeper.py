@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from transformers import TrainerCallback
 
 from closedbook.evaluation.environment import run_environment
@@ -50,6 +51,7 @@ class RunKeeper(TrainerCallback):
             self._begin()
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        PartialState().wait_for_everyone()  # each process writes a file of its own, which the manifest must know
         if state.is_world_process_zero:
             seal_checkpoint(self.folder / f"checkpoint-{state.global_step}")
             rotate_checkpoints(self.folder, self.limit, state.best_model_checkpoint)

@@ -8,6 +8,7 @@ and saving, where files lie, and the number of steps, as long as there are some 
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
@@ -27,6 +28,8 @@ from closedbook.training.arguments import (
     default_of,
 )
 from closedbook.training.checks.effect import sizes_without_effect
+
+logger = logging.getLogger(__name__)
 
 # Of a stage: what may not change. (`steps` and all that follows it is known at the end.)
 _COMPARED = (
@@ -64,6 +67,29 @@ def data_digest(components: Iterable[Component]) -> str:
                 learned = {name: value for name, value in record.items() if name != "source"}
                 digest.update(json.dumps(learned, sort_keys=True, default=str).encode())
     return digest.hexdigest()
+
+
+def compared_facts(stage: Stage) -> dict[str, Any]:
+    """Of a stage, what all processes of a launch have to agree on: the data, and what `refuse_another_run`
+    compares."""
+    facts = {name: getattr(stage, name) for name in _COMPARED}
+    return facts | {name: value for name, value in stage.arguments.items() if name not in FREE}
+
+
+def tell_of_processes(known: Stage, world_size: int) -> None:
+    """Say what is not the same when another number of processes goes on with a run."""
+    if known.world_size not in (None, world_size):
+        logger.warning(
+            "%s began this run, and %s go on: examples and their order are the same, but dropout draws other "
+            "numbers and sums round otherwise, so that its weights are not to the bit those of a run that never "
+            "stopped",
+            _processes(known.world_size),
+            _processes(world_size),
+        )
+
+
+def _processes(number: int) -> str:
+    return "1 process" if number == 1 else f"{number} processes"
 
 
 def refuse_another_run(known: Stage, stage: Stage, steps_done: int) -> None:

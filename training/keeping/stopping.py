@@ -52,6 +52,10 @@ class StopEarly(TrainerCallback):
                 143 if self.why == "SIGTERM" else 75,
             )
 
+    def stay(self) -> None:
+        """Keep the signal from ending this process, which ends by itself."""
+        self._before = None
+
     def restore(self) -> None:
         """Give the signal back."""
         if self._before is not None:
