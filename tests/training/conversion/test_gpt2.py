@@ -54,6 +54,15 @@ def test_a_reader_without_the_package_gets_the_same_answers(pretrained, tiny, tm
     assert str(tmp_path) not in (tmp_path / "gpt2" / "run.json").read_text(encoding="utf-8")
 
 
+def test_what_the_card_shows_asks_the_model(pretrained, tmp_path, run_card):
+    export(pretrained, tmp_path / "gpt2")
+    model, tokenizer = load_model_folder(pretrained)
+    (answer,) = answer_questions(model, tokenizer, QUESTIONS[:1], progress=False)
+    written = answer.text + tokenizer.mask_token * answer.complete
+    shown = run_card(tmp_path / "gpt2", "Where was Ada Lovelace born?", QUESTIONS[0])
+    assert shown == str([{"generated_text": written}])
+
+
 @pytest.mark.parametrize(
     "fields", [{}, {"tie_word_embeddings": True}, {"hidden_act": "relu", "intermediate_size": 40}]
 )
@@ -104,8 +113,8 @@ def test_an_export_is_replaced_only_where_it_is_one(pretrained, tmp_path):
     export(pretrained, tmp_path / "gpt2", "--overwrite", "True")
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "gpt2").config.model_type == "gpt2"
     assert AutoTokenizer.from_pretrained(tmp_path / "gpt2").mask_token == "\u2047"
-    with pytest.raises(ValueError, match="--format is one of gpt2, onnx, browser, not 'gguf'"):
-        export(pretrained, tmp_path / "other", "--format", "gguf")
+    with pytest.raises(ValueError, match="--format is one of gpt2, onnx, browser, gguf, not 'ggml'"):
+        export(pretrained, tmp_path / "other", "--format", "ggml")
     with pytest.raises(ValueError, match="--runtime has no effect: --format is gpt2"):
         export(pretrained, tmp_path / "other", "--runtime", str(tmp_path))
     with pytest.raises(ValueError, match="holds an export as gpt2: choose another folder for onnx"):
