@@ -79,7 +79,7 @@ def _corpus(documents: Sequence[str] | Dataset, titled: bool) -> Corpus:
     if titled:  # as where they are read from files
         documents = with_titles(documents)
     check_special_characters(documents, "documents")
-    texts = [*documents["title"], *documents["text"], ". ", "\n"]
+    texts = [*documents["title"][:], *documents["text"][:], ". ", "\n"]
     return Corpus(documents, texts, {"corpus": "text", "corpus_path": None})
 
 

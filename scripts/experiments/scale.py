@@ -2,7 +2,7 @@
 
     git worktree add ../former 156beb9
     python scripts/experiments/scale.py --work_dir /var/tmp/scale --former ../former \
-        --output results/benchmarks/scale.json
+        --output results/benchmark-scale.json
 
 The text is generated. It takes about 25 GB of disk for ten gigabytes of text; `--streamed` and `--sizes` say
 others.

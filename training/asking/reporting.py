@@ -138,7 +138,7 @@ def draw(results: Path, output: Path) -> None:
         chosen = [result for result in found if (result["task"], result["split"]) == (task, split)]
         published = read_published(results / "published.json", task)
         save_figure(accuracy_figure(chosen, published), output / f"accuracy-{task}-{split}.png")
-    scale = results / "benchmarks" / "scale.json"
+    scale = results / "benchmark-scale.json"
     if scale.exists():
         save_figure(memory_figure(read_object(scale)), output / "scale.png")
     curves = [read_object(path) for path in sorted((results / "curves").glob("*.json"))]

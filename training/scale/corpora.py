@@ -10,17 +10,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from closedbook.evaluation.environment import check_recordable, run_environment
-from closedbook.evaluation.files import open_atomic, write_json_atomic
+from closedbook.evaluation.environment import check_recordable
+from closedbook.evaluation.files import open_atomic
 from closedbook.training.checks.outputs import check_outputs
 from closedbook.training.command_line import parse_flags
 from closedbook.training.scale.checkouts import HERE, check_checkout, python_of
+from closedbook.training.scale.recording import keep
 
 _LOSS = re.compile(r"'loss': '?[\d.]+")
 _GIGABYTE = 10**9
@@ -62,8 +63,6 @@ class ScaleArguments:
 def main(argv: list[str]) -> dict[str, Any]:
     """Measure, write, and return what is written.
 
-    What the output file holds of other measurements (questions, processes) stays in it.
-
     Raises:
         ValueError: for sizes or counts that are not positive, a checkout that is none, or too small a disk.
     """
@@ -79,14 +78,7 @@ def main(argv: list[str]) -> dict[str, Any]:
     needed = 2.3 * _GIGABYTE * (sum(args.sizes) + args.gigabytes) + 1.1 * _GIGABYTE * sum(args.streamed)
     if shutil.disk_usage(work).free < needed:
         raise ValueError(f"--work_dir {work} has no room for {needed / _GIGABYTE:.0f} GB of text and tables")
-    result = first_steps(args, work) | at_length(args, work)
-    result |= {"scale_settings": asdict(args) | {"work_dir": work.name}, **run_environment()}
-    if args.output is not None:
-        path = Path(args.output)
-        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        write_json_atomic(path, kept | result)
-    print(json.dumps(result), flush=True)
-    return result
+    return keep("corpora", first_steps(args, work) | at_length(args, work), args)
 
 
 def first_steps(args: ScaleArguments, work: Path) -> dict[str, Any]:

@@ -4,16 +4,17 @@ import json
 import statistics
 import subprocess
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from closedbook.evaluation.environment import check_recordable, run_environment
-from closedbook.evaluation.files import open_atomic, write_json_atomic
+from closedbook.evaluation.environment import check_recordable
+from closedbook.evaluation.files import open_atomic
 from closedbook.training.checks.outputs import check_outputs
 from closedbook.training.command_line import parse_flags
 from closedbook.training.scale.checkouts import HERE, check_checkout, python_of
+from closedbook.training.scale.recording import keep
 
 _SYLLABLES = ("ba", "de", "fi", "go", "hu", "ka", "le", "mi", "no", "pu", "ra", "se", "ti", "vo", "zu")
 _PLACES = 5000  # different answers
@@ -54,12 +55,7 @@ def main(argv: list[str]) -> dict[str, Any]:
         if getattr(args, name) < 1:
             raise ValueError(f"--{name} must be at least 1, got {getattr(args, name)}")
     check_checkout("former", args.former)
-    result: dict[str, Any] = {"benchmark": "scale of questions", **measure(args)}
-    result |= {"settings": asdict(args), **run_environment()}
-    if args.output is not None:
-        write_json_atomic(args.output, result)
-    print(json.dumps(result), flush=True)
-    return result
+    return keep("questions", measure(args), args)
 
 
 def measure(args: ScaleQuestionsArguments) -> dict[str, Any]:
@@ -80,7 +76,7 @@ def measure(args: ScaleQuestionsArguments) -> dict[str, Any]:
         for _ in range(args.rounds):  # in turns: whatever else the machine does, it does to both
             for name, checkout in builds.items():
                 found[name].append(_measured(checkout, path, args.num_questions))
-    result: dict[str, Any] = {"questions": args.num_questions}
+    result: dict[str, Any] = {"num_questions": args.num_questions}
     for name, rounds in found.items():
         for unit in ("seconds", "cpu_seconds", "peak_mib"):
             result[f"{name}_{unit}"] = statistics.median(each[unit] for each in rounds)

@@ -1,4 +1,4 @@
-"""What size costs, as a table and a picture: from `results/benchmarks/scale.json`."""
+"""What size costs, as a table and a picture: from `results/benchmark-scale.json`."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ def scale_block(results: Path) -> str:
         ValueError: If the file is damaged.
         FileNotFoundError: If there is none.
     """
-    found = read_object(results / "benchmarks" / "scale.json")
+    found = read_object(results / "benchmark-scale.json")
     given_up = "more than " if found.get("former_given_up") else ""
     at_least = "at least " if found.get("former_given_up") else ""
     lines = [
@@ -31,7 +31,7 @@ def scale_block(results: Path) -> str:
     table = "\n".join(lines)
     return (
         f"{table}\n\nCharacters a second of a very small model, of {names}: {values} (median steps; "
-        f"{found['hardware']}). From `results/benchmarks/scale.json`.\n"
+        f"{found['runs']['corpora']['hardware']}). From `results/benchmark-scale.json`.\n"
     )
 
 

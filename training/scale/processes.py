@@ -15,21 +15,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
-from closedbook.evaluation.environment import check_recordable, run_environment
-from closedbook.evaluation.files import write_json_atomic
+from closedbook.evaluation.environment import check_recordable
 from closedbook.training.command_line import RECIPES, parse_flags
 from closedbook.training.pretraining import PretrainingSettings, pretrain
+from closedbook.training.scale.recording import keep
 
 # What is measured of a recipe is its loop: no evaluation, no checkpoint, and a run of so many steps.
 _LOOP = ("--save_strategy", "no", "--eval_strategy", "no", "--eval_examples", "1", "--logging_steps", "1000")
 _LOOP += ("--report_to", "none", "--disable_tqdm", "True", "--use_cpu", "True", "--num_threads", "1")
-_MEASURE = "import sys; from closedbook.training.experiments.scale_processes import measure; measure(sys.argv[1:])"
+_MEASURE = "import sys; from closedbook.training.scale.processes import measure; measure(sys.argv[1:])"
 
 
 @dataclass
@@ -135,16 +135,9 @@ def main(argv: list[str]) -> dict:
         }
         for number in others
     }
-    result = {
-        "benchmark": "scale_processes",
-        "unit": "characters a second",
+    figures = {
         "processes": {str(number): medians[number] | {"turns": turns[number]} for number in args.processes},
-        "ratios": ratios,
+        "process_ratios": ratios,
         "two_process_ratio": ratios.get("2 to 1", {}).get("ratio"),
-        "settings": asdict(args) | {"recipe": Path(args.recipe).name},
-        **run_environment(),
     }
-    if args.output is not None:
-        write_json_atomic(args.output, result)
-    print(json.dumps(result), flush=True)
-    return result
+    return keep("processes", figures, args)
