@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
 import closedbook.modeling  # noqa: F401  makes the architectures known to the Auto classes
@@ -58,11 +59,12 @@ class AnsweringBenchmarkArguments(AskingArguments):
     batch_size: int = field(default=64, metadata={"help": "of ours"})
 
 
-def load_questions(args: AnsweringBenchmarkArguments) -> list[str]:
+def load_rows(args: AskingArguments) -> Dataset:
     """The first `num_questions` questions of the file, or that many about synthetic people."""
     if args.questions is None:
-        return biography_questions(Population(args.num_questions))["question"][:]
-    return load_question_file(args.questions, on_conflict="keep")["question"][: args.num_questions]
+        return biography_questions(Population(args.num_questions))
+    rows = load_question_file(args.questions, on_conflict="keep")
+    return rows.select(range(min(args.num_questions, len(rows))))
 
 
 def load_model(folder: str | None, questions: list[str]):
@@ -113,7 +115,7 @@ def main(argv: list[str]) -> dict:
     check_recordable(args.output and Path(args.output).parent)
     check_flags(args.only, num_questions=args.num_questions, batch_size=args.batch_size, repeats=args.repeats)
     torch.set_num_threads(args.num_threads or os.cpu_count() or 1)
-    questions = load_questions(args)
+    questions = load_rows(args)["question"][:]
     model, tokenizer = load_model(args.model, questions)
     model.to(device()).eval()
     answerers = {
