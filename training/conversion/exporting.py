@@ -17,6 +17,7 @@ from closedbook.training.checks.outputs import check_inputs_outside
 from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import parse_flags
 from closedbook.training.conversion.browser import check_runtime, write_browser
+from closedbook.training.conversion.gguf_export import check_gguf, write_gguf
 from closedbook.training.conversion.gpt2 import write_gpt2
 from closedbook.training.conversion.onnx_file import check_installed, write_onnx
 from closedbook.training.conversion.source import Source
@@ -28,8 +29,9 @@ FORMATS: dict[str, Callable[[Path, Source], dict[str, Any]]] = {
     "gpt2": write_gpt2,
     "onnx": write_onnx,
     "browser": write_browser,
+    "gguf": write_gguf,
 }
-_WEIGHTS = (".safetensors", ".onnx")  # moved into place last: a folder that has them is whole
+_WEIGHTS = (".safetensors", ".onnx", ".gguf")  # moved into place last: a folder that has them is whole
 
 
 @dataclass
@@ -57,7 +59,9 @@ def main(argv: list[str]) -> dict[str, Any]:
     def check_format() -> None:
         if args.format not in FORMATS:
             raise ValueError(f"--format is one of {', '.join(FORMATS)}, not {args.format!r}")
-        if args.format != "gpt2":
+        if args.format == "gguf":
+            check_gguf()
+        elif args.format != "gpt2":
             check_installed()
 
     def check_same_format() -> None:

@@ -104,8 +104,8 @@ def test_an_export_is_replaced_only_where_it_is_one(pretrained, tmp_path):
     export(pretrained, tmp_path / "gpt2", "--overwrite", "True")
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "gpt2").config.model_type == "gpt2"
     assert AutoTokenizer.from_pretrained(tmp_path / "gpt2").mask_token == "\u2047"
-    with pytest.raises(ValueError, match="--format is one of gpt2, onnx, browser, not 'gguf'"):
-        export(pretrained, tmp_path / "other", "--format", "gguf")
+    with pytest.raises(ValueError, match="--format is one of gpt2, onnx, browser, gguf, not 'ggml'"):
+        export(pretrained, tmp_path / "other", "--format", "ggml")
     with pytest.raises(ValueError, match="--runtime has no effect: --format is gpt2"):
         export(pretrained, tmp_path / "other", "--runtime", str(tmp_path))
     with pytest.raises(ValueError, match="holds an export as gpt2: choose another folder for onnx"):
