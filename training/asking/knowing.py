@@ -191,6 +191,7 @@ def ask_groups(
         scored = _answers(kind or name, part, judge, known, kept, plainly)
         found.append((name, kind, part, scored))
     for (folder, part), other in zip(parts.folds.items(), others, strict=True):
+        other.assesses = judge.assesses  # every group has the same confidences
         found.append(("held_out", None, part, _answers(f"held_out, of {folder}", part, other, known, kept)))
     return found
 

@@ -50,7 +50,9 @@ load its parts. Here:
 python -m http.server --bind 127.0.0.1
 ```
 
-The folder `runtime` is {package} {version}, under its own licence (MIT, Microsoft Corporation).
+The folder `runtime` holds two files of the npm package [{package}](https://www.npmjs.com/package/{package})
+{version}, unchanged, under its own licence (MIT, copyright Microsoft Corporation), whose text is that of
+<https://github.com/microsoft/onnxruntime/blob/main/LICENSE>.
 """
 
 
