@@ -240,6 +240,27 @@ def _free_port() -> int:
 
 
 @pytest.fixture
+def leave_threads_as_they_were():
+    """For commands that set how many threads compute."""
+    import torch
+
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def quiet():
+    """Without the warnings of transformers."""
+    import transformers
+
+    before = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    yield
+    transformers.logging.set_verbosity(before)
+
+
+@pytest.fixture
 def free_port() -> int:
     return _free_port()
 

@@ -64,6 +64,8 @@ def tokens_to_assess(
     """
     form = QuestionForm(prompt, tokenizer)
     verdict = form.predicted(_VERDICTS[1])
-    texts = [form.read(_ASKED.format_map({"question": question, "answer": ""})) + verdict for question in questions]
+    texts = [
+        form.read(_ASKED.format_map({"question": question, "answer": ""})) + verdict for question in questions
+    ]
     check_characters(tokenizer, texts)
     return 2 * max_new_tokens + max((len(encode_prompt(tokenizer, text)) for text in texts), default=0)

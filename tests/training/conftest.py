@@ -1,4 +1,4 @@
-"""A real browser, for pages."""
+"""A real browser, and a promise, for pages."""
 
 import shutil
 
@@ -24,3 +24,18 @@ def browser(tmp_path):
     driver = selenium.Chrome(options=options, service=selenium.ChromeService(DRIVER))
     yield driver
     driver.quit()
+
+
+@pytest.fixture(scope="session")
+def promised_record():
+    """What `knowing.py` writes of a promise that counts on familiarity, as far as a page reads it."""
+
+    def made(threshold: float, weights: list[float], bias: float) -> dict:
+        wordings = [["Where was ", " born?"], ["When was ", " born?"]]
+        return {
+            "confidence": "combined",
+            "abstention": {"threshold": threshold, "explanation": "promised"},
+            "familiarity": {"weights": weights, "bias": bias, "wordings": wordings, "base_model": None},
+        }
+
+    return made

@@ -19,6 +19,7 @@ from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
 from closedbook.evaluation.knowing.familiarity import COMBINED, FAMILIARITY, LEAST
 from closedbook.evaluation.knowing.provenance import trace_questions
+from closedbook.evaluation.knowing.self_assessment import P_TRUE
 from closedbook.evaluation.knowing.subjects import question_wordings
 from closedbook.evaluation.knowing.summary import describe_knowing, prediction_rows, summarise_knowing
 from closedbook.evaluation.run_record import RUN_FILE, Run, read_run
@@ -122,6 +123,7 @@ def describe(args: KnowingArguments, parts: Asked, judge: Judge) -> dict[str, An
         "chunk": CHUNK,
         **{name: getattr(args, name) for name in ("batch_size", "max_new_tokens", "seed", "num_trained")},
         "plainly": _is_plain(args),
+        "confidences": [*CONFIDENCES, P_TRUE],
     }
 
 

@@ -57,10 +57,9 @@ def write_gpt2(folder: Path, source: Source) -> dict[str, Any]:
     """
     model, tokenizer = source.model, source.tokenizer
     exported = as_gpt2(model)
-    difference = largest_difference(model, exported)
     exported.save_pretrained(folder)
     as_plain(tokenizer).save_pretrained(folder)
-    _check_saved(folder, model, tokenizer)
+    difference = _check_saved(folder, model, tokenizer)
     card = _CARD.format(name=source.name, difference=difference, mark=tokenizer.mask_token)
     write_text_atomic(folder / "README.md", card)
     return {"parameters": exported.num_parameters(), "largest_difference": difference}
@@ -167,8 +166,11 @@ def largest_difference(model: PreTrainedModel, other: PreTrainedModel) -> float:
     return largest
 
 
-def _check_saved(folder: Path, model: PreTrainedModel, tokenizer: Any) -> None:
+def _check_saved(folder: Path, model: PreTrainedModel, tokenizer: Any) -> float:
     """Hold what was written to the original: a reader without this package gets the same numbers and ids.
+
+    Returns:
+        The largest difference of logits.
 
     Raises:
         RuntimeError: if it does not, which is a fault of this module.
@@ -186,3 +188,4 @@ def _check_saved(folder: Path, model: PreTrainedModel, tokenizer: Any) -> None:
         raise RuntimeError(
             f"the export differs from the model: logits by {difference:.1e}, ids the same: {same_ids}"
         )
+    return difference

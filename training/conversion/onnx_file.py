@@ -19,6 +19,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from closedbook.data.writing.question_form import DEFAULT_PROMPT, PLACE
 from closedbook.evaluation.files import write_text_atomic
 from closedbook.modeling.tokenization_char import CharTokenizer
 from closedbook.training.bases.loading import context_length
@@ -43,8 +44,31 @@ tags: [closedbook, onnx]
 The model {name}, exported by closedbook with its cache. Logits differ from
 the original's by {difference:.1e} at most, in batches of other sizes, with and
 without padding and with a cache.
-{asking}"""
+{asking}
+```python
+import numpy as np
+import onnxruntime
+from transformers import AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(".")
+session = onnxruntime.InferenceSession("onnx/model.onnx")
+inputs = {{one.name: one.shape for one in session.get_inputs()}}
+# an empty cache: each step reads the whole text; "present.*" of a run is the next one's "past_key_values.*"
+held = {{name: shape for name, shape in inputs.items() if name.startswith("past")}}
+past = {{name: np.zeros((1, shape[1], 0, shape[3]), np.float32) for name, shape in held.items()}}
+ids = tokenizer.encode({prompt!r})
+for _ in range(32):
+    read = np.array([ids])
+    feed = {{"input_ids": read, "attention_mask": np.ones_like(read), "position_ids": np.arange(len(ids))[None]}}
+    feed = {{name: value for name, value in feed.items() if name in inputs}}
+    ids.append(int(session.run(["logits"], feed | past)[0][0, -1].argmax()))
+    if ids[-1] == tokenizer.eos_token_id:
+        break
+print(tokenizer.decode(ids))
+```
+"""
 _ASKING = "\nIt is asked with the question and the mark `{mark}`, and writes the answer up to the next mark.\n"
+_QUESTION = "Where was Ada Lovelace born?"
 
 
 def check_installed() -> None:
@@ -76,7 +100,8 @@ def write_onnx(folder: Path, source: Source) -> dict[str, Any]:
     (as_plain(source.tokenizer) if own else source.tokenizer).save_pretrained(folder)
     asking = _ASKING.format(mark=source.tokenizer.mask_token) if own else ""
     library = "transformers.js" if config.model_type == "gpt2" else "onnx"
-    card = _CARD.format(name=source.name, difference=difference, asking=asking, library=library)
+    prompt = _QUESTION + source.tokenizer.mask_token if own else DEFAULT_PROMPT.replace(PLACE, _QUESTION)
+    card = _CARD.format(name=source.name, difference=difference, asking=asking, library=library, prompt=prompt)
     write_text_atomic(folder / "README.md", card)
     return {"parameters": source.model.num_parameters(), "largest_difference": difference, "opset": OPSET}
 

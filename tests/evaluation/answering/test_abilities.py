@@ -5,7 +5,6 @@ import random
 
 import pytest
 import torch
-import transformers
 from tokenizers import Tokenizer, decoders, models
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
@@ -72,13 +71,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="□", mask_token="⁇")
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    """Models with sizes as small as these have warnings to give."""
-    before = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    yield
-    transformers.logging.set_verbosity(before)
+pytestmark = pytest.mark.usefixtures("quiet")  # models with sizes as small as these have warnings to give
 
 
 def build(name: str) -> PreTrainedModel:

@@ -6,7 +6,6 @@ from functools import partial
 
 import pytest
 import torch
-import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from closedbook.data.objectives.example import Example
@@ -109,13 +108,7 @@ ARCHITECTURES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    """Models with sizes as small as these have warnings to give."""
-    before = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    yield
-    transformers.logging.set_verbosity(before)
+pytestmark = pytest.mark.usefixtures("quiet")  # models with sizes as small as these have warnings to give
 
 
 def build(name: str, attention: str = "eager") -> PreTrainedModel:

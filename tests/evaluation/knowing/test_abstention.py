@@ -2,21 +2,11 @@
 
 import math
 
-import numpy as np
 import pytest
 from scipy import stats
 
 from closedbook.evaluation.knowing.abstention import abstain_on_predictions, check_threshold, describe_abstention
 from closedbook.evaluation.knowing.promise import choose_threshold
-
-
-def draw(n: int, seed: int, steps: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Confidences, rounded up to that many steps, in answers that are right as often as their square root."""
-    generator = np.random.default_rng(seed)
-    confidences = generator.random(n)
-    if steps:
-        confidences = np.ceil(confidences * steps) / steps
-    return confidences, generator.random(n) < confidences**0.5
 
 
 def test_an_answer_exactly_at_the_threshold_is_given():
@@ -63,7 +53,7 @@ def prediction(number: int, confidence: float, correct: bool, **fields) -> dict:
     return {"entity": f"Person {number}", "correct": correct, **named, **fields}
 
 
-def test_a_threshold_is_chosen_on_some_people_and_checked_on_others():
+def test_a_threshold_is_chosen_on_some_people_and_checked_on_others(draw):
     (held_p, held_right), (p, right) = draw(500, 1), draw(400, 2)
     held_out = [prediction(i, float(a), bool(b)) for i, (a, b) in enumerate(zip(held_p, held_right, strict=True))]
     asked = [prediction(1000 + i, float(a), bool(b)) for i, (a, b) in enumerate(zip(p, right, strict=True))]

@@ -12,15 +12,6 @@ from closedbook.evaluation.knowing.abstention import check_threshold
 from closedbook.evaluation.knowing.promise import choose_threshold, clopper_pearson_upper
 
 
-def draw(n: int, seed: int, steps: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Confidences, rounded up to that many steps, in answers that are right as often as their square root."""
-    generator = np.random.default_rng(seed)
-    confidences = generator.random(n)
-    if steps:
-        confidences = np.ceil(confidences * steps) / steps
-    return confidences, generator.random(n) < confidences**0.5
-
-
 @pytest.mark.parametrize(("errors", "n"), [(0, 10), (3, 50), (49, 50), (50, 50), (0, 0)])
 def test_the_bound_is_scipys_exact_one_sided_interval(errors, n):
     expected = stats.binomtest(errors, n, alternative="less").proportion_ci(0.97, "exact").high if n else 1.0
@@ -35,7 +26,7 @@ def test_the_figures_in_the_documentation_are_true(promise, needed):
 
 
 @pytest.mark.parametrize("steps", [None, 8], ids=["all different", "many ties"])
-def test_the_promise_is_broken_no_more_often_than_said(steps):
+def test_the_promise_is_broken_no_more_often_than_said(steps, draw):
     """Against the true error rate above the threshold, which is known here: the mean of 1 - sqrt(confidence)."""
     promise, delta, trials, broken, given_any = 0.2, 0.2, 200, 0, 0
     for seed in range(trials):

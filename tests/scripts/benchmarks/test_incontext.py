@@ -10,12 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from closedbook.scripts.benchmarks import incontext
 from closedbook.scripts.benchmarks.measure import SIDES
 
-
-@pytest.fixture(autouse=True)
-def leave_threads_as_they_were():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("leave_threads_as_they_were")
 
 
 @pytest.fixture(scope="module")

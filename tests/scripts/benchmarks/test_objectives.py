@@ -3,17 +3,11 @@
 import json
 
 import pytest
-import torch
 
 from closedbook.data.objectives.table import OBJECTIVES
 from closedbook.scripts.benchmarks import objectives
 
-
-@pytest.fixture(autouse=True)
-def leave_threads_as_they_were():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("leave_threads_as_they_were")
 
 
 def test_every_objective_is_set_against_training_and_the_lowest_ratio_is_named(monkeypatch, capsys, tmp_path):

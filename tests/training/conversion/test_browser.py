@@ -37,20 +37,11 @@ WAIT = "const [input, done] = arguments; (async () => {%s})().then(done, (error)
 
 
 @pytest.fixture(scope="module")
-def model(pretrained, tmp_path_factory):
+def model(pretrained, promised_record, tmp_path_factory):
     """A model with a promise that counts on familiarity."""
     folder = tmp_path_factory.mktemp("model") / "asked"
     shutil.copytree(pretrained, folder, ignore=shutil.ignore_patterns("checkpoint-*"))
-    record = {
-        "confidence": "combined",
-        "abstention": {"threshold": 0.0, "explanation": "promised"},
-        "familiarity": {
-            "weights": [0.5, 0.25],
-            "bias": 2.0,
-            "wordings": [["Where was ", " born?"], ["When was ", " born?"]],
-            "base_model": None,
-        },
-    }
+    record = promised_record(0.0, weights=[0.5, 0.25], bias=2.0)
     path = folder / "knowing" / "knowing.json"
     write_json_atomic(path, record)
     sure = sorted(reply.confidence for reply in Asker(str(folder), read_promise(str(folder))).replies(QUESTIONS))

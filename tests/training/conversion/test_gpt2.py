@@ -54,6 +54,15 @@ def test_a_reader_without_the_package_gets_the_same_answers(pretrained, tiny, tm
     assert str(tmp_path) not in (tmp_path / "gpt2" / "run.json").read_text(encoding="utf-8")
 
 
+def test_what_the_card_shows_asks_the_model(pretrained, tmp_path, run_card):
+    export(pretrained, tmp_path / "gpt2")
+    model, tokenizer = load_model_folder(pretrained)
+    (answer,) = answer_questions(model, tokenizer, QUESTIONS[:1], progress=False)
+    written = answer.text + tokenizer.mask_token * answer.complete
+    shown = run_card(tmp_path / "gpt2", "Where was Ada Lovelace born?", QUESTIONS[0])
+    assert shown == str([{"generated_text": written}])
+
+
 @pytest.mark.parametrize(
     "fields", [{}, {"tie_word_embeddings": True}, {"hidden_act": "relu", "intermediate_size": 40}]
 )

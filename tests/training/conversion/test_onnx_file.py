@@ -79,6 +79,15 @@ def test_the_graph_does_not_say_where_it_was_made(exported):
     assert b".py" not in content and b"modeling" not in content and str(Path.home()).encode() not in content
 
 
+def test_what_the_card_shows_asks_the_model(exported, pretrained, run_card):
+    folder, _ = exported
+    model, tokenizer = load_model_folder(pretrained)
+    (answer,) = answer_questions(model, tokenizer, QUESTIONS[:1], progress=False)
+    mark = tokenizer.mask_token
+    written = QUESTIONS[0] + mark + answer.text + (mark if answer.complete else "")
+    assert run_card(folder, "Where was Ada Lovelace born?", QUESTIONS[0]) == written
+
+
 @pytest.mark.parametrize(
     "model",
     [

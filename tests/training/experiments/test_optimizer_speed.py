@@ -3,16 +3,10 @@
 import json
 
 import pytest
-import torch
 
 from closedbook.training.experiments import optimizer_speed as optimizer
 
-
-@pytest.fixture(autouse=True)
-def leave_threads_as_they_were():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("leave_threads_as_they_were")
 
 
 def test_each_size_has_its_seconds_and_ratios(monkeypatch, capsys, tmp_path):

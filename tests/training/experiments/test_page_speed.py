@@ -3,16 +3,10 @@
 import json
 
 import pytest
-import torch
 
 from closedbook.training.experiments import page_speed
 
-
-@pytest.fixture(autouse=True)
-def leave_threads_as_they_were():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("leave_threads_as_they_were")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 
 import pytest
-import torch
 
 from closedbook.data.objectives.table import OBJECTIVES
 from closedbook.data.people.biographies import reversed_questions
@@ -33,11 +32,7 @@ ARM = Arm(
 )
 
 
-@pytest.fixture(autouse=True)
-def leave_threads_as_they_were():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("leave_threads_as_they_were")
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,7 @@ from closedbook.training.experiments.probe_training import small_model
 from closedbook.training.experiments.variants import VARIANTS
 from closedbook.training.laboratory import incontext as laboratory
 
-
-@pytest.fixture(autouse=True)
-def leave_threads_as_they_were():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("leave_threads_as_they_were")
 
 
 def run(results, *flags):

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 from transformers import set_seed
 
 from closedbook.data.generated.word_problems import ALPHABET, ANSWER_STYLES, WordProblems
@@ -18,12 +17,7 @@ from closedbook.training.laboratory.reasoning_runs import (
 )
 from closedbook.training.models import build_model
 
-
-@pytest.fixture(autouse=True)
-def leave_threads_as_they_were():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("leave_threads_as_they_were")
 
 
 def run(folder, *flags):

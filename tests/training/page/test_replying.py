@@ -58,17 +58,8 @@ def test_batches_give_the_same_replies_as_single_questions(asker):
         assert one.confidence == pytest.approx(many.confidence, rel=1e-5)
 
 
-def test_a_promise_that_counts_on_familiarity_measures_it(pretrained, tmp_path):
-    record = {
-        "confidence": "combined",
-        "abstention": {"threshold": 0.3, "explanation": "promised"},
-        "familiarity": {
-            "weights": [2.0, 1.0],
-            "bias": 4.0,
-            "wordings": [["Where was ", " born?"]],
-            "base_model": None,
-        },
-    }
+def test_a_promise_that_counts_on_familiarity_measures_it(pretrained, promised_record, tmp_path):
+    record = promised_record(0.3, weights=[2.0, 1.0], bias=4.0)
     write_json_atomic(tmp_path / "knowing" / "knowing.json", record)
     promise = read_promise(str(tmp_path))
     assert read_promise_again(promise, tmp_path / "again") == promise
