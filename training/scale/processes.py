@@ -27,7 +27,16 @@ from closedbook.training.pretraining import PretrainingSettings, pretrain
 from closedbook.training.scale.recording import keep
 
 # What is measured of a recipe is its loop: no evaluation, no checkpoint, and a run of so many steps.
-_LOOP = ("--save_strategy", "no", "--eval_strategy", "no", "--eval_examples", "1", "--logging_steps", "1000")
+_LOOP: tuple[str, ...] = (
+    "--save_strategy",
+    "no",
+    "--eval_strategy",
+    "no",
+    "--eval_examples",
+    "1",
+    "--logging_steps",
+    "1000",
+)
 _LOOP += ("--report_to", "none", "--disable_tqdm", "True", "--use_cpu", "True", "--num_threads", "1")
 _MEASURE = "import sys; from closedbook.training.scale.processes import measure; measure(sys.argv[1:])"
 
