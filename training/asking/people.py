@@ -226,7 +226,7 @@ def gather(args: KnowingArguments, people: PopulationArguments, run: Run) -> Ask
     invented = ask_about(names, worded, answers=[], seed=args.seed)
     strangers = gather_strangers(args, documents, names, [*texts, *unknown], worded)
     if isinstance(documents, BiographyDocuments):
-        documents = documents_about([name for part in parts for name in part["entity"]], documents)
+        documents = documents_about([name for part in parts for name in part["entity"][:]], documents)
     return Asked(asked, held_out, folds, trained, invented, strangers, documents, calibration)
 
 
@@ -333,7 +333,7 @@ def trained_and_held_out(
         )
     held_out = held_out_parts[0]
     for other in held_out_parts[1:]:
-        keys = set(map(entity_key, other["entity"]))
+        keys = set(map(entity_key, other["entity"][:]))
         held_out = held_out.filter(lambda row, keys=keys: entity_key(row["entity"]) in keys)
     if len(held_out) == 0:
         raise ValueError("each stage of training kept other people out, and nobody was kept out of all of them")

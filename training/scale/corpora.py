@@ -209,13 +209,17 @@ def write_text(work: Path, gigabytes: float) -> Path:
     if path.exists() and path.stat().st_size == size:
         return path
     with open_atomic(path, "wb") as file:
-        left = size
-        while left:
-            for block in _sentences(min(size, _GIGABYTE)):
+        if size <= _GIGABYTE:
+            left = size
+            for block in _sentences(size):
                 file.write(block[:left])
                 left -= len(block[:left])
-                if not left:
-                    break
+            return path
+        first = write_text(work, 1.0)
+        for start in range(0, size, _GIGABYTE):
+            with first.open("rb") as source:
+                whole = start + _GIGABYTE <= size
+                shutil.copyfileobj(source, file, 1 << 24) if whole else file.write(source.read(size - start))
     return path
 
 
