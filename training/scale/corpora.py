@@ -73,7 +73,7 @@ def main(argv: list[str]) -> dict[str, Any]:
         if getattr(args, name) <= 0:
             raise ValueError(f"--{name} must be above 0, got {getattr(args, name)}")
     check_checkout("former", args.former)
-    work = Path(args.work_dir)
+    work = Path(args.work_dir).resolve()
     work.mkdir(parents=True, exist_ok=True)
     needed = 2.3 * _GIGABYTE * (sum(args.sizes) + args.gigabytes) + 1.1 * _GIGABYTE * sum(args.streamed)
     if shutil.disk_usage(work).free < needed:
