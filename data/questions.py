@@ -69,7 +69,7 @@ def load_real_facts(
         raise ValueError(f"{name} has no split {split!r}; it has: {', '.join(FACT_SPLITS)}, all")
     if relation is not None and relation not in relations:
         raise ValueError(f"{name} has no relation {relation!r}; it has: {', '.join(relations)}")
-    most = min(map(len, facts["questions"]))
+    most = min(map(len, facts["questions"][:]))
     if str(wordings) not in map(str, range(1, most + 1)):
         raise ValueError(f"wordings={wordings} of {name}: give 1 to {most}")
     rows = [

@@ -116,6 +116,7 @@ WHOLES = {
     "training/conversion/test_wirings.py",  # against equations written out
     "training/publishing/test_publishing.py",  # against a small Hub
     "training/test_every_flag_counts.py",
+    "training/test_large_corpora.py",  # tables on disk and streams, through whole runs
     "training/test_sharded.py",  # fully_shard around saving and resuming
 }
 

@@ -39,7 +39,7 @@ from closedbook.training.checks.machine import (
 )
 from closedbook.training.keeping.finite import FiniteTrainer, NonFiniteError
 from closedbook.training.keeping.keeper import RunKeeper
-from closedbook.training.keeping.lock import sole_writer
+from closedbook.training.keeping.lock import LOCK_FILE, sole_writer
 from closedbook.training.keeping.lost import noticing_lost_processes
 from closedbook.training.keeping.progress import CountingCollator, Progress
 from closedbook.training.keeping.resuming import compared_facts, data_digest, refuse_another_run, tell_of_processes
@@ -255,7 +255,7 @@ def train(
         check_agreement(args, compared_facts(stage))
         check_everywhere(args, claim)
         if args.save_strategy != "no":
-            check_shared_folder(args)
+            check_shared_folder(args, LOCK_FILE)
         keeper = RunKeeper(args.output_dir, run, known.train_seconds or 0.0, args.overwrite, args.save_total_limit)
         args.save_total_limit = None  # the keeper's, which removes nothing that a user has put there
         stopping = StopEarly(args.time_limit)

@@ -139,6 +139,11 @@ class Population:
         """How many names there are to draw from: the most people that there can be."""
         return _name_forms(self.middle_names)[-1].end
 
+    @property
+    def name_space(self) -> int:
+        """How many names those of this many people are drawn from: all of the forms that somebody here has."""
+        return next(form.end for form in _name_forms(self.middle_names) if self.num_people <= form.end)
+
     def name(self, index: int) -> str:
         """The name of the person of this index, from 0 on.
 

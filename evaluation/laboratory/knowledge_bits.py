@@ -116,7 +116,7 @@ def measure_losses(model, tokenizer, population: Population, attributes: Sequenc
         math.log(firsts.total() / firsts[person.name[0]]) - rest.log_probability
         for person, rest in zip(people, rests, strict=True)
     ]
-    losses = {"name": Losses(names, population.num_names, len(people))}
+    losses = {"name": Losses(names, population.name_space, len(people))}
     for attribute in attributes:
         before, gap, after = _statement_parts(ATTRIBUTES[attribute].statements[0])
         values = [person.facts[attribute] for person in people]

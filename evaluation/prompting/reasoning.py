@@ -283,7 +283,10 @@ def choose_demonstrations(
     if not arm.num_shots:
         return [[] for _ in questions]
     pool = Dataset.from_dict(
-        {"question": demonstrations["question"][:], "answers": [[answer] for answer in demonstrations["answer"]]}
+        {
+            "question": demonstrations["question"][:],
+            "answers": [[answer] for answer in demonstrations["answer"][:]],
+        }
     )
     selection = "random" if arm.seed else "fixed"
     return select_demonstrations(pool, questions, arm.num_shots, selection=selection, seed=arm.seed)

@@ -165,6 +165,8 @@ def test_no_flag_of_our_own_is_left_out_of_these_tables():
         *("attn_implementation", "num_threads"),  # how, not what: tests of their own
         # of corpora that are files: test_documents.py
         *("extra_characters", "document_unit", "title_column", "text_column"),
+        *("streaming", "skip_damaged"),  # test_documents.py, too
+        "num_asked_people",  # test_question_sets.py
         *("on_nonfinite", "nonfinite_limit", "time_limit"),  # for when things go wrong: keeping/test_keeper.py
     }
     assert own - tried == elsewhere

@@ -21,7 +21,6 @@ from closedbook.data.secrets import withhold_all
 from closedbook.evaluation.environment import run_environment
 from closedbook.training.arguments import ClosedbookTrainingArguments
 from closedbook.training.checks.together import CHECKED, Problems, SaidByFirst, check_together, problem_lines
-from closedbook.training.keeping.lock import LOCK_FILE
 
 # Of what a run happens with: what computes the weights, or makes the examples.
 LIBRARIES = ("closedbook", "torch", "transformers", "accelerate", "datasets", "tokenizers")
@@ -128,7 +127,7 @@ def machine_facts(args: ClosedbookTrainingArguments) -> dict[str, Any]:
     return libraries | {"commit": environment["commit"]} | _without(flags, OF_A_MACHINE)
 
 
-def check_shared_folder(args: ClosedbookTrainingArguments, file: str = LOCK_FILE) -> None:
+def check_shared_folder(args: ClosedbookTrainingArguments, file: str) -> None:
     """Refuse an output folder that other machines do not see: each process leaves a part of a checkpoint there.
 
     Args:

@@ -84,8 +84,8 @@ def main(argv: list[str]) -> dict[str, Any]:
         RuntimeError: if a process of a build fails; it has said why on stderr.
     """
     (args,) = parse_flags(TimeArguments, argv)
-    check(args)
     check_recordable(Path(args.output).parent)
+    check(args)
     torch.set_num_threads(args.num_threads)
     store = RunsFile(Path(args.output), {"settings": describe(args)})
     runs: dict[str, Any] = store.finished() or {"speed": [], "knowledge": {}}

@@ -154,7 +154,7 @@ def test_the_first_character_of_a_name_is_charged_at_its_frequency(people):
     for person, loss in zip(population, losses.nats, strict=True):
         rivals = sum(other.name[0] == person.name[0] for other in population)
         assert loss == pytest.approx(-math.log(firsts.count(person.name[0]) / len(firsts) / rivals), rel=1e-4)
-    assert losses.num_values == population.num_names == len(name_pools()[0]) * len(name_pools()[1])
+    assert losses.num_values == population.name_space == len(name_pools()[0]) * len(name_pools()[1])
 
 
 @pytest.mark.parametrize("attribute", UNIFORM)

@@ -86,7 +86,7 @@ def taught(tokenizer) -> GPT2LMHeadModel:
     pairs = []
     for name, outputs in TAUGHT.items():
         prompts = [
-            p.text for p in build_reasoning_prompts(tokenizer, ASKED["question"], DEMONSTRATIONS, ARMS[name])
+            p.text for p in build_reasoning_prompts(tokenizer, ASKED["question"][:], DEMONSTRATIONS, ARMS[name])
         ]
         pairs += zip(prompts, outputs, strict=True)
         if name == "instruction":
@@ -121,7 +121,7 @@ def ask(model, tokenizer, name: str, **how) -> list[dict]:
 
 
 def test_direct_demonstrations_show_numbers_alone(tokenizer):
-    (prompt, _) = build_reasoning_prompts(tokenizer, ASKED["question"], DEMONSTRATIONS, ARMS["direct"])
+    (prompt, _) = build_reasoning_prompts(tokenizer, ASKED["question"][:], DEMONSTRATIONS, ARMS["direct"])
     assert prompt.text == (
         "Question: Two and two?\nAnswer: The answer is 4.\n\n"
         "Question: Nine less one?\nAnswer: The answer is 8.\n\n"
@@ -131,7 +131,7 @@ def test_direct_demonstrations_show_numbers_alone(tokenizer):
 
 
 def test_worked_demonstrations_show_rationales_without_blank_lines(tokenizer):
-    (prompt, _) = build_reasoning_prompts(tokenizer, ASKED["question"], DEMONSTRATIONS, ARMS["worked"])
+    (prompt, _) = build_reasoning_prompts(tokenizer, ASKED["question"][:], DEMONSTRATIONS, ARMS["worked"])
     assert "Answer: There are two.\n2 + 2 = 4\nThe answer is 4.\n\nQuestion: Nine" in prompt.text
     assert prompt.text.endswith("\n\nQuestion: Five and six?\nAnswer:")
 
@@ -166,12 +166,12 @@ def test_the_farthest_demonstrations_are_dropped_whole_where_room_is_short(token
 def test_a_chat_template_makes_each_demonstration_a_turn():
     tokenizer = build_tokenizer()
     tokenizer.chat_template = CHAT
-    (prompt, _) = build_reasoning_prompts(tokenizer, ASKED["question"], DEMONSTRATIONS, ARMS["direct"], chat=True)
+    (prompt, _) = build_reasoning_prompts(tokenizer, ASKED["question"][:], DEMONSTRATIONS, ARMS["direct"], chat=True)
     assert prompt.text == (
         "<|end|>user: Two and two?;assistant: The answer is 4.;user: Nine less one?;assistant: The answer is 8.;"
         "user: Five and six?;assistant: "
     )
-    (prompt, _) = build_reasoning_prompts(tokenizer, ASKED["question"], None, ARMS["instruction"], chat=True)
+    (prompt, _) = build_reasoning_prompts(tokenizer, ASKED["question"][:], None, ARMS["instruction"], chat=True)
     assert prompt.text == "<|end|>user: Five and six?;assistant: Let's think step by step."
 
 
@@ -187,7 +187,7 @@ def test_a_template_that_opens_a_thought_is_refused_unless_its_options_close_it(
     options = {"enable_thinking": False}
     check_chat_template(tokenizer, options)
     (prompt, _) = build_reasoning_prompts(
-        tokenizer, ASKED["question"], None, ARMS["instruction"], chat=True, chat_template_kwargs=options
+        tokenizer, ASKED["question"][:], None, ARMS["instruction"], chat=True, chat_template_kwargs=options
     )
     assert prompt.text.endswith("assistant: Let's think step by step.")
     tokenizer.chat_template = CHAT + "<think>\n\n</think>"  # opened and closed again
@@ -206,7 +206,7 @@ def test_a_chat_template_does_not_lead_to_two_beginnings_of_text():
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
         single="<|end|> $A", special_tokens=[("<|end|>", 0)]
     )
-    (prompt, _) = build_reasoning_prompts(tokenizer, ASKED["question"], None, ARMS["instruction"], chat=True)
+    (prompt, _) = build_reasoning_prompts(tokenizer, ASKED["question"][:], None, ARMS["instruction"], chat=True)
     assert tokenizer.encode(prompt.text).count(0) == 1
 
 

@@ -1,6 +1,7 @@
 """Questions in a stream: the same bytes from any number of processes, stopped and gone on or not."""
 
 import json
+import shutil
 import signal
 import threading
 import time
@@ -24,6 +25,12 @@ DESCRIPTION = {"model": "one"}
 
 class Stopped(Exception):
     """Stands for the end of a process."""
+
+
+@pytest.fixture
+def pretrained(pretrained, tmp_path):
+    """A copy: what a model is asked is told of on its card."""
+    return shutil.copytree(pretrained, tmp_path / "model")
 
 
 @pytest.fixture
