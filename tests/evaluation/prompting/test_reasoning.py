@@ -166,7 +166,9 @@ def test_the_farthest_demonstrations_are_dropped_whole_where_room_is_short(token
 def test_a_chat_template_makes_each_demonstration_a_turn():
     tokenizer = build_tokenizer()
     tokenizer.chat_template = CHAT
-    (prompt, _) = build_reasoning_prompts(tokenizer, ASKED["question"][:], DEMONSTRATIONS, ARMS["direct"], chat=True)
+    (prompt, _) = build_reasoning_prompts(
+        tokenizer, ASKED["question"][:], DEMONSTRATIONS, ARMS["direct"], chat=True
+    )
     assert prompt.text == (
         "<|end|>user: Two and two?;assistant: The answer is 4.;user: Nine less one?;assistant: The answer is 8.;"
         "user: Five and six?;assistant: "
