@@ -21,11 +21,10 @@ def keep(part: str, figures: dict[str, Any], args: Any) -> dict[str, Any]:
         args: its flags, with `output`.
     """
     # folders of a machine say nothing to others
-    settings = asdict(args) | {
-        name: Path(getattr(args, name)).name for name in ("work_dir",) if hasattr(args, name)
-    }
-    if settings.get("former"):
-        settings["former"] = Path(settings["former"]).name
+    settings = asdict(args)
+    for name in ("work_dir", "former", "recipe", "corpus_path"):
+        if settings.get(name):
+            settings[name] = Path(settings[name]).name
     made = {"settings": settings, **run_environment()}
     path = Path(args.output) if args.output is not None else None
     kept = read_json_object(path) if path is not None and path.exists() else {}
