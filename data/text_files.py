@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from closedbook.data.tables.blocks import Span, blocks_of, check_unchanged, decoded
+
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # of a surrogate pair: JSON can say it, and no text may hold it
 _BLOCK = 1 << 20  # bytes of a file that are looked at together: more is no faster
 
@@ -23,7 +25,7 @@ def read_file(path: str | Path) -> str:
     begin), or a NUL, which is a character to UTF-8 and a sign of a binary or damaged file to everybody else.
     """
     with _opened(path) as file:
-        text = _decoded(path, file.read())
+        text = decoded(Path(path), file.read())
     if not text.strip():
         raise ValueError(f"{path} is empty: there is nothing to load from it")
     return text
@@ -44,56 +46,8 @@ def _opened(path: str | Path) -> Iterator[BinaryIO]:
         before = os.fstat(file.fileno())
         yield file
         after = os.fstat(file.fileno())
-    if stat.S_ISREG(before.st_mode) and (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise ValueError(f"{path} changed while it was read: wait until nobody writes to it, and start again")
-
-
-def _decoded(path: str | Path, data: bytes, start: int = 0, lines: int = 0) -> str:
-    """Text of bytes that begin a file, or that follow `start` bytes with `lines` ends of lines in it."""
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = lines + unify_line_ends(data[: error.start].decode("utf-8")).count("\n") + 1
-        raise ValueError(describe_not_utf8(Path(path), line, data, error.start, start + error.start)) from error
-    text = unify_line_ends(text if start else text.removeprefix("\ufeff"))
-    if "\0" in text:
-        line = lines + text[: text.index("\0")].count("\n") + 1
-        raise ValueError(describe_nul(Path(path), line))
-    return text
-
-
-def describe_not_utf8(path: Path, line: int, data: bytes, index: int, place: int) -> str:
-    """What to say of a byte that is no UTF-8.
-
-    Args:
-        path: the file.
-        line: in which it stands.
-        data: some bytes of the file, from its begin or a line's.
-        index: of the byte in them.
-        place: of the byte in the file.
-    """
-    return (
-        f"{path}:{line}: byte {place} of the file (0x{data[index]:02x}) is not UTF-8: save the file as UTF-8"
-        f"{_how(path, data)}"
-    )
-
-
-def describe_nul(path: Path, line: int) -> str:
-    """What to say of a line that holds a NUL."""
-    return f"{path}:{line}: holds a NUL (U+0000), which no text has: is the file whole, and is it text?"
-
-
-def _how(path: Path, data: bytes) -> str:
-    """How to, where the bytes tell what they are: UTF-16 and UTF-32 begin with a mark."""
-    if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "; it seems to be no text at all"
-    encoding = "UTF-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "WINDOWS-1252"
-    return f", such as by `iconv -f {encoding} -t UTF-8 {path.name}`, if that is its encoding"
-
-
-def unify_line_ends(text: str) -> str:
-    """The text with every end of a line as `\\n`."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    if stat.S_ISREG(before.st_mode):
+        check_unchanged(path, before, after)
 
 
 def numbered_lines(path: str | Path) -> list[tuple[int, str]]:
@@ -121,24 +75,11 @@ def stream_text(path: str | Path) -> Iterator[str]:
 
 
 def _all_lines(path: str | Path) -> Iterator[str]:
-    start, lines, has_text, is_last = 0, 0, False, False
-    rest: list[bytes] = []  # of a line whose end was not read yet
+    has_text = False
     with _opened(path) as file:
-        while not is_last:
-            block = file.read(_BLOCK)
-            is_last = len(block) < _BLOCK
-            begin, line_feed, end = (block, b"", b"") if is_last else block.rpartition(b"\n")
-            if not (is_last or line_feed):
-                rest.append(end)
-                continue
-            data, rest = b"".join((*rest, begin, line_feed)), [end]
-            text = _decoded(path, data, start, lines)
-            has_text = has_text or bool(text.strip())
-            cut = text.split("\n")
-            if not is_last:
-                cut.pop()  # what follows the last line feed comes with the next block
-            yield from cut
-            start, lines = start + len(data), lines + len(cut)
+        for block in blocks_of(file, Span(Path(path)), block_bytes=_BLOCK):
+            has_text = has_text or any(line.strip() for line in block.lines)
+            yield from block.lines
     if not has_text:
         raise ValueError(f"{path} is empty: there is nothing to load from it")
 

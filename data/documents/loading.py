@@ -82,7 +82,7 @@ def load_documents(
                 empty.append(readable(file.relative_to(reader.folder)))
                 continue
             found = [batch for batch in reader.read(Span(file)) if batch.texts or batch.damaged]
-            check_unchanged(file, before.st_size, before.st_mtime_ns)
+            check_unchanged(file, before, file.stat())
         except (ValueError, OSError) as error:
             if path.is_dir() and str(error) == f"{file} is empty: there is nothing to load from it":
                 empty.append(readable(file.relative_to(reader.folder)))
@@ -147,10 +147,10 @@ def _kept(path: Path, reader: Reader, files: list[Path], sizes: list[int]) -> Da
     for file, size in zip(files, sizes, strict=True):
         if not file.stat().st_size:
             continue
-        checksum, found = reader.spans(file)
-        named.append([readable(file.relative_to(reader.folder)), checksum])
-        spans += found
-        weights += [(span.stop or size) - span.start for span in found]
+        scan = reader.scan(file)
+        named.append([readable(file.relative_to(reader.folder)), scan.sha256])
+        spans += [(span, scan.state) for span in scan.spans]
+        weights += [(span.stop or size) - span.start for span in scan.spans]
     recipe = {"files": named, "reader": asdict(replace(reader, folder=Path()))}
     table = keep_table(recipe, pieces_of(spans, weights), reader, SOURCED_FEATURES, sum(sizes))
     tell_damaged(path, table.about.damaged, table.about.examples)

@@ -1,5 +1,6 @@
 """From files to documents: which parts of which files are read how, some thousand documents at a time."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -9,13 +10,22 @@ from closedbook.data.documents.markdown import read_markdown
 from closedbook.data.documents.tables import read_table, table_rows
 from closedbook.data.documents.titles import title_at_head, title_of_file
 from closedbook.data.documents.walk import MARKDOWN, TABLES, readable
-from closedbook.data.tables.blocks import Span, is_compressed, kind_of, read_blocks, scan_file
+from closedbook.data.tables.blocks import (
+    Scan,
+    Span,
+    check_unchanged,
+    is_compressed,
+    kind_of,
+    read_blocks,
+    scan_file,
+)
 from closedbook.data.tables.kept import Batch
 from closedbook.data.text_files import read_file
 
 PIECE_BYTES = 64 << 20  # of files, read by one process and kept as one part
 _BATCH_ROWS = 8192
 Found = tuple[int, str, str]  # line in which it begins, title, text
+Piece = Sequence[tuple[Span, os.stat_result]]  # each span with the state that its file has to have
 
 
 @dataclass(frozen=True)
@@ -37,10 +47,15 @@ class Reader:
     text_column: str | None = None
     skip_damaged: bool = False
 
-    def __call__(self, piece: Sequence[Span]) -> Iterator[Batch]:
-        """The documents of some spans, in order."""
-        for span in piece:
+    def __call__(self, piece: "Piece") -> Iterator[Batch]:
+        """The documents of some spans, in order.
+
+        Raises:
+            ValueError: as `read` does, and if a file is another by now than the one that was looked at.
+        """
+        for span, state in piece:
             yield from self.read(span)
+            check_unchanged(span.path, state, span.path.stat())
 
     def read(self, span: Span) -> Iterator[Batch]:
         """The documents of a span.
@@ -88,10 +103,9 @@ class Reader:
         """Whether parts of the file can be read apart from each other."""
         return self.by_lines(path) or kind_of(path) == ".jsonl"
 
-    def spans(self, path: Path) -> tuple[str, tuple[Span, ...]]:
+    def scan(self, path: Path) -> Scan:
         """The checksum of a file, and the spans of it that can be read apart from each other."""
-        scan = scan_file(path, PIECE_BYTES if self.can_be_cut(path) else None)
-        return scan.sha256, scan.spans
+        return scan_file(path, PIECE_BYTES if self.can_be_cut(path) else None)
 
     def _rows(self, path: Path, damaged: list[int] | None) -> Iterator[Found]:
         """The documents of a file that is read as a whole."""
@@ -154,10 +168,10 @@ def read_whole(path: Path) -> str:
     return text
 
 
-def pieces_of(spans: Sequence[Span], sizes: Sequence[int]) -> list[tuple[Span, ...]]:
+def pieces_of(spans: Piece, sizes: Sequence[int]) -> list[Piece]:
     """Spans put together to pieces of about one size, in their order."""
-    pieces: list[tuple[Span, ...]] = []
-    piece: list[Span] = []
+    pieces: list[Piece] = []
+    piece: list[tuple[Span, os.stat_result]] = []
     filled = 0
     for span, size in zip(spans, sizes, strict=True):
         if piece and filled + size > PIECE_BYTES:

@@ -1,10 +1,12 @@
 """Text files read block by block, so that a file may be larger than memory, compressed or not.
 
-A block is a number of whole lines. Every complaint names file and line, as those of `data/text_files.py` do.
+A block is a number of whole lines. Every complaint names file and line.
 """
 
 import hashlib
 import lzma
+import os
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,11 +16,10 @@ from typing import IO
 import fsspec
 import numpy as np
 
-from closedbook.data.text_files import describe_not_utf8, describe_nul, unify_line_ends
-
 BLOCK_BYTES = 8 << 20  # read at once: large enough for Python's costs a block to vanish, small beside a model
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _MARK = b"\xef\xbb\xbf"  # byte order mark
+_ENDS = re.compile(rb"\r\n|\r|\n")
 
 
 @dataclass(frozen=True)
@@ -93,40 +94,47 @@ def read_blocks(span: Span, *, skip_damaged: bool = False, block_bytes: int | No
     Raises:
         ValueError: naming file and line, for bytes that are no UTF-8, for a NUL, for a damaged archive.
     """
-    line, place, parts = span.first_line, span.start, [b""]
-    left = None if span.stop is None else span.stop - span.start
-    block_bytes = block_bytes or BLOCK_BYTES
     with open_bytes(span.path) as file:
         if span.start:
             file.seek(span.start)
-        while True:
-            try:
-                data = file.read(block_bytes if left is None else min(block_bytes, left))
-            except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-                if not is_compressed(span.path):
-                    raise
-                rest = b"".join(parts)
-                if not skip_damaged:
-                    last = line + count_ends(rest)
-                    raise ValueError(
-                        f"{span.path}: the archive is damaged at line {last} of what it holds ({error}): make it "
-                        "again, or read what can be read with --skip_damaged"
-                    ) from error
-                yield _block(span.path, rest, place, line, skip_damaged=True, is_broken=True)
-                return
-            left = None if left is None else left - len(data)
-            cut = _last_end(data)
-            if data and cut == 0:  # a line longer than a block
-                parts.append(data)
-                continue
-            whole = b"".join([*parts, data[:cut] if data else b""])
-            if whole:
-                block = _block(span.path, whole, place, line, skip_damaged)
-                yield block
-                line, place = line + len(block), place + len(whole)
-            if not data:
-                return
-            parts = [data[cut:]]
+        yield from blocks_of(file, span, skip_damaged=skip_damaged, block_bytes=block_bytes)
+
+
+def blocks_of(
+    file: IO[bytes], span: Span, *, skip_damaged: bool = False, block_bytes: int | None = None
+) -> Iterator[Block]:
+    """As `read_blocks`, of a file that is open where the span begins: a pipe can be opened once only."""
+    line, place, parts = span.first_line, span.start, [b""]
+    left = None if span.stop is None else span.stop - span.start
+    block_bytes = block_bytes or BLOCK_BYTES
+    while True:
+        try:
+            data = file.read(block_bytes if left is None else min(block_bytes, left))
+        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+            if not is_compressed(span.path):
+                raise
+            rest = b"".join(parts)
+            if not skip_damaged:
+                last = line + count_ends(rest)
+                raise ValueError(
+                    f"{span.path}: the archive is damaged at line {last} of what it holds ({error}): make it "
+                    "again, or read what can be read with --skip_damaged"
+                ) from error
+            yield _block(span.path, rest, place, line, skip_damaged=True, is_broken=True)
+            return
+        left = None if left is None else left - len(data)
+        cut = _last_end(data)
+        if data and cut == 0:  # a line longer than a block
+            parts.append(data)
+            continue
+        whole = b"".join([*parts, data[:cut] if data else b""])
+        if whole:
+            block = _block(span.path, whole, place, line, skip_damaged)
+            yield block
+            line, place = line + len(block), place + len(whole)
+        if not data:
+            return
+        parts = [data[cut:]]
 
 
 def _last_end(data: bytes) -> int:
@@ -140,37 +148,62 @@ def _block(path: Path, data: bytes, place: int, line: int, skip_damaged: bool, i
 
     The last line of a broken archive is not whole.
     """
-    after = place + len(data)
-    if place == 0:
-        data = data.removeprefix(_MARK)
-    if not data and not is_broken:
-        return Block([], line, (), after)
-    damaged: list[int] = []
+    after, damaged = place + len(data), []
     try:
-        lines = unify_line_ends(data.decode("utf-8")).split("\n")
-    except UnicodeDecodeError as error:
+        lines = decoded(path, data, place, line).split("\n")
+    except ValueError:
         if not skip_damaged:
-            place, before = after - len(data) + error.start, count_ends(data[: error.start])
-            raise ValueError(describe_not_utf8(path, line + before, data, error.start, place)) from error
+            raise
         lines = []
-        for number, raw in enumerate(data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")):
-            try:
-                lines.append(raw.decode("utf-8"))
-            except UnicodeDecodeError:
+        for number, raw in enumerate(_ENDS.split(_without_mark(data, place))):
+            text = raw.decode("utf-8", "ignore")
+            if text.encode() != raw or "\0" in text:
                 damaged.append(number)
-                lines.append("")
+            lines.append("" if damaged[-1:] == [number] else text)
     if is_broken:
         damaged.append(len(lines) - 1)
-    elif data.endswith((b"\n", b"\r")):
-        lines.pop()
-    if b"\0" in data:
-        with_nul = [number for number, content in enumerate(lines) if "\0" in content]
-        if with_nul and not skip_damaged:
-            raise ValueError(describe_nul(path, line + with_nul[0]))
-        damaged += with_nul
-    for number in damaged:
-        lines[number] = ""
-    return Block(lines, line, tuple(line + number for number in sorted(damaged)), after)
+        lines[-1] = ""
+    elif data.endswith((b"\n", b"\r")) or lines == [""]:
+        lines.pop()  # behind the last end of a line stands none
+    return Block(lines, line, tuple(line + number for number in damaged), after)
+
+
+def decoded(path: Path, data: bytes, place: int = 0, line: int = 1) -> str:
+    """The text of bytes that begin at a place and a line of a file: without a byte order mark, ends of lines
+    as `\\n`.
+
+    Raises:
+        ValueError: naming file and line, for a byte that is no UTF-8, or for a NUL, which is a character to
+            UTF-8 and a sign of a binary or damaged file to everybody else.
+    """
+    found = _without_mark(data, place)
+    place += len(data) - len(found)
+    try:
+        text = found.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        wrong = found[error.start]
+        raise ValueError(
+            f"{path}:{line + count_ends(found[: error.start])}: byte {place + error.start} of the file "
+            f"(0x{wrong:02x}) is not UTF-8: save the file as UTF-8{_how(path, found)}"
+        ) from error
+    if "\0" in text:
+        line += text[: text.index("\0")].count("\n")
+        raise ValueError(
+            f"{path}:{line}: holds a NUL (U+0000), which no text has: is the file whole, and is it text?"
+        )
+    return text
+
+
+def _without_mark(data: bytes, place: int) -> bytes:
+    return data if place else data.removeprefix(_MARK)
+
+
+def _how(path: Path, data: bytes) -> str:
+    """How to, where the bytes tell what they are: UTF-16 and UTF-32 begin with a mark."""
+    if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "; it seems to be no text at all"
+    encoding = "UTF-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "WINDOWS-1252"
+    return f", such as by `iconv -f {encoding} -t UTF-8 {path.name}`, if that is its encoding"
 
 
 @dataclass(frozen=True)
@@ -179,10 +212,12 @@ class Scan:
 
     Attributes:
         sha256: of its bytes.
+        state: of the file while they were read.
         spans: its parts, each of some size, the first from its begin.
     """
 
     sha256: str
+    state: os.stat_result
     spans: tuple[Span, ...]
 
 
@@ -213,19 +248,18 @@ def scan_file(path: Path, span_bytes: int | None) -> Scan:
             place += len(data)
     if start < place or not spans:
         spans.append(Span(path, start, None, first_line))
-    check_unchanged(path, before.st_size, before.st_mtime_ns)
-    return Scan(digest.hexdigest(), tuple(spans))
+    check_unchanged(path, before, path.stat())
+    return Scan(digest.hexdigest(), before, tuple(spans))
 
 
-def check_unchanged(path: Path, size: int, mtime_ns: int) -> None:
-    """Refuse a file that is being written while it is read.
+def check_unchanged(path: Path, before: os.stat_result, after: os.stat_result) -> None:
+    """Refuse a file that was written to while it was read.
 
     Raises:
         ValueError: naming it.
     """
-    now = path.stat()
-    if (now.st_size, now.st_mtime_ns) != (size, mtime_ns):
-        raise ValueError(f"{path} changed while it was read: begin again once nobody writes to it any more")
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise ValueError(f"{path} changed while it was read: wait until nobody writes to it, and start again")
 
 
 def count_ends(data: bytes, last: bytes = b"") -> int:

@@ -89,8 +89,8 @@ class Table:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Its rows in order, some thousand at a time.
 
-        The files are read, not mapped: of a mapped file every page that was touched counts as this process's
-            memory.
+        The files are read, not mapped: every page of a mapped file that was touched counts as memory of this
+            process.
         """
         for path in self.parts():
             with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as stream:

@@ -14,6 +14,7 @@ from closedbook.data.question_columns import collect_questions, question_blocks
 from closedbook.data.question_files import load_question_file
 from closedbook.data.question_format import QUESTION_FEATURES
 from closedbook.data.questions import check_fit
+from closedbook.data.tables import blocks
 from closedbook.data.text_files import numbered_lines, read_file, stream_lines
 
 WAYS = ("error", "first", "merge", "keep")
@@ -68,10 +69,11 @@ def test_damage_is_named_with_line_and_byte_wherever_it_stands(tmp_path_factory,
 def test_a_file_that_changes_while_it_is_read_is_refused(read, change, tmp_path, monkeypatch):
     path = tmp_path / "file.tsv"
     path.write_text("Where was Al born?\tUlm\n" * 3, encoding="utf-8")
-    decoded = text_files._decoded
+    decoded = blocks.decoded
 
     def change_it(*args):
-        monkeypatch.setattr(text_files, "_decoded", decoded)
+        for module in (blocks, text_files):
+            monkeypatch.setattr(module, "decoded", decoded)
         if change == "grows":
             with open(path, "a", encoding="utf-8") as file:
                 file.write("Where was Bo born?\tPau\n")
@@ -79,7 +81,8 @@ def test_a_file_that_changes_while_it_is_read_is_refused(read, change, tmp_path,
             os.utime(path, ns=(1, 1))
         return decoded(*args)
 
-    monkeypatch.setattr(text_files, "_decoded", change_it)
+    for module in (blocks, text_files):
+        monkeypatch.setattr(module, "decoded", change_it)
     with pytest.raises(ValueError, match=r"file\.tsv changed while it was read: wait until nobody writes to it"):
         read(path)
 

@@ -149,6 +149,22 @@ def test_parts_that_a_kill_left_are_not_made_again(folder, monkeypatch, tmp_path
     assert {path for path in first if again[path] == first[path]} == set(first) - {lost}
 
 
+def test_a_file_that_changes_after_it_was_looked_at_makes_no_table(folder, monkeypatch, tmp_path):
+    scan = reading.scan_file
+
+    def scan_and_change(path, span_bytes):
+        found = scan(path, span_bytes)
+        if path.name == "a.jsonl":
+            path.write_text(path.read_text().replace("Born in", "Died in"))
+        return found
+
+    monkeypatch.setattr(reading, "scan_file", scan_and_change)
+    with pytest.raises(ValueError, match=r"a\.jsonl changed while it was read"):
+        on_disk(folder, monkeypatch)
+    assert not [part for part in (tmp_path / "cache").rglob("part-*.json") if "Died" in part.read_text()]
+    assert not list((tmp_path / "cache").rglob(kept.ABOUT))
+
+
 KILLED = """
 import sys, time
 from pathlib import Path
