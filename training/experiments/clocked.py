@@ -16,15 +16,14 @@ import json
 import os
 import sys
 import time
-from importlib.machinery import PathFinder
-from importlib.util import module_from_spec
 from pathlib import Path
 from runpy import run_path
-from types import ModuleType
 from typing import Any
 
 import torch
 from transformers import TrainerCallback, trainer
+
+CHECKOUTS = Path(__file__).resolve().parents[1] / "scale" / "checkouts.py"  # which imports nothing of the package
 
 
 class Clock(TrainerCallback):
@@ -88,26 +87,9 @@ def _now() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()
 
 
-def import_from(checkout: Path) -> None:
-    """Let `closedbook` be the package of a checkout, in which every room lies under its own name.
-
-    The package that is installed is found later than a module that is there already.
-    """
-    spec = PathFinder.find_spec("closedbook", [str(checkout)])
-    if spec is not None and spec.loader is not None:
-        package = module_from_spec(spec)
-        package.__path__ = [*package.__path__, str(checkout)]
-        sys.modules["closedbook"] = package
-        spec.loader.exec_module(package)
-    else:  # a build whose import name was no folder yet
-        package = ModuleType("closedbook")
-        package.__path__ = [str(checkout)]
-        sys.modules["closedbook"] = package
-
-
 def main(argv: list[str]) -> None:
     checkout, readings, stop, script, *flags = argv
-    import_from(Path(checkout))
+    run_path(str(CHECKOUTS))["import_from"](Path(checkout))
     trainer.DEFAULT_CALLBACKS.append(Clock(Path(readings), int(stop)))
     sys.argv = [str(Path(checkout) / script), *flags]
     sys.path[0] = str(Path(checkout) / "scripts")  # as for any script; older ones take it off themselves

@@ -30,6 +30,7 @@ from closedbook.training.experiments.starter import time_starter
 from closedbook.training.finished_runs import RunsFile
 from closedbook.training.hardware import device, now
 from closedbook.training.objective_shares import parse_objectives
+from closedbook.training.scale.checkouts import HERE, check_checkout, commit_of
 
 PRETRAINING = RECIPES / "cs224n_places_pretrain.yaml"
 FINETUNING = RECIPES / "cs224n_places_finetune.yaml"
@@ -41,7 +42,6 @@ DESCRIPTION = (
     "starter's loop"
 )
 CLOCKED = Path(__file__).with_name("clocked.py")
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -147,8 +147,7 @@ def check(args: TimeArguments) -> None:
         raise ValueError("--former names no checkout: give one, or --systems without former")
     if args.former is not None and "former" not in args.systems:
         raise ValueError("--former has no effect: --systems leaves it out")
-    if args.former is not None and not (Path(args.former) / "scripts" / "pretrain.py").exists():
-        raise ValueError(f"--former {args.former} is no checkout of this project: it has no scripts/pretrain.py")
+    check_checkout("former", args.former)
     if "knowledge" in args.parts and args.train_questions is None:
         raise ValueError("--train_questions is missing: give the file, or --parts speed")
     for path in filter(None, (args.corpus_path, args.train_questions)):
@@ -161,18 +160,11 @@ def describe(args: TimeArguments) -> dict[str, Any]:
     left_out = ("repeats", "targets", "most_steps", "parts", "idea", "output", "output_dir", "former")
     settings = {name: value for name, value in asdict(args).items() if name not in left_out}
     settings |= {name: Path(settings[name]).name for name in ("corpus_path", "train_questions") if settings[name]}
-    commits = {"ours": commit_of(CHECKOUT)}
+    commits = {"ours": commit_of(HERE)}
     if args.former is not None:
         commits["former"] = commit_of(Path(args.former))
     recipes = {path.name: read_recipe(path) for path in (PRETRAINING, FINETUNING)}
     return settings | {"commits": commits, "recipes": recipes}
-
-
-def commit_of(checkout: Path) -> str | None:
-    """Hash of a checkout's commit; None where there is none."""
-    words = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 # ---- speed -------------------------------------------------------------------------------------------------
@@ -324,7 +316,7 @@ def run_clocked(
     Raises:
         RuntimeError: if it fails.
     """
-    checkout = Path(args.former).resolve() if system == "former" and args.former else CHECKOUT
+    checkout = Path(args.former).resolve() if system == "former" and args.former else HERE
     words = [sys.executable, str(CLOCKED), str(checkout), str(clock), str(stop), script, *as_flags(flags)]
     environment = os.environ | {"OMP_NUM_THREADS": str(args.num_threads)}
     done = subprocess.run(words, stdout=sys.stderr, env=environment, cwd=clock.parent, check=False)

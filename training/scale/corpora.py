@@ -20,7 +20,7 @@ from closedbook.evaluation.environment import check_recordable
 from closedbook.evaluation.files import open_atomic
 from closedbook.training.checks.outputs import check_outputs
 from closedbook.training.command_line import parse_flags
-from closedbook.training.scale.checkouts import HERE, check_checkout, python_of
+from closedbook.training.scale.checkouts import HERE, check_checkout, commit_of, python_of
 from closedbook.training.scale.recording import keep
 
 _LOSS = re.compile(r"'loss': '?[\d.]+")
@@ -34,6 +34,7 @@ _TRAINING = (
     *("--use_cpu", "True", "--disable_tqdm", "True", "--overwrite"),
 )
 _PRETRAIN = """
+import sys
 try:
     from closedbook.training.pretraining import main
 except ImportError:
@@ -104,7 +105,7 @@ def first_steps(args: ScaleArguments, work: Path) -> dict[str, Any]:
         former = until_first_step(checkout, path, work, args.patience)
         found |= former.told("former_first_step")
         found |= {
-            "former_commit": _commit(checkout),
+            "former_commit": (commit_of(checkout) or "former")[:7],
             "former_given_up": former.given_up,
             "first_step_seconds_ratio": former.seconds / first.seconds,
             "peak_memory_ratio": former.peak_mib / first.peak_mib,
@@ -266,11 +267,6 @@ def _run(
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
-
-
-def _commit(checkout: Path) -> str:
-    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "former"
 
 
 def _memory(pid: int) -> int:
