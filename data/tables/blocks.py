@@ -107,9 +107,11 @@ def blocks_of(
     line, place, parts = span.first_line, span.start, [b""]
     left = None if span.stop is None else span.stop - span.start
     block_bytes = block_bytes or BLOCK_BYTES
-    while True:
+    is_last = False
+    while not is_last:
+        wanted = block_bytes if left is None else min(block_bytes, left)
         try:
-            data = file.read(block_bytes if left is None else min(block_bytes, left))
+            data = file.read(wanted)
         except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
             if not is_compressed(span.path):
                 raise
@@ -123,18 +125,17 @@ def blocks_of(
             yield _block(span.path, rest, place, line, skip_damaged=True, is_broken=True)
             return
         left = None if left is None else left - len(data)
-        cut = _last_end(data)
-        if data and cut == 0:  # a line longer than a block
-            parts.append(data)
+        # an archive may give less than it was asked for, and break off after that
+        is_last = not data or (len(data) < wanted and not is_compressed(span.path))
+        cut = len(data) if is_last else _last_end(data)
+        parts.append(data[:cut] if cut else data)
+        if not (cut or is_last):  # a line longer than a block
             continue
-        whole = b"".join([*parts, data[:cut] if data else b""])
+        whole, parts = b"".join(parts), [data[cut:]]
         if whole:
             block = _block(span.path, whole, place, line, skip_damaged)
             yield block
             line, place = line + len(block), place + len(whole)
-        if not data:
-            return
-        parts = [data[cut:]]
 
 
 def _last_end(data: bytes) -> int:
