@@ -202,8 +202,10 @@ def _common_words(text: str) -> tuple[tuple[int, ...], tuple[int, ...], tuple[st
 
 
 def _title_and_entities(record: dict, kinds: Kinds) -> tuple[str, tuple[Entity, ...]]:
-    """The title, and the document's entities of these kinds that are no part of it."""
-    return record["title"], _entities_beside(record["text"], record["title"], kinds) if record["title"] else ()
+    """The title without white space around it, and the document's entities of these kinds that are no part of
+    it."""
+    title = record["title"].strip()
+    return title, _entities_beside(record["text"], title, kinds) if title else ()
 
 
 @lru_cache(maxsize=131_072)
