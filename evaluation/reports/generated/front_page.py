@@ -5,6 +5,7 @@ Both are made from the files of `results/`; the pages that the lines point to ha
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from closedbook.evaluation.reports.run import read_object
@@ -59,17 +60,16 @@ def front_table(results: Sequence[dict[str, Any]], published: dict[str, Any]) ->
     return "\n".join([row(head), "|---|---:|---:|---:|", *(line for _, line in sorted(lines))]) + "\n"
 
 
-def findings_block(results: Path, reference: Sequence[dict[str, Any]], compared: str) -> str:
+def findings_block(results: Path, reference: Sequence[dict[str, Any]]) -> str:
     """One row a question: what came out in short, and the page that tells it in full.
 
     Args:
         results: Folder of the result files.
         reference: Results of the reference task.
-        compared: The confidence by which runs are set side by side.
     """
     answers = [
         ("What makes a read fact answerable?", _recipes(summaries_of_one_set(reference)), "reference-task"),
-        ("Does it know that it doesn't?", _abstention(results, compared), "knowing"),
+        ("Does it know that it doesn't?", _abstention(results), "knowing"),
         ("Is what it read what it can answer?", _frequency(results), "laboratory"),
         ("How much of in-context accuracy is luck?", _luck(results), "prompting"),
         ("Which architectures learn in context?", _shift(results), "prompting"),
@@ -91,13 +91,19 @@ def _recipes(summaries: Sequence[Summary]) -> str:
     )
 
 
-def _abstention(results: Path, compared: str) -> str:
-    figures = read_object(results / "knowing" / "two-stage.json")["confidences"][compared]
-    check = figures["abstention"]["check"]
-    invented = figures["invented"]["answered_confidently_after_abstention"]["share"]
+def _abstention(results: Path) -> str:
+    runs = [*read_object(results / "knowing" / "summary.json")["runs"].values()]
+    promised, coverage, wrong, invented = (
+        fmean(values)
+        for values in zip(
+            *([run["promised"][0], run["coverage"], run["error_rate"], run["invented_answered"]] for run in runs),
+            strict=True,
+        )
+    )
+    seeds = f" ({len(runs)} seeds)" if len(runs) > 1 else ""
     return (
-        f"promised at most {check['max_error_rate']:.0%} wrong, it answers {check['coverage']:.0%} of the "
-        f"questions, {1 - check['error_rate']:.0%} rightly, and {invented:.0%} of those about invented people"
+        f"promised at most {promised:.0%} wrong, it answers {coverage:.0%} of the questions, {wrong:.0%} of these "
+        f"wrongly, and {invented:.0%} of those about invented people{seeds}"
     )
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from closedbook.evaluation.reports.generated.front_page import findings_block, front_table
 from closedbook.evaluation.reports.generated.knowing import (
-    COMPARED,
     confidences_block,
     knowing_block,
     promise_block,
@@ -82,7 +81,7 @@ def _front(results: Path) -> str:
 
 
 def _findings(results: Path) -> str:
-    return findings_block(results, read_task(results, "cs224n"), COMPARED)
+    return findings_block(results, read_task(results, "cs224n"))
 
 
 def _ablation(results: Path) -> str:
