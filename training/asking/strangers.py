@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from datasets import Dataset
 
@@ -17,6 +17,15 @@ from closedbook.evaluation.files import read_bytes
 FITTED = 250  # names of each kind that familiarity is fitted on
 PROVING = 500  # of each kind that a promise about strangers is proven on
 GIVEN = "given"  # the kind of those in a file
+
+
+class Wanted(Protocol):
+    """Which strangers are wanted: the flags of `KnowingArguments` that say it."""
+
+    num_strangers: int | None
+    strangers_file: str | None
+    max_stranger_rate: float | None
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class Strangers:
 
 
 def gather_strangers(
-    args: Any,
+    args: Wanted,
     documents: Dataset | BiographyDocuments,
     invented: Sequence[str],
     taken: Sequence[str],
@@ -44,7 +53,7 @@ def gather_strangers(
     """Invent them, each set apart from all before.
 
     Args:
-        args: `KnowingArguments`.
+        args: how many, from where, and the seed.
         documents: the corpus.
         invented: the recombined names that are reported on.
         taken: names and texts in which none may occur.
