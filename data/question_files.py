@@ -2,17 +2,22 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
+from datasets import Dataset, Features, List, Value
 
 from closedbook.data.question_columns import OnConflict, collect_questions
 from closedbook.data.question_format import QUESTION_FEATURES, entity_of_question
 from closedbook.data.text_files import HALF_CHARACTER, misspelt_keys, parse_json, stream_lines
 
 logger = logging.getLogger(__name__)
+
+# Of questions that a reader has answered: what it held possible, and how probable.
+SELF_FEATURES = Features(
+    QUESTION_FEATURES | {"candidates": List(Value("string")), "probabilities": List(Value("float64"))}
+)
 
 
 def load_question_file(
@@ -158,3 +163,49 @@ def _json_text(value: Any, name: str) -> str:
     if "\0" in value:
         raise ValueError(f"the {name} {value!r:.60} holds a NUL (U+0000), which no text has: repair it")
     return value.strip()
+
+
+def load_self_questions(path: str | Path, *, with_answers: bool = True) -> Dataset:
+    """Questions that a reader asked itself, as `scripts/experiments/self_questions.py` writes them.
+
+    JSON lines with `question`, `entity`, `answers` (the likeliest candidate), `candidates` and their
+    `probabilities`.
+
+    Raises:
+        ValueError: with the file and line of what is no such question.
+    """
+    rows = [*_self_rows(path)]
+    if not with_answers:
+        rows = [row | {"answers": [], "candidates": [], "probabilities": []} for row in rows]
+    return Dataset.from_list(rows, features=SELF_FEATURES)
+
+
+_OF_SELF_QUESTIONS: dict[str, Callable[[Any], bool]] = {
+    "question": lambda value: isinstance(value, str) and bool(value.strip()),
+    "entity": lambda value: isinstance(value, str) and bool(value.strip()),
+    "candidates": lambda value: (
+        isinstance(value, list) and bool(value) and all(isinstance(a, str) and a for a in value)
+    ),
+    "probabilities": lambda value: (
+        isinstance(value, list) and all(isinstance(p, int | float) and 0 < p <= 1 for p in value)
+    ),
+}
+
+
+def _self_rows(path: str | Path) -> Iterator[dict[str, Any]]:
+    for number, line in stream_lines(path):
+        try:
+            record = parse_json(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}:{number}: not JSON ({error}): write one object a line") from error
+        record = record if isinstance(record, dict) else {}
+        wrong = [name for name, is_right in _OF_SELF_QUESTIONS.items() if not is_right(record.get(name))]
+        if not wrong and len(record["candidates"]) != len(record["probabilities"]):
+            wrong = ["probabilities"]
+        if wrong:
+            raise ValueError(
+                f"{path}:{number}: no {' and '.join(wrong)} of a question that a reader has answered: this is a "
+                "file for --questions file, or make one with scripts/experiments/self_questions.py"
+            )
+        best = max(zip(record["probabilities"], record["candidates"], strict=True))[1]
+        yield {name: record[name] for name in _OF_SELF_QUESTIONS} | {"answers": [best]}

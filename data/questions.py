@@ -21,7 +21,7 @@ from datasets import Dataset
 from closedbook.data.hub_questions import ATTRIBUTE_FEATURES, HUB_QUESTION_SETS
 from closedbook.data.hub_rows import with_options
 from closedbook.data.question_columns import question_blocks
-from closedbook.data.question_files import load_question_file
+from closedbook.data.question_files import load_question_file, load_self_questions
 from closedbook.data.real_facts import REAL_FACTS, real_facts
 
 logger = logging.getLogger(__name__)
@@ -90,6 +90,7 @@ def load_real_facts(
 QUESTION_SETS = {
     "file": load_question_file,
     "cs224n": load_cs224n,
+    "self": load_self_questions,
     **HUB_QUESTION_SETS,
     **{name: with_options(partial(load_real_facts, name)) for name in REAL_FACTS},
 }

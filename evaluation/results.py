@@ -14,6 +14,8 @@ PROTOCOLS = {  # how the model came about, as a model card says it
     "no_pretraining": "trained on questions alone, without pretraining",
     "two_stage": "pretrained on documents, then fine-tuned on questions",
     "mixed": "pretrained on documents and training questions together",
+    "self_questions": "pretrained on documents and on questions about them that a reader has answered",
+    "open_book": "taught to answer questions with their document in front, by pointing",
     "pretrain": "pretrained on documents",
     "converted": "converted from a checkpoint of another program",
     "prompted": "trained elsewhere, asked with a prompt",

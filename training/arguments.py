@@ -251,7 +251,9 @@ class CorpusArguments:
 class QuestionArguments:
     """The questions to fine-tune on or to ask."""
 
-    questions: str = field(default="biographies", metadata={"help": "biographies, cs224n or file"})
+    questions: str = field(
+        default="biographies", metadata={"help": "biographies, cs224n, file or self (see docs/own-questions.md)"}
+    )
     train_questions: str | None = field(default=None, metadata={"help": "file with questions and answers"})
     validation_share: float = field(default=0.0, metadata={"help": "share of the training people kept out"})
     validation_fold: int = field(
@@ -266,6 +268,12 @@ class QuestionArguments:
     )
     exclude_people_of: list[str] = field(
         default_factory=list, metadata={"help": "question files whose people leave too; answers are not read"}
+    )
+    open_book: bool = field(
+        default=False,
+        metadata={
+            "help": "put the document of whom a question is about in front, and answer by pointing: a reader"
+        },
     )
 
 

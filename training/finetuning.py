@@ -128,7 +128,7 @@ def finetune(settings: FinetuningSettings) -> Run:
         checkpoint,
         Stage(
             stage="finetune",
-            protocol="no_pretraining" if start.from_scratch else base.last.protocol or "two_stage",
+            protocol=protocol_of(start, asked, base),
             model=model_name(model.config),
             recipe=settings.recipe,
             base_model=None if start.from_scratch else base_model,
@@ -150,6 +150,23 @@ def finetune(settings: FinetuningSettings) -> Run:
     )
 
 
+def protocol_of(start: StartArguments, asked: QuestionArguments, base: Run) -> str:
+    """How the model came about, in a word of `results.PROTOCOLS`."""
+    if asked.questions == "self":
+        return "self_questions"
+    return "no_pretraining" if start.from_scratch else base.last.protocol or "two_stage"
+
+
+def check_closed_book(asked: QuestionArguments) -> None:
+    """Refuse to open the book, which a model learns while it reads.
+
+    Raises:
+        ValueError: naming the flag.
+    """
+    if asked.open_book:
+        raise ValueError("--open_book has no effect: a reader is taught by pretrain.py, among its documents")
+
+
 def checks(settings: FinetuningSettings) -> list[Callable[[], object]]:
     """All that can be said of the settings before anything is read."""
     asked, unknown, output = settings.questions, settings.unknown, settings.training.output_dir
@@ -160,6 +177,7 @@ def checks(settings: FinetuningSettings) -> list[Callable[[], object]]:
         lambda: check_effect_of_questions(asked, None if unknown.num_unknown_people else settings.people),
         lambda: check_effect_of_unknown(unknown),
         lambda: check_asked_people(settings.people, asked.questions),
+        lambda: check_closed_book(asked),
         lambda: check_adapter(settings.adapter, settings.start.model),
     ]
 

@@ -2,14 +2,16 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset
 from transformers import TrainerCallback
 
 from closedbook.data.mixture import Component
 from closedbook.data.objectives.table import IRREGULAR_RECORDS, QUESTIONS, check_objectives, written_by
+from closedbook.data.open_book import OpenBook, open_questions
 from closedbook.data.people.on_demand import SAMPLED, BiographyDocuments
 from closedbook.data.questions import check_fit
 from closedbook.data.tables.stream import Stream
@@ -153,15 +155,19 @@ def pretrain(
     records, callbacks, mixed_in = {}, [*callbacks], {}
     learned = learnable_questions(asked, settings.people, args.seed) if QUESTIONS in objectives else None
     other = read_replay(settings.replay)
-    earlier, learner = begin(settings, read_and_written(objectives, corpus, other, written_in(learned)))
+    writing = [*objectives, *(["entity_marks"] if asked.open_book else [])]
+    earlier, learner = begin(settings, read_and_written(writing, corpus, other, written_in(learned)))
     if corpus.source is not None:
         corpus.source.forbidden += tuple(map(str, learner.tokenizer.all_special_tokens))
     model, tokenizer = learner.model, learner.tokenizer
     if learned is not None:
         check_questions(learned.questions, learner)
+        protocol = "self_questions" if asked.questions == "self" else "mixed"
+        if asked.open_book:
+            learned, protocol = opened(learned, corpus, learner.block_size), "open_book"
         records[QUESTIONS] = learned.questions.to_list()
         teach_template(learner)
-        mixed_in = {"protocol": "mixed", "questions": asked.questions} | learned.recorded()
+        mixed_in = {"protocol": protocol, "questions": asked.questions} | learned.recorded()
         if learned.validation is not None:
             callbacks.append(Answering(learned.validation, tokenizer, learner.prompt))
     is_pretrained = settings.base.model is not None
@@ -240,6 +246,20 @@ def begin(settings: PretrainingSettings, read: Read) -> tuple[Run, Learner]:
     return run, learner
 
 
+def opened(learned: Learnable, corpus: Corpus, block_size: int) -> Learnable:
+    """The same questions with the book open; it is said how many of them no reader could learn from."""
+    book = OpenBook.of(corpus.records(), block_size)
+    questions, left_out = open_questions(learned.questions, book)
+    validation = learned.validation
+    if validation is not None:  # of them all are asked: what cannot be pointed at is wrong
+        validation = Dataset.from_list(
+            [book.asked(row) or row for row in validation], features=validation.features
+        )
+    total = left_out + len(questions)
+    print(f"{left_out} of {total} questions have no answer that their document names: left out", file=sys.stderr)
+    return replace(learned, questions=questions, validation=validation)
+
+
 def told(args: Any) -> dict[str, Any]:
     """What was given of a group of flags, for a record that says nothing of what was not used."""
     return {name: getattr(args, name) for name in sorted(given(args))}
@@ -302,6 +322,7 @@ def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: boo
     ]
     if asks:
         found.append(lambda: check_effect_of_questions(asked, None))
+        found.append(lambda: check_open_book(asked, base))
     if not has_corpus:
         found.append(lambda: check_corpus(corpus))
         found.append(lambda: check_streaming(settings))
@@ -309,6 +330,22 @@ def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: boo
         found.append(lambda: check_asked(settings.people, about_people))
         found.append(lambda: check_effect_of_corpus(corpus, settings.people, about_people))
     return found
+
+
+def check_open_book(asked: QuestionArguments, base: BaseArguments) -> None:
+    """Refuse readers of what is not built: other tokens than characters, and answers that are no part of a text.
+
+    Raises:
+        ValueError: naming the flag.
+    """
+    if not asked.open_book:
+        return
+    if base.model is not None or base.tokenizer != CHARACTERS:
+        raise ValueError(
+            "--open_book numbers the entities of a text in characters: leave out --model and --tokenizer"
+        )
+    if asked.questions in ("biographies", "self"):
+        raise ValueError(f"--open_book needs questions from a file (cs224n, file), not {asked.questions}")
 
 
 def check_streaming(settings: PretrainingSettings) -> None:

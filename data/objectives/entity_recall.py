@@ -72,11 +72,11 @@ def entity_cue(record: dict, random: Random, block_size: int, kinds: Kinds = ALL
     asked for: its cues would be those of the first.
     """
     title, entities = _title_and_entities(record, kinds)
-    entities = _heads(record["text"], entities)
+    entities = heads_of(record["text"], entities)
     if not entities:
         return span_corruption(record, random, block_size)
     entity = random.choice(entities)
-    near = _near(record["text"], entity)
+    near = words_near(record["text"], entity)
     count = min(random.randint(0, MOST_CUES), len(near))
     chosen = [near[i] for i in sorted(random.sample(range(len(near)), count))]
     place = random.randint(0, count)
@@ -93,7 +93,7 @@ def cue_question(record: dict, random: Random, block_size: int, kinds: Kinds = A
     of other entities are left out: beside these, the title would not be needed.
     """
     title, entities = _title_and_entities(record, kinds)
-    entities = _heads(record["text"], entities)
+    entities = heads_of(record["text"], entities)
     if not entities:
         return span_corruption(record, random, block_size)
     entity = random.choice(entities)
@@ -157,7 +157,7 @@ def question_pieces(example: Example) -> list[str]:
 
 
 @lru_cache(maxsize=131_072)
-def _heads(text: str, entities: tuple[Entity, ...]) -> tuple[Entity, ...]:
+def heads_of(text: str, entities: tuple[Entity, ...]) -> tuple[Entity, ...]:
     """The entities without those that follow another one after a comma."""
     ends = {entity.end for entity in entities}
     heads = []
@@ -182,7 +182,7 @@ def _ask(prompt: str, answer: str, block_size: int) -> Example | None:
     return Example(text, len(prompt) + 1) if len(text) <= block_size else None
 
 
-def _near(text: str, entity: Entity) -> tuple[str, ...]:
+def words_near(text: str, entity: Entity) -> tuple[str, ...]:
     """The common words within reach of an entity, in their order."""
     starts, ends, words = _common_words(text)
     before, after = bisect_right(ends, entity.start), bisect_left(starts, entity.end)

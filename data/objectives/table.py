@@ -4,9 +4,10 @@ An objective is a pure function of (record, random generator, block size) that r
 mask character separates the pieces of an example, and ends an answer.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from random import Random
+from typing import Any
 
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
 
@@ -36,6 +37,7 @@ from .entity_recall import (
 )
 from .example import Example
 from .fill_in_the_middle import fill_in_the_middle, reassemble_fill_in_the_middle
+from .reading import entity_marks, marked_pieces, marks
 from .reversed_order import reassemble_reversed_order, reversed_order
 from .span_corruption import reassemble_span_corruption, span_corruption
 from .title_windows import reassemble_title_windows, title_windows, titles_beside_text
@@ -57,19 +59,28 @@ def left_to_right(record: dict, random: Random, block_size: int) -> Example:
 def question_answering(record: dict, random: Random, block_size: int) -> Example:
     """`question ⁇ answer ⁇`; only the answer and the mark that ends it are to be predicted.
 
-    Where a question has several right answers, the first (canonical) one is taught.
+    Where a question has several right answers, the first (canonical) one is taught. Where somebody who is not
+    sure has answered it (`candidates` and their `probabilities`), one is drawn each time, so that whoever
+    learns from it comes to be as unsure (distillation: Hinton et al. 2015).
 
     Raises:
         ValueError: if the example does not fit the block; cutting a question would change its meaning.
     """
     prompt = record["question"] + MASK_CHARACTER
-    text = prompt + record["answers"][0] + MASK_CHARACTER
+    text = prompt + taught_answer(record, random) + MASK_CHARACTER
     if len(text) > block_size:
         raise ValueError(
             f"question and answer take {len(text)} characters, the block holds {block_size}: "
             f"{record['question']!r}"
         )
     return Example(text, len(prompt))
+
+
+def taught_answer(record: Mapping[str, Any], random: Random) -> str:
+    """The answer that is taught this time: the first, or one of the candidates as probable as they are."""
+    if not record.get("candidates"):
+        return record["answers"][0]
+    return random.choices(record["candidates"], record["probabilities"])[0]
 
 
 QUESTIONS = "question_answering"  # the objective whose records are questions, not documents
@@ -95,6 +106,7 @@ OBJECTIVES: dict[str, Objective] = {
     "place_sequence": place_sequence,
     "place_cue": place_cue,
     "titles": titles,
+    "entity_marks": entity_marks,
     "question_answering": question_answering,
 }
 
@@ -134,10 +146,11 @@ PIECES: dict[str, Callable[[Example], list[str]]] = {
     "place_sequence": recall_pieces,
     "place_cue": recall_pieces,
     "titles": title_pieces,
+    "entity_marks": marked_pieces,
 }
 
 # Objective -> what it writes beside the characters of its documents and the mask.
-WRITES: dict[str, Callable[[Iterable[str]], str]] = {"cue_question": question_characters}
+WRITES: dict[str, Callable[[Iterable[str]], str]] = {"cue_question": question_characters, "entity_marks": marks}
 
 
 def written_by(names: Sequence[str], texts: Iterable[str]) -> list[str]:
@@ -158,4 +171,5 @@ IRREGULAR_RECORDS: dict[str, Callable[[Sequence[dict]], int]] = {
     "place_list": partial(without_entities, kinds=("place",)),
     "place_cue": partial(without_entities, kinds=("place",)),
     "titles": without_titles,
+    "entity_marks": partial(without_entities, kinds=("name", "place")),
 }

@@ -13,7 +13,7 @@ from random import Random
 from transformers import PreTrainedTokenizerBase
 
 from closedbook.data.objectives.example import Example
-from closedbook.data.objectives.table import OBJECTIVES, QUESTIONS
+from closedbook.data.objectives.table import OBJECTIVES, QUESTIONS, taught_answer
 from closedbook.data.writing.question_form import QuestionForm, own_prefix
 from closedbook.data.writing.text_forms import CUE_QUESTION, TEXT_FORMS
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
@@ -91,7 +91,7 @@ class TokenWriter:
             ValueError: if a question does not fit, or the block is too small for the objective.
         """
         if objective == QUESTIONS:
-            written = self.write_question(record["question"], record["answers"][0])
+            written = self.write_question(record["question"], taught_answer(record, Random(seed)))
             if len(written) > block_size:
                 raise ValueError(
                     f"question and answer take {len(written)} tokens, the block holds {block_size}: "

@@ -14,6 +14,8 @@ _WORDS = {  # how a table says that a system came about; results.PROTOCOLS has t
     "no_pretraining": "no pretraining",
     "two_stage": "two stages",
     "mixed": "mixed",
+    "self_questions": "its own questions",
+    "open_book": "open book",
     "pretrain": "pretrained only",
     "converted": "converted",
     "prompted": "prompted",

@@ -1,0 +1,80 @@
+"""Questions asked with the book open.
+
+`numbered text ⁇ question ⁇ number ⁇`, the text that of whom the question asks about
+(`objectives/reading.py`). A model that has learned to read them from some questions can read all documents,
+ask itself about everybody in them, and so make the questions from which another model learns to answer with
+the book closed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datasets import Dataset
+
+from closedbook.data.objectives.reading import Marked, mark_entities
+from closedbook.data.questions import entity_key
+from closedbook.modeling.tokenization_char import MASK_CHARACTER
+
+_BESIDE_TEXT = (
+    4  # characters of an example beside text and question: two marks, a number and the mark that ends it
+)
+
+
+@dataclass(frozen=True)
+class OpenBook:
+    """The documents behind questions, by whom they are about.
+
+    Attributes:
+        documents: columns or keys `title` and `text`, by the key of their title (`questions.entity_key`).
+        block_size: characters of an example.
+    """
+
+    documents: Mapping[str, Sequence[dict]]
+    block_size: int
+
+    @classmethod
+    def of(cls, records: Sequence[dict], block_size: int) -> "OpenBook":
+        """Of documents; those without a title are about nobody."""
+        found: dict[str, list[dict]] = {}
+        for record in records:
+            if record["title"].strip():
+                found.setdefault(entity_key(record["title"]), []).append(record)
+        return cls(found, block_size)
+
+    def ask(self, question: str, entity: str, answers: Sequence[str] = ()) -> tuple[str, Marked] | None:
+        """The question behind the numbered text, and that text; None where nothing was read about the entity.
+
+        Of several documents with one title it is the first that holds an answer, or else the first.
+        """
+        room = self.block_size - len(question) - _BESIDE_TEXT
+        read = [mark_entities(record, room) for record in self.documents.get(entity_key(entity), ())]
+        if not read or room < 1:
+            return None
+        marked = next((one for one in read if one.number_of(answers)), read[0])
+        return f"{marked.text}{MASK_CHARACTER}{question}", marked
+
+    def asked(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """A row of questions with the book open and a number for its answer; None where no number is right."""
+        found = self.ask(row["question"], row["entity"], row["answers"])
+        number = None if found is None else found[1].number_of(row["answers"])
+        if found is None or number is None:
+            return None
+        return {**row, "question": found[0], "answers": [str(number)]}
+
+
+def open_questions(questions: Dataset, book: OpenBook) -> tuple[Dataset, int]:
+    """Questions with the numbered text in front, answered by a number; and how many were left out.
+
+    Left out are those about whom nothing was read, and those whose answer is none of the numbered entities.
+
+    Raises:
+        ValueError: if none is left.
+    """
+    rows = [asked for row in questions if (asked := book.asked(row)) is not None]
+    if not rows:
+        raise ValueError(
+            f"none of {len(questions)} questions can be answered from the documents: their titles have to be whom "
+            "the questions ask about, and the answer a name or place of the text"
+        )
+    return Dataset.from_list(rows, features=questions.features), len(questions) - len(rows)
