@@ -120,6 +120,46 @@ def score_tokens(
     return [TokenScore(later.removeprefix(earlier), score) for earlier, later, score in pairs]
 
 
+@torch.inference_mode()
+def choice_probabilities(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    choices: Sequence[Sequence[str]],
+    batch_size: int = 64,
+) -> list[np.ndarray]:
+    """How probable each of a prompt's choices is as its next token, among these choices; float64, sums to 1.
+
+    One reading of the prompt serves all of its choices.
+
+    Args:
+        choices: for each prompt texts of one token each; none gives an empty array.
+        batch_size: prompts read at once; changes speed only.
+
+    Raises:
+        ValueError: for a choice that is not one token.
+    """
+    singles = {text: tokenizer.encode(text, add_special_tokens=False) for row in choices for text in row}
+    if long := [text for text, ids in singles.items() if len(ids) != 1]:
+        raise ValueError(f"{long[0]!r} is not one token of this tokenizer, as a choice has to be")
+    encoded = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
+    was_training = model.training
+    model.eval()
+    found: list[np.ndarray] = [np.empty(0)] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda row: -len(encoded[row]))  # little padding
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        ids, mask = right_padded([encoded[row] for row in rows], padding_id(tokenizer))
+        logits = model(
+            input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False
+        ).logits.cpu()
+        for place, row in enumerate(rows):
+            chosen = [singles[text][0] for text in choices[row]]
+            found[row] = logits[place, len(encoded[row]) - 1, chosen].double().softmax(-1).numpy()
+    model.train(was_training)
+    return found
+
+
 def _encode(
     tokenizer: PreTrainedTokenizerBase, prompt: str, continuation: str, special_tokens: bool
 ) -> tuple[list[int], list[int]]:
