@@ -22,10 +22,16 @@ def run_environment() -> dict[str, Any]:
     """What the run happened on and with: `versions`, `hardware`, `commit` and `command`.
 
     `commit` is the checkout's commit hash, with "-dirty" appended if tracked files, results aside, were
-    changed, or None where the package does not run from a git checkout. `command` is the command line as it was
-    typed, without secrets (`secrets.py`).
+    changed, or None where the package does not run from a git checkout: as it was when this process first asked,
+    for the code that it runs is no later one. `command` is the command line as it was typed, without secrets
+    (`secrets.py`).
     """
-    return {"versions": dict(_versions()), "hardware": _hardware(), "commit": _commit(), "command": _command()}
+    return {
+        "versions": dict(_versions()),
+        "hardware": _hardware(),
+        "commit": _commit(_package()),
+        "command": _command(),
+    }
 
 
 @cache
@@ -84,7 +90,8 @@ def check_recordable(*folders: str | Path | None) -> None:
         )
 
 
-def _commit() -> str | None:
+@cache  # a run tells it with every checkpoint, and git takes three processes to answer
+def _commit(package: Path) -> str | None:
     try:
         return _git("rev-parse", "HEAD") + ("-dirty" if _changed_files() else "")
     except (OSError, subprocess.CalledProcessError):  # no git, no checkout, or no commit yet

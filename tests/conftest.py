@@ -296,6 +296,13 @@ def files(tmp_path) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    from one_thread import compute_in_one_thread
+
+    compute_in_one_thread()
+
+
+@pytest.fixture(scope="session", autouse=True)
 def columns_are_sliced():
     """A column of a data set that is iterated reads its rows one by one, a hundred times as slowly as `[:]`."""
     from datasets.arrow_dataset import Column

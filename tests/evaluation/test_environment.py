@@ -13,6 +13,14 @@ from closedbook.evaluation import environment as module
 from closedbook.evaluation.environment import check_recordable, run_environment
 
 
+@pytest.fixture(autouse=True)
+def asked_anew():
+    """Git is asked once a process."""
+    module._commit.cache_clear()
+    yield
+    module._commit.cache_clear()
+
+
 def test_the_environment_names_versions_and_hardware():
     environment = run_environment()
     assert environment["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
@@ -71,14 +79,18 @@ def checkout(tmp_path, monkeypatch):
 
 def test_the_commit_is_that_of_the_checkout_and_marked_when_files_were_changed(tmp_path, checkout):
     assert run_environment()["commit"] is None  # nothing committed yet
+    module._commit.cache_clear()
     checkout("add", "evaluation/environment.py")
     checkout("commit", "-q", "-m", "first")
     checkout("tag", "-a", "v1", "-m", "a tag does not replace the hash")
     head = checkout("rev-parse", "HEAD")
     assert run_environment()["commit"] == head
+    module._commit.cache_clear()
     (tmp_path / "output.json").write_text("{}")  # untracked
     assert run_environment()["commit"] == head
     (tmp_path / "evaluation" / "environment.py").write_text("second = 2\n")
+    assert run_environment()["commit"] == head  # changed behind a process that has begun
+    module._commit.cache_clear()
     assert run_environment()["commit"] == f"{head}-dirty"
 
 

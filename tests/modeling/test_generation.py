@@ -36,12 +36,12 @@ def test_generation_is_the_same_with_and_without_a_cache(variant, strategy):
 
 def test_prompts_of_every_length_can_be_continued_to_the_end_of_the_block(variant):
     model = variant.model()
-    for length in (1, 2, 3, 5, 8, 11, variant.block // 2, 17, 20, variant.block - 1):
+    for length in (1, 3, 8, variant.block // 2, 17, variant.block - 1):
         inputs = prompts(variant, [length])
         options = {"do_sample": False, "max_new_tokens": variant.block - length}
         cached = generate(model, inputs, use_cache=True, **options)
         assert cached.shape == (1, variant.block)
-        if length in (1, 2, variant.block // 2, variant.block - 1):
+        if length in (1, variant.block // 2, variant.block - 1):
             assert torch.equal(cached, generate(model, inputs, use_cache=False, **options))
 
 
@@ -58,7 +58,7 @@ def test_an_answer_does_not_depend_on_its_batch_mates(variant, strategy):
     model = variant.model()
     lengths = [9, 1, 4, 6]
     inputs = prompts(variant, lengths)
-    options = {**STRATEGIES[strategy], "max_new_tokens": 12}
+    options = {**STRATEGIES[strategy], "max_new_tokens": 8}
     together = generate(model, inputs, **options)[:, 9:]
     for row, length in enumerate(lengths):
         alone = generate(model, {"input_ids": inputs["input_ids"][row : row + 1, -length:]}, **options)
@@ -134,8 +134,8 @@ def test_generating_beyond_the_block_is_an_error_that_names_the_limit(variant, u
     with pytest.raises(ValueError, match=f"block of {variant.block} tokens"):
         generate(
             model,
-            {"input_ids": variant.tokens(1, 10)},
+            {"input_ids": variant.tokens(1, variant.block - 3)},
             do_sample=False,
-            max_new_tokens=variant.block - 10 + 2,
+            max_new_tokens=3 + 2,
             use_cache=use_cache,
         )

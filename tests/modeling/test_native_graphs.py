@@ -10,9 +10,18 @@ from variants import VARIANTS
 # Graphs take seconds to make: in the fast suite one variant for each way of laying tokens out. The slow suite
 # makes those of all.
 FAST = ("vanilla-rotary", "vanilla-linformer", "spread-every-3rd", "last-synthesizer_dense")
+# Chosen so that every attention, every layout and every kind of batch is in some pair: packed rows are in the
+# training step, which takes the same graph forward.
+FORWARD = [
+    *((name, "padded") for name in FAST),
+    *((name, "plain") for name in ("vanilla-linformer", "vanilla-synthesizer_random", "prefix-bigbird-rotary")),
+]
 EXPORTED = ("vanilla", "spread-spare-latents")
 
-LAYERS = {"num_hidden_layers": 3}  # the first, the last, and for a Perceiver one between
+
+def layers(variant) -> dict[str, int]:
+    """The first and the last, and for a Perceiver one between: a graph takes as long as it has layers."""
+    return {"num_hidden_layers": 2 if variant.name.startswith("vanilla") else 3}
 
 
 def packed(variant) -> dict[str, torch.Tensor]:
@@ -41,10 +50,11 @@ def same(actual: torch.Tensor, expected: torch.Tensor, inputs: dict, **tolerance
 @torch.no_grad()
 def check_forward(variant, kind: str, backend: str, **options) -> None:
     torch._dynamo.reset()
-    model, inputs = variant.model(**LAYERS), batch(variant, kind)
+    model, inputs = variant.model(**layers(variant)), batch(variant, kind)
     compiled = torch.compile(model, backend=backend, fullgraph=True, **options)
     expected = model(**inputs, use_cache=False).logits
-    same(compiled(**inputs, use_cache=False).logits, expected, inputs, atol=1e-4, rtol=1e-4)
+    tolerance = 1e-4 if backend == "inductor" else 1e-5
+    same(compiled(**inputs, use_cache=False).logits, expected, inputs, atol=tolerance, rtol=tolerance)
 
 
 def check_training_step(variant, kind: str, backend: str) -> None:
@@ -54,7 +64,7 @@ def check_training_step(variant, kind: str, backend: str) -> None:
     labels = inputs["input_ids"].clone()
     if "attention_mask" in inputs:  # the first token would be predicted from what stands at padding
         labels[inputs["attention_mask"].cumsum(-1) <= 1] = -100
-    plain, other = variant.model(**LAYERS).train(), variant.model(**LAYERS).train()
+    plain, other = variant.model(**layers(variant)).train(), variant.model(**layers(variant)).train()
     compiled = torch.compile(other, backend=backend, fullgraph=True)
     losses = [model(**inputs, labels=labels, loss_only=True, use_cache=False).loss for model in (plain, compiled)]
     torch.testing.assert_close(losses[1], losses[0], atol=1e-5, rtol=1e-5)
@@ -80,8 +90,7 @@ def test_a_training_step_of_every_variant_compiles_into_one_graph(variant, kind)
     check_training_step(variant, kind, "aot_eager")
 
 
-@pytest.mark.parametrize("name", FAST)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("name", "kind"), FORWARD)
 def test_the_forward_pass_compiles_into_one_graph(variants, name, kind):
     check_forward(named(variants, name), kind, "eager")
 
@@ -97,7 +106,7 @@ def test_the_forward_pass_of_every_variant_compiles_into_one_graph(variant, kind
 def test_one_graph_serves_rows_of_any_length(variant):
     """With `dynamic=True` no length compiles anew: the graphs made for two lengths serve the others."""
     torch._dynamo.reset()
-    model = variant.model(**LAYERS)
+    model = variant.model(**layers(variant))
     compiled = torch.compile(model, backend="eager", fullgraph=True, dynamic=True)
     for length in (7, 12):
         compiled(variant.tokens(2, length), attention_mask=torch.ones(2, length).long(), use_cache=False)
@@ -125,7 +134,7 @@ def test_inductor_makes_the_same_of_forward_pass_and_training_step(variants, nam
 def test_decoding_with_a_static_cache_compiles_into_one_graph(variants, name):
     variant = named(variants, name)
     torch._dynamo.reset()
-    model, tokens = variant.model(**LAYERS), variant.tokens(2, 6)
+    model, tokens = variant.model(**layers(variant)), variant.tokens(2, 6)
     options = {
         "do_sample": False,
         "max_new_tokens": 9,
@@ -141,7 +150,7 @@ def test_decoding_with_a_static_cache_compiles_into_one_graph(variants, name):
 @torch.no_grad()
 def check_export(variant, with_mask: bool) -> None:
     """A program made from one shape computes every other: one row, one token, blocks begun and whole."""
-    model = variant.model(**LAYERS)
+    model = variant.model(**layers(variant))
 
     def inputs(rows: int, length: int) -> dict[str, torch.Tensor]:
         tokens = variant.tokens(rows, length)

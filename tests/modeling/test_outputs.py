@@ -96,37 +96,6 @@ def test_half_precision_stays_finite_and_close(variant, attention):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(
-    "kind", ["plain", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("packed", "padded"))]
-)
-def test_the_whole_forward_pass_compiles_into_one_graph(variant, kind):
-    torch._dynamo.reset()
-    model, tokens = variant.model(), variant.tokens(2, variant.block)
-    batch = {"input_ids": tokens, "use_cache": False}
-    if kind == "packed":
-        batch["position_ids"] = torch.cat([torch.arange(10), torch.arange(variant.block - 10)]).repeat(2, 1)
-    elif kind == "padded":
-        batch["attention_mask"] = torch.stack([torch.arange(variant.block) >= start for start in (3, 0)]).long()
-    seen = batch.get("attention_mask", torch.ones_like(tokens)).bool()
-    compiled = torch.compile(model, backend="eager", fullgraph=True)
-    torch.testing.assert_close(compiled(**batch).logits[seen], model(**batch).logits[seen], atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.slow
-def test_a_compiled_training_step_has_the_same_gradients(variant):
-    torch._dynamo.reset()
-    tokens = variant.tokens(2, 14)
-    position_ids = torch.cat([torch.arange(5), torch.arange(9)]).repeat(2, 1)
-    plain, other = variant.model().train(), variant.model().train()
-    compiled = torch.compile(other, backend="aot_eager", fullgraph=True)
-    for model in (plain, compiled):
-        model(tokens, position_ids=position_ids, labels=tokens, use_cache=False).loss.backward()
-    gradients = dict(plain.named_parameters())
-    for name, parameter in other.named_parameters():
-        torch.testing.assert_close(parameter.grad, gradients[name].grad, atol=1e-5, rtol=1e-4, msg=name)
-
-
-@torch.no_grad()
 def test_hidden_states_and_weights_are_the_same_with_a_cache_and_without(variant):
     model, tokens = variant.model("eager"), variant.tokens(2, 11)
     asked = {"output_hidden_states": True, "output_attentions": True}

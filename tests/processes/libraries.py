@@ -3,6 +3,8 @@
 import gc
 import importlib
 
+from one_thread import compute_in_one_thread
+
 # Without the package itself: a process that does without it must find nothing of it.
 LIBRARIES = (
     "torch",
@@ -23,4 +25,5 @@ LIBRARIES = (
 )
 for library in LIBRARIES:
     importlib.import_module(library)
+compute_in_one_thread()
 gc.freeze()  # the Trainer collects garbage; over the libraries' objects that takes longer than a tiny run

@@ -26,7 +26,8 @@ def test_folds_keep_everybody_out_once(share, number):
         assert sorted(rows) == sorted(everything["question"])
         names = set(map(entity_key, found.validation["entity"]))
         assert names.isdisjoint(map(entity_key, found.questions["entity"]))
-        left = [text for text in everything["question"] if text in set(found.questions["question"])]
+        trained_on = set(found.questions["question"])
+        left = [text for text in everything["question"] if text in trained_on]
         assert found.questions["question"][:] == left  # in the order in which they come
         kept_out += names
     assert len(kept_out) == len(set(kept_out)) == len(set(map(entity_key, everything["entity"])))

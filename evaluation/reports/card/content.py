@@ -6,9 +6,11 @@ Whatever comes from a user (names, paths, tasks, commands) goes through `card_te
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import AutoConfig
@@ -92,9 +94,9 @@ def build_card(
         model_name=name if measured else None,
         eval_results=measured or None,
     )
-    return ModelCard.from_template(
-        metadata,
-        template_str=TEMPLATE.read_text(encoding="utf-8"),
+    content = _template().render(
+        metadata.to_dict(),
+        card_data=metadata.to_yaml(),
         cell=cell,
         fenced=fenced,
         name=name,
@@ -124,6 +126,13 @@ def build_card(
         synthetic=synthetic,
         license=run.last.license,
     )
+    return ModelCard(content)
+
+
+@cache  # to make it takes longer than to fill it, and every run and evaluation writes a card
+def _template() -> jinja2.Template:
+    """As `ModelCard.from_template` makes it anew for every card."""
+    return jinja2.Template(TEMPLATE.read_text(encoding="utf-8"))
 
 
 def base_of(folder: Path) -> str | None:
