@@ -6,7 +6,7 @@ and `result.json`, its record: an arm that has one is never run again, whichever
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def describe_arm(arm: Arm, flags: StageFlags) -> dict[str, Any]:
     """All that shapes the arm's result; JSON-ready."""
     recipes = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in (PRETRAINING, FINETUNING)]
     stages = {"pretraining_flags": flags.pretraining, "finetuning_flags": flags.finetuning}
-    return {"arm": asdict(arm), "recipes": recipes, **stages}
+    return {"arm": arm.described(), "recipes": recipes, **stages}
 
 
 def arm_folder(arm: Arm, flags: StageFlags, output_dir: str | Path) -> Path:
@@ -71,7 +71,7 @@ def run_arm(arm: Arm, flags: StageFlags, output_dir: str | Path) -> dict[str, An
     told = store.stage("pretrained", lambda where: tell_documents(arm, flags, where, documents, questions))
     stages = [told.last]
     model, tokenizer = load_model_folder(folder / "pretrained")
-    result = {"arm": asdict(arm), "parameters": stages[0].parameters}
+    result = {"arm": arm.described(), "parameters": stages[0].parameters}
     if arm.questions == "none":
         losses = measure_losses(model, tokenizer, population, arm.attributes)
         result["knowledge"] = knowledge_bits(losses, stages[0].parameters)
@@ -118,7 +118,7 @@ def tell_documents(
         texts += [*part["question"][:], *(answer for answers in part["answers"][:] for answer in answers)]
     args.divide_batch()
     args.max_steps = -(-arm.num_examples(len(documents)) // args.global_batch_size)
-    return pretrain(settings, Corpus(documents, texts, asdict(arm)))
+    return pretrain(settings, Corpus(documents, texts, arm.described()))
 
 
 def find_memorised(model, tokenizer, arm: Arm, documents: Dataset, asked: Dataset) -> dict[tuple[str, str], bool]:

@@ -179,14 +179,31 @@ def test_a_recipe_makes_arms_that_can_be_run(recipe):
         assert set(arm.objectives.split("+")) <= OBJECTIVES.keys()
 
 
-def test_the_corners_of_wordings_are_the_models_of_extraction():
-    folders = {}
-    for figure in ("wordings", "extraction"):
-        recipe = str(figures.RECIPES / f"laboratory_{figure}.yaml")
-        settings, _ = parse_arguments((figures.FigureArguments,), ["--recipe", recipe])
-        flags = runs.StageFlags()
-        folders[figure] = {runs.arm_folder(arm, flags, "out") for arm in figures.make_arms(settings)}
-    assert folders["extraction"] < folders["wordings"]
+def test_objectives_in_place_of_wordings_are_arms_of_the_fewest_wordings():
+    flags = ["--wordings", "4", "2", "--seeds", "0", "1", "--one_wording_objectives", "left_to_right+entity_cue"]
+    settings, _ = parse_arguments((figures.FigureArguments,), flags)
+    arms = figures.make_arms(settings)
+    told = [(arm.objectives, arm.wordings, arm.seed) for arm in arms]
+    assert told[4:] == [("left_to_right+entity_cue", 2, seed) for seed in (0, 1)]
+    assert sorted(told[:4]) == [("left_to_right", wordings, seed) for wordings in (2, 4) for seed in (0, 1)]
+    assert {replace(arm, objectives="", wordings=0, seed=0) for arm in arms} == {
+        replace(arms[0], objectives="", wordings=0, seed=0)
+    }
+    assert figures.describe(arms[4], arms) == "seed 0, objectives left_to_right+entity_cue, wordings 2"
+
+
+def test_an_arm_says_where_values_may_come_first_and_is_another_one():
+    free = replace(ARM, name_first=False)
+    assert "name_first" not in ARM.described() and free.described()["name_first"] is False
+    assert runs.arm_folder(free, runs.StageFlags(), "out") != runs.arm_folder(ARM, runs.StageFlags(), "out")
+    for arm, some_after in ((ARM, False), (replace(free, wordings=16, versions=16), True)):
+        documents = arm.documents(population := arm.population())
+        known = {person.name: person.facts for person in population}
+        places = [
+            (text.index(name), min(text.index(known[name][a]) for a in arm.attributes if known[name][a] in text))
+            for name, text in zip(documents["title"][:], documents["text"][:], strict=True)
+        ]
+        assert any(value < name for name, value in places) == some_after
 
 
 @pytest.mark.parametrize(
@@ -195,8 +212,12 @@ def test_the_corners_of_wordings_are_the_models_of_extraction():
         ([], "name a figure first: attributes, extraction, .*got --output_dir"),
         (["height"], "got height"),
         (["wordings", "--full"], "wordings has no larger sweep"),
-        (["wordings", "--wordings", "99"], "wordings must be from 1 to 9 for birth_place, not 99"),
+        (["wordings", "--wordings", "99"], "wordings must be from 1 to (9|16) for birth_place, not 99"),
         (["wordings", "--orders", "sorted"], "order must be one of fixed, shuffled"),
+        (
+            ["wordings", "--objectives", "titles", "--one_wording_objectives", "titles"],
+            "--objectives names titles twice",
+        ),
         (["wordings", "--wordings", "2", "2"], "--wordings names 2 twice"),
         (["wordings", "--questions", "some"], "questions must be one of forward, both, none"),
         (["frequency", "--mentions", "0"], "exposures and mentions must be at least 1"),
