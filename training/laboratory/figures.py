@@ -161,9 +161,19 @@ def write_figure(
     """Write what the finished arms say: results, table and picture."""
     rows = summarise(figure, results)
     path = folder / "laboratory" / f"{figure}.json"
-    seconds = round(sum(result["train_seconds"] for result in results), 1)
+    # arms of earlier versions do not say what they cost the processor
+    seconds, of_processor = (
+        round(sum(result.get(name, 0.0) for result in results), 1)
+        for name in ("train_seconds", "processor_seconds")
+    )
     content = {"figure": figure, "settings": asdict(settings), "arms": arms, "finished_arms": len(results)}
-    content |= {"train_seconds": seconds, "rows": rows, "results": results, **run_environment()}
+    content |= {
+        "train_seconds": seconds,
+        "processor_seconds": of_processor,
+        "rows": rows,
+        "results": results,
+        **run_environment(),
+    }
     write_json_atomic(path, content)
     write_text_atomic(path.with_suffix(".md"), table(figure, rows))
     draw(figure, rows, path.with_suffix(".png"))

@@ -4,6 +4,7 @@ An arm's folder is named by all that shapes its result, and holds `pretrained`, 
 and `result.json`, its record: an arm that has one is never run again, whichever figure asks for it.
 """
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +59,8 @@ def arm_folder(arm: Arm, flags: StageFlags, output_dir: str | Path) -> Path:
 def run_arm(arm: Arm, flags: StageFlags, output_dir: str | Path) -> dict[str, Any]:
     """Both stages and the measurement; returns what `result.json` holds.
 
-    Without questions there is only the first stage, and `knowledge` (see `knowledge_bits`) is measured; with them
+    `processor_seconds` are those of this process: of an arm that was stopped, of its last part. Without questions
+    there is only the first stage, and `knowledge` (see `knowledge_bits`) is measured; with them
     `cells` counts the facts of the test people (see `count_cells`).
     """
     folder = arm_folder(arm, flags, output_dir)
@@ -66,6 +68,7 @@ def run_arm(arm: Arm, flags: StageFlags, output_dir: str | Path) -> dict[str, An
     known = store.finished()
     if known is not None:
         return known
+    begun = time.process_time()
     population = arm.population()
     documents, questions = arm.documents(population), arm.asked(population)
     told = store.stage("pretrained", lambda where: tell_documents(arm, flags, where, documents, questions))
@@ -88,6 +91,7 @@ def run_arm(arm: Arm, flags: StageFlags, output_dir: str | Path) -> dict[str, An
     result |= {
         name: sum(getattr(stage, name) for stage in stages) for name in ("train_characters", "train_seconds")
     }
+    result["processor_seconds"] = round(time.process_time() - begun, 1)
     return store.finish(result | run_environment())
 
 
