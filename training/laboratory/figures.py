@@ -25,7 +25,15 @@ SWEPT = {  # settings of which each value gives an arm -> what an arm calls its 
     "orders": "order",
     "wordings": "wordings",
 }
-QUICK = {"num_people": 12, "hidden_sizes": [16, 24], "exposures": [1, 2], "wordings": [1, 2], "mentions": [1, 2]}
+QUICK = {
+    "num_people": 12,
+    "hidden_sizes": [16, 24],
+    "exposures": [1, 2],
+    "wordings": [1, 2],
+    "mentions": [1, 2],
+    "seeds": [0, 1],
+    "one_wording_objectives": ["left_to_right+entity_cue"],
+}
 QUICK_PRETRAINING = ("--num_hidden_layers", "1", "--num_attention_heads", "2", "--eval_examples", "8")
 QUICK_FINETUNING = ("--num_train_epochs", "1", "--eval_examples", "8")
 
