@@ -32,7 +32,8 @@ class Diversity:
             biographies repeat wordings that were used before.
         shuffle: tell the facts in a new order each time, instead of always in that of `attributes`.
         name_first: only wordings in which the name comes before the value, so that no text leads from a value to
-            a name, and every value can be asked for by completing its sentence.
+            a name. Without it, where `wordings` is given, each person's begin with those of that kind: few are
+            as if it were on, and every value can be asked for by completing a sentence.
     """
 
     wordings: int | None = None
@@ -47,10 +48,15 @@ class Diversity:
         """
         known = ATTRIBUTES[attribute].statements
         if self.name_first:
-            known = tuple(text for text in known if text.index("{name}") < text.index("{answer}"))
+            known = tuple(filter(_names_first, known))
         if self.wordings is not None and not 1 <= self.wordings <= len(known):
             raise ValueError(f"wordings must be from 1 to {len(known)} for {attribute}, not {self.wordings}")
         return known
+
+
+def _names_first(statement: str) -> bool:
+    """Whether the name comes before the value."""
+    return statement.index("{name}") < statement.index("{answer}")
 
 
 FULLY_DIVERSE = Diversity()  # as different as they can be
@@ -66,7 +72,10 @@ def choose_wordings(
     decks = {}
     for attribute in attributes:
         statements = diversity.statements(attribute)
-        decks[attribute] = random.sample(statements, len(statements))[: diversity.wordings]
+        deck = random.sample(statements, len(statements))
+        if diversity.wordings is not None:
+            deck.sort(key=_names_first, reverse=True)  # keeps the order of those of a kind
+        decks[attribute] = deck[: diversity.wordings]
     for version in count():
         order = random.sample(attributes, len(attributes)) if diversity.shuffle else attributes
         yield [(attribute, decks[attribute][version % len(decks[attribute])]) for attribute in order]

@@ -15,7 +15,7 @@ from closedbook.evaluation.statistics.intervals import wilson_interval
 
 @dataclass(frozen=True)
 class StatedFact:
-    """A fact at its place in the first text that states it.
+    """A fact at its place in the first text that leads from the name to it.
 
     Attributes:
         entity: whom it is about.
@@ -33,15 +33,16 @@ class StatedFact:
 
 
 def find_stated_facts(documents: Iterable[dict[str, str]], facts: dict[str, dict[str, str]]) -> list[StatedFact]:
-    """Where each fact is first stated, in the order of `facts`.
+    """Where each fact is first stated behind the name, in the order of `facts`.
+
+    Texts with the value before the name are passed over: what leads to it there says nothing about whom.
 
     Args:
         documents: records with `title` (the entity) and `text`.
         facts: entity -> attribute -> value.
 
     Raises:
-        ValueError: if a fact is stated nowhere, at the very beginning of a text (nothing leads to it) or twice in
-            one.
+        ValueError: if no text states a fact behind the name, or one states it twice or at its very end.
     """
     texts: dict[str, list[str]] = {}
     for document in documents:
@@ -57,12 +58,12 @@ def _find(entity: str, attribute: str, value: str, texts: Sequence[str]) -> Stat
     pattern = re.compile(rf"(?<!\w){re.escape(value)}(?!\w)")
     for text in texts:
         places = list(pattern.finditer(text))
-        if len(places) > 1 or (places and not 0 < places[0].start() < places[0].end() < len(text)):
+        if len(places) > 1 or (places and places[0].end() == len(text)):
             raise ValueError(f"{value!r}, the {attribute} of {entity}, cannot be asked for by completing {text!r}")
-        if places:
+        if places and entity in text[: places[0].start()]:
             start, end = places[0].span()
             return StatedFact(entity, attribute, value, text[:start], text[start : end + 1])
-    raise ValueError(f"no text about {entity} states the {attribute} {value!r}")
+    raise ValueError(f"no text about {entity} states the {attribute} {value!r} behind the name")
 
 
 def two_by_two(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:

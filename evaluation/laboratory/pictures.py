@@ -51,15 +51,31 @@ def _extraction(axes: Axes, rows: Rows) -> None:
 
 
 def _wordings(axes: Axes, rows: Rows) -> None:
-    styles = {"fixed": "o--", "shuffled": "s-"}
-    for order, style in styles.items():
-        own = sorted((row for row in rows if row["order"] == order), key=lambda row: row["wordings"])
+    told = rows[0]["objectives"]  # the arms of further objectives stand apart, one beside the other
+    numbers = sorted({row["wordings"] for row in rows})
+    apart = list(dict.fromkeys(row["objectives"] for row in rows if row["objectives"] != told))
+    places: dict[Any, float] = {number: place for place, number in enumerate(numbers)}
+    places |= {name: len(numbers) + 0.3 + 1.2 * place for place, name in enumerate(apart)}
+    placed = [
+        row | {"place": places[row["wordings"] if row["objectives"] == told else row["objectives"]]}
+        for row in rows
+    ]
+    orders = [order for order in ("fixed", "shuffled") if any(row["order"] == order for row in rows)]
+    for order, line, alone in zip(orders, ("o--", "s-"), ("D", "P"), strict=False):
+        own = sorted((row for row in placed if row["order"] == order), key=lambda row: row["place"])
+        of_order = f", {order} order" if len(orders) > 1 else ""
         for name, colour in (("memorised", _MEMORISED), ("answered", _ANSWERED)):
-            _share_line(axes, own, "wordings", name, style, colour, f"{name}, {order} order")
-    log_axis(axes, sorted({row["wordings"] for row in rows}))
-    axes.set_xlabel("wordings of each fact (every fact is read equally often)")
+            for is_told, style, kind in ((True, line, ""), (False, alone, ", other objectives")):
+                part = [row for row in own if (row["objectives"] == told) == is_told]
+                _share_line(axes, part, "place", name, style, colour, name + kind + of_order)
+            for row in own:
+                seeds = [100 * share for share in row["by_seed"][name]]
+                axes.plot([row["place"]] * len(seeds), seeds, ".", color=colour, alpha=0.4)
+    names = [f"{numbers[0]}, with\n{name.removeprefix(f'{told}+').replace('_', ' ')}" for name in apart]
+    axes.set_xticks(list(places.values()), [*map(str, numbers), *names])
+    axes.set_xlabel("wordings of each fact, of which every arm reads equally many documents")
     _percent_axis(axes, "facts of people not fine-tuned on, %")
-    axes.set_title("Memorised and extractable, against wordings and orders")
+    axes.set_title("Memorised and answered, against wordings; dots are runs")
 
 
 def _reversal(axes: Axes, rows: Rows) -> None:

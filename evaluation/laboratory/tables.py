@@ -28,7 +28,10 @@ _SHARES = (
 FIGURES = {
     "attributes": FigureKind(("attribute",), _SHARES),
     "extraction": FigureKind(("wordings", "order"), _SHARES),
-    "wordings": FigureKind(("wordings", "order"), _SHARES + " Every arm reads each fact equally often."),
+    "wordings": FigureKind(
+        ("objectives", "wordings", "order"),
+        _SHARES + " Every arm reads equally many documents about each fact; several objectives share them.",
+    ),
     "reversal": FigureKind(
         ("objectives", "direction"),
         _SHARES
@@ -58,10 +61,25 @@ def summarise(figure: str, results: Sequence[dict[str, Any]]) -> list[dict[str, 
     for result in results:
         for part in [result] if figure == "bits" else result["cells"]:
             known = result["arm"] | part
+            part = part if figure == "bits" else part | {"seed": known["seed"]}
             groups.setdefault(tuple(known[key] for key in keys), []).append(part)
-    summary = _mean_knowledge if figure == "bits" else two_by_two
+    summary = _mean_knowledge if figure == "bits" else _counted
     rows = [dict(zip(keys, values, strict=True)) | summary(group) for values, group in groups.items()]
     return sorted(rows, key=lambda row: row["mentions"]) if figure == "frequency" else rows
+
+
+def _counted(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The facts of all seeds in one 2 x 2, and as `by_seed` the shares of each, in the order of the seeds.
+
+    The intervals are those of the facts asked; how much one training run differs from the next shows by seed.
+    """
+    seeds = {seed: two_by_two(cell for cell in cells if cell["seed"] == seed) for seed in _seeds(cells)}
+    shares = {name: [of[name]["accuracy"] for of in seeds.values()] for name in ("memorised", "answered")}
+    return two_by_two(cells) | {"by_seed": {"seeds": list(seeds), **shares}}
+
+
+def _seeds(cells: Sequence[dict[str, Any]]) -> list[int]:
+    return sorted({cell["seed"] for cell in cells})
 
 
 def _mean_knowledge(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -104,15 +122,19 @@ def table(figure: str, rows: Sequence[dict[str, Any]]) -> str:
             for row in rows
         ]
     else:
-        columns = ["facts", "memorised", "answered", "answered of memorised"]
+        columns = ["facts", "memorised", "answered", "answered of memorised", "answered, by seed"]
         names = ("memorised", "answered", "answered_if_memorised")
-        cells = [[str(row["n"]), *(percent(row[name]) for name in names)] for row in rows]
+        cells = [[str(row["n"]), *(percent(row[name]) for name in names), _by_seed(row)] for row in rows]
     heads = [key.replace("_", " ") for key in keys]
     lines = [FIGURES[figure].caption, "", f"| {' | '.join([*heads, *columns])} |"]
     lines.append(f"|{'---|' * len(heads)}{'---:|' * len(columns)}")
     for row, values in zip(rows, cells, strict=True):
         lines.append(f"| {' | '.join([*(str(row[key]) for key in keys), *values])} |")
     return "\n".join(lines) + "\n"
+
+
+def _by_seed(row: dict[str, Any]) -> str:
+    return ", ".join(f"{100 * share:.1f}" for share in row["by_seed"]["answered"])
 
 
 def percent(share: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """One arm of a laboratory figure: who the people are, what is told about them, and what is asked."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from datasets import Dataset, concatenate_datasets
 
@@ -15,7 +16,7 @@ from closedbook.data.people.population import Population
 from closedbook.data.questions import split_by_entity
 
 SPLIT_SEED = 0  # the same people are asked whatever the arm
-PEOPLE_SHARES = {"train": 0.5, "test": 0.5}
+SINCE_0_3 = {"name_first": True, "train_share": 0.5}  # settings that arms of earlier versions do not name
 QUESTIONS = ("forward", "both", "none")
 ORDERS = ("fixed", "shuffled")
 
@@ -35,6 +36,8 @@ class Arm:
         hidden_size: width of the model.
         questions: "forward" (person to value), "both" (value to person too) or "none" (bits are counted instead).
         seed: of the run.
+        name_first: see `Diversity`.
+        train_share: of the people, whose questions are taught; the others are asked.
     """
 
     num_people: int
@@ -53,14 +56,22 @@ class Arm:
     hidden_size: int
     questions: str
     seed: int
+    name_first: bool = True
+    train_share: float = 0.5
 
     def __post_init__(self) -> None:
         for name, known in (("order", ORDERS), ("questions", QUESTIONS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
         check_objectives(self.objectives.split("+"))
+        if not 0 < self.train_share < 1:
+            raise ValueError(f"train_share must be between 0 and 1, not {self.train_share}")
         if self.exposures < 1 or min(self.mentions, default=1) < 1:
             raise ValueError(f"exposures and mentions must be at least 1, not {self.exposures}, {self.mentions}")
+
+    def described(self) -> dict[str, Any]:
+        """All settings, JSON-ready; later ones only where they differ, so that finished arms keep their names."""
+        return {name: value for name, value in asdict(self).items() if SINCE_0_3.get(name, ...) != value}
 
     def population(self) -> Population:
         return Population(self.num_people, self.population_seed, self.num_cities, self.city_skew)
@@ -75,7 +86,7 @@ class Arm:
             attributes=self.attributes,
             full_name=self.full_name,
             unit=self.unit,
-            diversity=Diversity(self.wordings, self.order == "shuffled", name_first=True),
+            diversity=Diversity(self.wordings, self.order == "shuffled", name_first=self.name_first),
         )
         if not self.mentions:
             return documents
@@ -94,7 +105,8 @@ class Arm:
         if self.questions == "both":
             parts["reverse"] = reversed_questions(population, attributes=self.attributes)
         rows = [part.add_column("direction", [name] * len(part)) for name, part in parts.items()]
-        return split_by_entity(concatenate_datasets(rows), PEOPLE_SHARES, SPLIT_SEED)
+        shares = {"train": self.train_share, "test": 1 - self.train_share}
+        return split_by_entity(concatenate_datasets(rows), shares, SPLIT_SEED)
 
     def num_examples(self, num_documents: int) -> int:
         """Documents read in the whole run, repetitions included."""

@@ -1,8 +1,10 @@
 """The laboratory's figures: their arms run, their tables written, their pictures drawn."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from transformers.utils.logging import disable_progress_bar
 
@@ -23,7 +25,15 @@ SWEPT = {  # settings of which each value gives an arm -> what an arm calls its 
     "orders": "order",
     "wordings": "wordings",
 }
-QUICK = {"num_people": 12, "hidden_sizes": [16, 24], "exposures": [1, 2], "wordings": [1, 2], "mentions": [1, 2]}
+QUICK = {
+    "num_people": 12,
+    "hidden_sizes": [16, 24],
+    "exposures": [1, 2],
+    "wordings": [1, 2],
+    "mentions": [1, 2],
+    "seeds": [0, 1],
+    "one_wording_objectives": ["left_to_right+entity_cue"],
+}
 QUICK_PRETRAINING = ("--num_hidden_layers", "1", "--num_attention_heads", "2", "--eval_examples", "8")
 QUICK_FINETUNING = ("--num_train_epochs", "1", "--eval_examples", "8")
 
@@ -45,6 +55,7 @@ class FigureArguments:
     orders: list[str] = field(
         default_factory=lambda: ["shuffled"], metadata={"help": "fixed or shuffled: order of the facts in them"}
     )
+    name_first: bool = field(default=True, metadata={"help": "only wordings with the name before the value"})
     exposures: list[int] = field(
         default_factory=lambda: [96], metadata={"help": "how often a fact is read; with mentions: the corpus"}
     )
@@ -54,7 +65,16 @@ class FigureArguments:
     objectives: list[str] = field(
         default_factory=lambda: ["left_to_right"], metadata={"help": "of pretraining; a+b mixes two evenly"}
     )
+    one_wording_objectives: list[str] = field(
+        default_factory=list,
+        metadata={
+            "help": "objectives of further arms with the fewest wordings: do they do what more of these do?"
+        },
+    )
     hidden_sizes: list[int] = field(default_factory=lambda: [64], metadata={"help": "widths of the model"})
+    train_share: float = field(
+        default=0.5, metadata={"help": "share of the people whose questions are taught; the others are asked"}
+    )
     questions: str = field(default="forward", metadata={"help": "forward, both (also from the value) or none"})
     seeds: list[int] = field(default_factory=lambda: [0], metadata={"help": "one run each"})
 
@@ -90,7 +110,7 @@ def main(argv: list[str]) -> list[dict]:
     disable_progress_bar()  # of reading and writing weights
     results = []
     for number, arm in enumerate(arms, 1):
-        print(f"=== {figure}, arm {number} of {len(arms)}: {describe(arm, settings)}", flush=True)
+        print(f"=== {figure}, arm {number} of {len(arms)}: {describe(arm, arms)}", flush=True)
         results.append(run_arm(arm, flags, command.output_dir))
         rows = write_figure(figure, settings, len(arms), results, Path(command.results))
     print("\n" + table(figure, rows))
@@ -107,28 +127,39 @@ def shorten(settings: FigureArguments) -> FigureArguments:
 
 
 def make_arms(settings: FigureArguments) -> list[Arm]:
-    """One arm for each combination of the swept settings.
+    """One arm for each combination of the swept settings, and those of `one_wording_objectives` behind them.
 
     Raises:
         ValueError: for a value given twice, or one that no arm can have (all arms are made before one is run).
     """
     for name in SWEPT:
         check_choices(name, getattr(settings, name))
-    single = {"city_skew": 0.0}  # of the rest of the settings
-    single |= {name: value for name, value in asdict(settings).items() if name not in SWEPT}
-    single |= {name: tuple(single[name]) for name in ("attributes", "mentions")}
-    arms = [
-        Arm(**single, **dict(zip(SWEPT.values(), values, strict=True)))
-        for values in product(*(getattr(settings, name) for name in SWEPT))
-    ]
+    check_choices("objectives", [*settings.objectives, *settings.one_wording_objectives])
+    parts = [settings]
+    if settings.one_wording_objectives:
+        fewest = [min(settings.wordings)]
+        parts.append(replace(settings, objectives=settings.one_wording_objectives, wordings=fewest))
+    arms = [arm for part in parts for arm in _combinations(part)]
+    arms.sort(key=lambda arm: settings.seeds.index(arm.seed))  # a stopped figure is whole for some of its seeds
     for arm in arms:
         arm.documents(replace(arm, num_people=1).population())
     return arms
 
 
-def describe(arm: Arm, settings: FigureArguments) -> str:
+def _combinations(settings: FigureArguments) -> list[Arm]:
+    single: dict[str, Any] = {"city_skew": 0.0}  # of the rest of the settings
+    single |= {name: value for name, value in asdict(settings).items() if name not in SWEPT}
+    single |= {name: tuple(single[name]) for name in ("attributes", "mentions")}
+    del single["one_wording_objectives"]
+    return [
+        Arm(**single, **dict(zip(SWEPT.values(), values, strict=True)))
+        for values in product(*(getattr(settings, name) for name in SWEPT))
+    ]
+
+
+def describe(arm: Arm, arms: Sequence[Arm]) -> str:
     """What sets an arm apart from the figure's others."""
-    swept = [one for many, one in SWEPT.items() if len(getattr(settings, many)) > 1]
+    swept = [name for name in SWEPT.values() if len({getattr(other, name) for other in arms}) > 1]
     return ", ".join(f"{name} {getattr(arm, name)}" for name in swept) or "the only one"
 
 
@@ -138,9 +169,19 @@ def write_figure(
     """Write what the finished arms say: results, table and picture."""
     rows = summarise(figure, results)
     path = folder / "laboratory" / f"{figure}.json"
-    seconds = round(sum(result["train_seconds"] for result in results), 1)
+    # arms of earlier versions do not say what they cost the processor
+    seconds, of_processor = (
+        round(sum(result.get(name, 0.0) for result in results), 1)
+        for name in ("train_seconds", "processor_seconds")
+    )
     content = {"figure": figure, "settings": asdict(settings), "arms": arms, "finished_arms": len(results)}
-    content |= {"train_seconds": seconds, "rows": rows, "results": results, **run_environment()}
+    content |= {
+        "train_seconds": seconds,
+        "processor_seconds": of_processor,
+        "rows": rows,
+        "results": results,
+        **run_environment(),
+    }
     write_json_atomic(path, content)
     write_text_atomic(path.with_suffix(".md"), table(figure, rows))
     draw(figure, rows, path.with_suffix(".png"))

@@ -4,9 +4,10 @@ An arm's folder is named by all that shapes its result, and holds `pretrained`, 
 and `result.json`, its record: an arm that has one is never run again, whichever figure asks for it.
 """
 
+import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def describe_arm(arm: Arm, flags: StageFlags) -> dict[str, Any]:
     """All that shapes the arm's result; JSON-ready."""
     recipes = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in (PRETRAINING, FINETUNING)]
     stages = {"pretraining_flags": flags.pretraining, "finetuning_flags": flags.finetuning}
-    return {"arm": asdict(arm), "recipes": recipes, **stages}
+    return {"arm": arm.described(), "recipes": recipes, **stages}
 
 
 def arm_folder(arm: Arm, flags: StageFlags, output_dir: str | Path) -> Path:
@@ -58,7 +59,8 @@ def arm_folder(arm: Arm, flags: StageFlags, output_dir: str | Path) -> Path:
 def run_arm(arm: Arm, flags: StageFlags, output_dir: str | Path) -> dict[str, Any]:
     """Both stages and the measurement; returns what `result.json` holds.
 
-    Without questions there is only the first stage, and `knowledge` (see `knowledge_bits`) is measured; with them
+    `processor_seconds` are those of this process: of an arm that was stopped, of its last part. Without questions
+    there is only the first stage, and `knowledge` (see `knowledge_bits`) is measured; with them
     `cells` counts the facts of the test people (see `count_cells`).
     """
     folder = arm_folder(arm, flags, output_dir)
@@ -66,12 +68,13 @@ def run_arm(arm: Arm, flags: StageFlags, output_dir: str | Path) -> dict[str, An
     known = store.finished()
     if known is not None:
         return known
+    begun = time.process_time()
     population = arm.population()
     documents, questions = arm.documents(population), arm.asked(population)
     told = store.stage("pretrained", lambda where: tell_documents(arm, flags, where, documents, questions))
     stages = [told.last]
     model, tokenizer = load_model_folder(folder / "pretrained")
-    result = {"arm": asdict(arm), "parameters": stages[0].parameters}
+    result = {"arm": arm.described(), "parameters": stages[0].parameters}
     if arm.questions == "none":
         losses = measure_losses(model, tokenizer, population, arm.attributes)
         result["knowledge"] = knowledge_bits(losses, stages[0].parameters)
@@ -88,6 +91,7 @@ def run_arm(arm: Arm, flags: StageFlags, output_dir: str | Path) -> dict[str, An
     result |= {
         name: sum(getattr(stage, name) for stage in stages) for name in ("train_characters", "train_seconds")
     }
+    result["processor_seconds"] = round(time.process_time() - begun, 1)
     return store.finish(result | run_environment())
 
 
@@ -118,7 +122,7 @@ def tell_documents(
         texts += [*part["question"][:], *(answer for answers in part["answers"][:] for answer in answers)]
     args.divide_batch()
     args.max_steps = -(-arm.num_examples(len(documents)) // args.global_batch_size)
-    return pretrain(settings, Corpus(documents, texts, asdict(arm)))
+    return pretrain(settings, Corpus(documents, texts, arm.described()))
 
 
 def find_memorised(model, tokenizer, arm: Arm, documents: Dataset, asked: Dataset) -> dict[tuple[str, str], bool]:

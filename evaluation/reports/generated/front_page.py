@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from closedbook.evaluation.reports.generated.laboratory import wordings_in_short
 from closedbook.evaluation.reports.run import read_object
 from closedbook.evaluation.reports.tables import Summary, row, summaries_of_one_set
 
@@ -70,7 +71,7 @@ def findings_block(results: Path, reference: Sequence[dict[str, Any]]) -> str:
     answers = [
         ("What makes a read fact answerable?", _recipes(summaries_of_one_set(reference)), "reference-task"),
         ("Does it know that it doesn't?", _abstention(results), "knowing"),
-        ("Is what it read what it can answer?", _frequency(results), "laboratory"),
+        ("Is what it read what it can answer?", wordings_in_short(results), "laboratory"),
         ("How much of in-context accuracy is luck?", _luck(results), "prompting"),
         ("Which architectures learn in context?", _shift(results), "prompting"),
         ("Do written steps help?", _steps(results), "reasoning"),
@@ -104,14 +105,6 @@ def _abstention(results: Path) -> str:
     return (
         f"promised at most {promised:.0%} wrong, it answers {coverage:.0%} of the questions, {wrong:.0%} of these "
         f"wrongly, and {invented:.0%} of those about invented people{seeds}"
-    )
-
-
-def _frequency(results: Path) -> str:
-    most = max(read_object(results / "laboratory" / "frequency.json")["rows"], key=lambda found: found["mentions"])
-    return (
-        f"not in very small models: of facts told {most['mentions']} times {most['memorised']['accuracy']:.0%} "
-        f"are memorised and {most['answered']['accuracy']:.0%} answered"
     )
 
 

@@ -17,6 +17,7 @@ from closedbook.evaluation.reports.generated.knowing import (
     promise_block,
     strangers_block,
 )
+from closedbook.evaluation.reports.generated.laboratory import wordings_block
 from closedbook.evaluation.reports.generated.leaderboard import leaderboard_block
 from closedbook.evaluation.reports.generated.prompting import (
     constructions_block,
@@ -189,6 +190,7 @@ BLOCKS: dict[str, Callable[[Path], str]] = {
     "reasoning": reasoning_block,
     "learning-in-context": learning_in_context_block,
     "constructions": constructions_block,
+    "wordings": wordings_block,
     "reliability": reliability_block,
     "scale": scale_block,
     "teach": teach_block,

@@ -428,6 +428,18 @@ def test_no_text_leads_from_a_value_to_a_name_where_the_name_comes_first():
     assert all(len(diversity.statements(attribute)) >= 8 for attribute in ATTRIBUTES)
 
 
+def test_few_wordings_have_the_name_first_and_more_of_them_begin_with_those():
+    """Whether a fact is memorised can then be asked of every person, whatever the other wordings are."""
+    population, options = Population(40), {"versions": 16, "unit": "sentence", "attributes": ["birth_place"]}
+    for wordings in (1, 3, 9, 16):
+        texts = biography_documents(population, diversity=Diversity(wordings=wordings), **options)["text"][:]
+        for person in population:
+            own = texts[16 * person.index : 16 * person.index + wordings]
+            first = [text.index(person.name) < text.index(person.facts["birth_place"]) for text in own]
+            assert first == [True] * min(wordings, 9) + [False] * (wordings - 9)
+            assert len(set(own)) == wordings
+
+
 @pytest.mark.parametrize("wordings", [0, 17])
 def test_wordings_that_there_are_not_are_refused(wordings):
     with pytest.raises(ValueError, match="wordings must be from 1 to 16 for birth_place"):

@@ -42,7 +42,11 @@ def written_another_way(made: BiographyDocuments) -> list[dict]:
         decks = {}
         for attribute in made.attributes:
             statements = made.diversity.statements(attribute)
-            decks[attribute] = random.sample(statements, len(statements))[: made.diversity.wordings]
+            drawn = random.sample(statements, len(statements))
+            if made.diversity.wordings is not None:  # those with the name before the value first
+                ahead = [wording for wording in drawn if wording.find("{name}") < wording.find("{answer}")]
+                drawn = ahead + [wording for wording in drawn if wording not in ahead]
+            decks[attribute] = drawn[: made.diversity.wordings]
         for version in range(made.versions):
             order = made.attributes
             if made.diversity.shuffle:

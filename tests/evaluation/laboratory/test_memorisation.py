@@ -11,8 +11,11 @@ from closedbook.evaluation.statistics.intervals import wilson_interval
 
 DOCUMENTS = [
     {"title": "Ada Bo", "text": "Ada Bo likes cats."},
+    {"title": "Ada Bo", "text": "Rome is where Ada Bo was born."},
     {"title": "Ada Bo", "text": "Ada Bo was born in Rome. Bo worked for Cy Inc."},
     {"title": "Ada Bo", "text": "Ada Bo hails from Rome."},
+    {"title": "Ada Bo", "text": "Lima has seen Ada Bo born."},
+    {"title": "Ada Bo", "text": "Born, says Ada Bo, in Kiel"},
     {"title": "Di Ef", "text": "Di Ef was born in Romeo."},
 ]
 
@@ -26,10 +29,18 @@ def test_a_fact_is_asked_for_by_the_first_text_that_states_it():
     ]
 
 
-@pytest.mark.parametrize("unit, full_name", [("sentence", "every"), ("biography", "first")])
-def test_every_fact_can_be_asked_for_where_the_name_comes_first(unit, full_name):
+@pytest.mark.parametrize(
+    "unit, full_name, diversity",
+    [
+        ("sentence", "every", Diversity(name_first=True)),
+        ("biography", "first", Diversity(name_first=True)),
+        ("sentence", "every", Diversity(wordings=1)),
+        ("sentence", "every", Diversity(wordings=16)),
+    ],
+)
+def test_every_fact_can_be_asked_for_where_some_wording_has_the_name_first(unit, full_name, diversity):
     population = Population(300, seed=2, num_cities=300)
-    options = {"versions": 2, "unit": unit, "full_name": full_name, "diversity": Diversity(name_first=True)}
+    options = {"versions": 2, "unit": unit, "full_name": full_name, "diversity": diversity}
     facts = {person.name: person.facts for person in population}
     stated = find_stated_facts(biography_documents(population, **options), facts)
     assert len(stated) == 300 * len(ATTRIBUTES)
@@ -43,7 +54,9 @@ def test_every_fact_can_be_asked_for_where_the_name_comes_first(unit, full_name)
     [
         ("Oslo", "no text about Ada Bo states the birth_place 'Oslo'"),
         ("Rom", "no text about Ada Bo"),
-        ("Ada Bo", "cannot be asked for by completing"),
+        ("Lima", "no text about Ada Bo states the birth_place 'Lima' behind the name"),
+        ("Kiel", "cannot be asked for by completing"),
+        ("Ada Bo", "states the birth_place .Ada Bo. behind the name"),
     ],
 )
 def test_facts_that_no_text_leads_to_are_refused(value, message):

@@ -50,20 +50,30 @@ def test_directions_of_the_reversal_are_under_their_names():
     assert found["asked from value to person"] == pytest.approx([5, 40])
 
 
-@pytest.mark.parametrize("figure, key", [("wordings", "wordings"), ("frequency", "mentions")])
-def test_lines_are_under_their_names(figure, key):
-    numbers = count(10, 7)
+def test_lines_of_mentions_are_under_their_names():
+    rows = [{"mentions": n, "memorised": share(10 * n), "answered": share(5 * n)} for n in (1, 4)]
+    assert drawn("frequency", rows) == {
+        "memorised": pytest.approx([10, 40]),
+        "answered": pytest.approx([5, 20]),
+    }
+
+
+def test_wordings_and_other_objectives_are_drawn_apart_and_under_their_names():
+    numbers = count(10, 4)
     rows = [
-        {key: value, "order": order, "memorised": share(next(numbers)), "answered": share(next(numbers))}
-        for order in (("fixed", "shuffled") if figure == "wordings" else ("fixed",))
-        for value in (1, 4)
+        {"objectives": objectives, "wordings": wordings, "order": order}
+        | {name: share(next(numbers)) for name in ("memorised", "answered")}
+        | {"by_seed": {"memorised": [0.1], "answered": [0.2]}}
+        for order in ("fixed", "shuffled")
+        for objectives, wordings in (("a", 1), ("a", 4), ("a+b", 1), ("a+c", 1))
     ]
-    found = drawn(figure, rows)
-    for order in {row["order"] for row in rows}:
+    found = drawn("wordings", rows)
+    assert len(found) == 8
+    for order in ("fixed", "shuffled"):
         for name in ("memorised", "answered"):
-            label = f"{name}, {order} order" if figure == "wordings" else name
-            wanted = [100 * row[name]["accuracy"] for row in rows if row["order"] == order]
-            assert found[label] == pytest.approx(wanted)
+            own = [100 * row[name]["accuracy"] for row in rows if row["order"] == order]
+            assert found[f"{name}, {order} order"] == pytest.approx(own[:2])
+            assert found[f"{name}, other objectives, {order} order"] == pytest.approx(own[2:])
 
 
 def test_parts_of_a_stack_are_under_their_names():

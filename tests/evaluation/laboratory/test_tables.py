@@ -16,6 +16,7 @@ def cell(n, memorised=True, answered=True, **more):
 
 def arm(cells=(), parameters=1000, knowledge=None, **settings):
     defaults = {"wordings": 1, "order": "fixed", "objectives": "left_to_right", "hidden_size": 16, "exposures": 10}
+    defaults["seed"] = 0
     return {"arm": defaults | settings, "cells": list(cells), "parameters": parameters, "knowledge": knowledge}
 
 
@@ -27,7 +28,11 @@ def knowledge(bits, most=100.0, parameters=1000):
 RESULTS = {
     "attributes": [arm([cell(3), cell(1, answered=False), cell(5, attribute="birth_date", answered=False)])],
     "extraction": [arm([cell(2), cell(1, False, False)]), arm([cell(4, True, False)], order="shuffled")],
-    "wordings": [arm([cell(4, True, False)]), arm([cell(4)], wordings=8, order="shuffled")],
+    "wordings": [
+        arm([cell(4, True, False)]),
+        arm([cell(4)], wordings=8, order="shuffled"),
+        arm([cell(4)], objectives="left_to_right+entity_cue"),
+    ],
     "reversal": [
         arm([cell(4), cell(3, answered=False, direction="reverse")]),
         arm([cell(4), cell(3, direction="reverse")], objectives="left_to_right+reversed_order"),
@@ -52,6 +57,20 @@ def test_facts_are_counted_over_attributes_and_seeds():
     }
 
 
+def test_what_each_seed_says_stays_apart():
+    first, second = [cell(3), cell(1, False, False)], [cell(1, answered=False), cell(3)]
+    (row,) = summarise("wordings", [arm(second, seed=7), arm(first, seed=5)])
+    assert row["by_seed"] == {"seeds": [5, 7], "memorised": [0.75, 1.0], "answered": [0.75, 0.75]}
+    (row,) = summarise("wordings", [arm(first, seed=5), arm([cell(4, answered=False)], seed=7)])
+    assert row["by_seed"]["answered"] == [0.75, 0.0]
+    assert table("wordings", [row]).splitlines()[-1].endswith("| 75.0, 0.0 |")
+
+
+def test_other_objectives_are_rows_of_their_own():
+    rows = summarise("wordings", [arm([cell(4)]), arm([cell(4, answered=False)], objectives="a+b")])
+    assert [(row["objectives"], row["answered"]["correct"]) for row in rows] == [("left_to_right", 4), ("a+b", 0)]
+
+
 def test_directions_and_groups_are_kept_apart():
     rows = summarise("reversal", RESULTS["reversal"])
     assert [(row["direction"], row["answered"]["correct"], row["n"]) for row in rows] == [
@@ -70,9 +89,9 @@ def test_bits_are_means_over_seeds():
 @pytest.mark.parametrize(
     ("figure", "line"),
     [
-        ("attributes", "| employer | 4 | 100.0 [51.0, 100.0] | 75.0 [30.1, 95.4] | 75.0 [30.1, 95.4] |"),
+        ("attributes", "| employer | 4 | 100.0 [51.0, 100.0] | 75.0 [30.1, 95.4] | 75.0 [30.1, 95.4] | 75.0 |"),
         ("extraction", "| 1 | fixed | 3 | 2 | 0 | 0 | 1 | 100.0 [34.2, 100.0] |"),
-        ("frequency", "| 1 | 4 | 0.0 [0.0, 49.0] | 0.0 [0.0, 49.0] | - |"),
+        ("frequency", "| 1 | 4 | 0.0 [0.0, 49.0] | 0.0 [0.0, 49.0] | - | 0.0 |"),
         ("bits", "| 16 | 100 | 1,000 | 80 | 100 | 0.080 | 0.100 | 80.0% |"),
     ],
 )

@@ -58,7 +58,7 @@ def test_a_figure_runs_from_end_to_end_and_never_twice(figure, models, tmp_path,
     assert content["finished_arms"] == content["arms"] == len(content["results"])
     assert {"versions", "hardware", "commit", "command", "settings", "train_seconds"} <= content.keys()
     for result in content["results"]:
-        assert result["parameters"] > 0 and result["train_characters"] > 0 and result["arm"]["seed"] == 0
+        assert min(result[name] for name in ("parameters", "train_characters", "processor_seconds")) > 0
     table = (tmp_path / "results" / "laboratory" / f"{figure}.md").read_text(encoding="utf-8")
     assert table.count("\n| ") == len(rows) + 1
     assert (tmp_path / "results" / "laboratory" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
@@ -68,7 +68,8 @@ def test_a_figure_runs_from_end_to_end_and_never_twice(figure, models, tmp_path,
         settings = content["settings"]
         for result in content["results"]:
             asked = sum(cell["n"] for cell in result["cells"] if cell["direction"] == "forward")
-            assert asked == settings["num_people"] // 2 * len(settings["attributes"])
+            people = settings["num_people"] - round(settings["train_share"] * settings["num_people"])
+            assert asked == people * len(settings["attributes"])
     monkeypatch.setattr(runs, "pretrain", None)  # calling it would fail
     monkeypatch.setattr(runs, "finetune", None)
     assert run(figure, tmp_path, models=models) == rows
@@ -76,12 +77,12 @@ def test_a_figure_runs_from_end_to_end_and_never_twice(figure, models, tmp_path,
 
 def test_the_same_command_gives_the_same_figure_and_another_seed_other_models(tmp_path):
     flags = ("--wordings", 2, "--orders", "shuffled", "--exposures", 20)
-    first, again = (run("wordings", tmp_path / name, *flags) for name in ("first", "again"))
+    first, again = (run("extraction", tmp_path / name, *flags, "--seeds", 0) for name in ("first", "again"))
     assert first == again
-    losses = [read(tmp_path / name, "wordings")["results"][0]["losses"] for name in ("first", "again")]
+    losses = [read(tmp_path / name, "extraction")["results"][0]["losses"] for name in ("first", "again")]
     assert losses[0] == losses[1]
-    run("wordings", tmp_path / "first", *flags, "--seeds", 0, 1)
-    both = read(tmp_path / "first", "wordings")["results"]
+    run("extraction", tmp_path / "first", *flags, "--seeds", 0, 1)
+    both = read(tmp_path / "first", "extraction")["results"]
     assert both[0]["losses"] == losses[0] != both[1]["losses"]
 
 
@@ -150,6 +151,11 @@ def test_nobody_is_both_taught_and_asked_and_every_arm_asks_the_same_people():
     assert people[0] == people[1] == people[2]
     assert not people[0]["train"] & people[0]["test"]
     assert len(people[0]["test"]) == 7
+    more = {
+        part: set(questions["entity"])
+        for part, questions in replace(ARM, train_share=5 / 7).asked(ARM.population()).items()
+    }
+    assert len(more["train"]) == 10 and more["train"] > people[0]["train"] and not more["train"] & more["test"]
 
 
 def test_both_directions_of_a_fact_stay_on_one_side():
@@ -179,14 +185,31 @@ def test_a_recipe_makes_arms_that_can_be_run(recipe):
         assert set(arm.objectives.split("+")) <= OBJECTIVES.keys()
 
 
-def test_the_corners_of_wordings_are_the_models_of_extraction():
-    folders = {}
-    for figure in ("wordings", "extraction"):
-        recipe = str(figures.RECIPES / f"laboratory_{figure}.yaml")
-        settings, _ = parse_arguments((figures.FigureArguments,), ["--recipe", recipe])
-        flags = runs.StageFlags()
-        folders[figure] = {runs.arm_folder(arm, flags, "out") for arm in figures.make_arms(settings)}
-    assert folders["extraction"] < folders["wordings"]
+def test_objectives_in_place_of_wordings_are_arms_of_the_fewest_wordings():
+    flags = ["--wordings", "4", "2", "--seeds", "0", "1", "--one_wording_objectives", "left_to_right+entity_cue"]
+    settings, _ = parse_arguments((figures.FigureArguments,), flags)
+    arms = figures.make_arms(settings)
+    told = [(arm.objectives, arm.wordings, arm.seed) for arm in arms]
+    each = [("left_to_right", 4), ("left_to_right", 2), ("left_to_right+entity_cue", 2)]
+    assert told == [(*arm, seed) for seed in (0, 1) for arm in each]  # one seed is whole before the next begins
+    assert {replace(arm, objectives="titles", wordings=0, seed=0) for arm in arms} == {
+        replace(arms[0], objectives="titles", wordings=0, seed=0)
+    }
+    assert figures.describe(arms[2], arms) == "seed 0, objectives left_to_right+entity_cue, wordings 2"
+
+
+def test_an_arm_says_where_values_may_come_first_and_is_another_one():
+    free = replace(ARM, name_first=False)
+    assert "name_first" not in ARM.described() and free.described()["name_first"] is False
+    assert runs.arm_folder(free, runs.StageFlags(), "out") != runs.arm_folder(ARM, runs.StageFlags(), "out")
+    for arm, some_after in ((ARM, False), (replace(free, wordings=16, versions=16), True)):
+        documents = arm.documents(population := arm.population())
+        known = {person.name: person.facts for person in population}
+        places = [
+            (text.index(name), min(text.index(known[name][a]) for a in arm.attributes if known[name][a] in text))
+            for name, text in zip(documents["title"][:], documents["text"][:], strict=True)
+        ]
+        assert any(value < name for name, value in places) == some_after
 
 
 @pytest.mark.parametrize(
@@ -195,10 +218,15 @@ def test_the_corners_of_wordings_are_the_models_of_extraction():
         ([], "name a figure first: attributes, extraction, .*got --output_dir"),
         (["height"], "got height"),
         (["wordings", "--full"], "wordings has no larger sweep"),
-        (["wordings", "--wordings", "99"], "wordings must be from 1 to 9 for birth_place, not 99"),
+        (["wordings", "--wordings", "99"], "wordings must be from 1 to (9|16) for birth_place, not 99"),
         (["wordings", "--orders", "sorted"], "order must be one of fixed, shuffled"),
+        (
+            ["wordings", "--objectives", "titles", "--one_wording_objectives", "titles"],
+            "--objectives names titles twice",
+        ),
         (["wordings", "--wordings", "2", "2"], "--wordings names 2 twice"),
         (["wordings", "--questions", "some"], "questions must be one of forward, both, none"),
+        (["wordings", "--train_share", "1"], "train_share must be between 0 and 1, not 1.0"),
         (["frequency", "--mentions", "0"], "exposures and mentions must be at least 1"),
         (["wordings", "--unit", "sentence", "--full_name", "first"], "a lone sentence must say who it is about"),
         (["wordings", "--objectives", "right_to_left"], "unknown objective 'right_to_left'"),

@@ -74,8 +74,9 @@ def test_without_the_most_frequent_answer_there_is_no_bar_and_no_table(reference
         front_table(reference[1:], PUBLISHED)
 
 
-def told(mentions: int, memorised: float) -> dict:
-    return {"mentions": mentions, "memorised": {"accuracy": memorised}, "answered": {"accuracy": 0.05}}
+def told(wordings: int, objectives: str, memorised: float, answered: float) -> dict:
+    shares = {"memorised": {"accuracy": memorised}, "answered": {"accuracy": answered}}
+    return {"wordings": wordings, "objectives": objectives} | shares
 
 
 def taught(style: str, where: str, accuracy: float) -> dict:
@@ -103,7 +104,13 @@ def results(tmp_path) -> Path:
     variants = {name: {"training": {"ratio": ratio}} for name, ratio in ratios.items()}
     files = {
         "knowing/summary": {"runs": {"one": asked, "other": asked_again}},
-        "laboratory/frequency": {"rows": [told(64, 0.64), told(1, 0.01)]},
+        "laboratory/wordings": {
+            "settings": {"objectives": ["a"]},
+            "rows": [
+                *(told(1, "a", 0.9, 0.05), told(8, "a", 0.8, 0.7), told(16, "a", 0.6, 0.4)),
+                *(told(1, "a+b", 0.91, 0.8), told(1, "a+c", 0.92, 0.3)),
+            ],
+        },
         "incontext/smollm2": {"num_questions": 50, "arms": arms},
         "laboratory/incontext": {"references": {"shift": {"num_mappings": 7}}, "pooled": pooled},
         "laboratory/reasoning": {"ranges": within + beyond},
@@ -120,7 +127,8 @@ def results(tmp_path) -> Path:
     [
         ("reference-task", "30% with gaps anywhere, 80% with places asked for by name, on 50% of the characters"),
         ("knowing", "at most 20% wrong, it answers 45% of the questions, 20% of these wrongly, and 2% of those"),
-        ("laboratory", "told 64 times 64% are memorised and 5% answered"),
+        ("laboratory", "one wording 90% of the facts are memorised and 5% answered; in 8 wordings 70%"),
+        ("laboratory", "in one with `b` 80% |"),
         (
             "prompting",
             "50 questions, other demonstrations: 10% to 30% (were it chance, p < 0.001) with 2 shots",
@@ -138,6 +146,6 @@ def test_a_finding_is_told_with_its_numbers_and_its_page(results, reference, pag
 
 
 def test_a_finding_without_its_file_says_which(results, reference):
-    (results / "laboratory" / "frequency.json").unlink()
-    with pytest.raises(ValueError, match=r"frequency\.json does not exist"):
+    (results / "laboratory" / "wordings.json").unlink()
+    with pytest.raises(ValueError, match=r"wordings\.json does not exist"):
         findings_block(results, reference)
