@@ -41,6 +41,7 @@ from closedbook.training.keeping.finite import FiniteTrainer, NonFiniteError
 from closedbook.training.keeping.keeper import RunKeeper
 from closedbook.training.keeping.lock import LOCK_FILE, sole_writer
 from closedbook.training.keeping.lost import noticing_lost_processes
+from closedbook.training.keeping.memory import GivesBack
 from closedbook.training.keeping.progress import CountingCollator, Progress
 from closedbook.training.keeping.resuming import compared_facts, data_digest, refuse_another_run, tell_of_processes
 from closedbook.training.keeping.stopping import StopEarly
@@ -269,7 +270,14 @@ def train(
                     eval_dataset=evaluation,
                     processing_class=tokenizer,
                     # the keeper seals a checkpoint when all the rest of it is there
-                    callbacks=[*callbacks, progress, keeper, *([publisher] if publisher else []), stopping],
+                    callbacks=[
+                        *callbacks,
+                        GivesBack(),
+                        progress,
+                        keeper,
+                        *([publisher] if publisher else []),
+                        stopping,
+                    ],
                     optimizers=(optimizer, None),
                     skip_limit=args.nonfinite_limit if args.on_nonfinite == "skip" else 0,
                     told={"loss_only": True} if own else None,  # nobody reads logits here

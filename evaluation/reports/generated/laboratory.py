@@ -26,8 +26,8 @@ def wordings_block(results: Path) -> str:
     (times,) = found["settings"]["exposures"]
     told = (
         f"Each fact is read {times} times. From `results/laboratory/wordings.json`: {found['finished_arms']} "
-        f"models of {arm['parameters']:,} parameters, {minutes:.0f} core minutes ({found['hardware']}, shared with "
-        "other work)."
+        f"models of {arm['parameters']:,} parameters, {minutes:.0f} core minutes ({found['hardware']}, shared "
+        "with other work)."
     )
     return "\n".join([*lines, "", told]) + "\n"
 
