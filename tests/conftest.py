@@ -71,7 +71,13 @@ def pytest_runtest_teardown(item):
 
 
 def pytest_collection_finish() -> None:
-    """The Trainer collects garbage after every run, which takes half of a tiny one over all that was imported."""
+    """The Trainer collects garbage after every run, which takes half of a tiny one over all that was imported.
+
+    And models compute in one thread from the first test on (`one_thread.py`).
+    """
+    from one_thread import compute_in_one_thread
+
+    compute_in_one_thread()
     gc.collect()
     gc.freeze()
 
@@ -293,13 +299,6 @@ def files(tmp_path) -> dict[str, Path]:
     for name, path in paths.items():
         path.write_text("\n".join(lines[name]) + "\n", encoding="utf-8")
     return paths
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    from one_thread import compute_in_one_thread
-
-    compute_in_one_thread()
 
 
 @pytest.fixture(scope="session", autouse=True)
