@@ -18,8 +18,9 @@ _OURS = {
     ("perceiver-spread", "cs224n_mixed"): "ours, Perceiver, questions mixed in",
     ("vanilla", "cs224n_places_pretrain then cs224n_places_finetune"): "ours, places called up by name",
     ("vanilla", "cs224n_mixed_long then cs224n_places_finetune"): "ours, places and questions mixed",
+    ("vanilla", "cs224n_self_questions"): "ours, taught what a reader asked itself",
 }
-_OWN_CORRUPTION, _, _PLACES, _ = _OURS
+_OWN_CORRUPTION, _, _PLACES, *_ = _OURS
 
 
 def front_table(results: Sequence[dict[str, Any]], published: dict[str, Any]) -> str:
