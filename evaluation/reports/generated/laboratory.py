@@ -9,27 +9,28 @@ from closedbook.evaluation.reports.tables import row
 
 
 def wordings_block(results: Path) -> str:
-    """The table of docs/laboratory.md: what is memorised and what is answered, by wordings and by objectives.
+    """The table of docs/laboratory.md: wordings and objectives, and the ends of the wordings read more often.
 
     Raises:
-        ValueError: If the file is damaged.
+        ValueError: If a file is damaged.
         FileNotFoundError: If there is none.
     """
-    found = read_object(results / "laboratory" / "wordings.json")
-    arm = found["results"][0]
-    minutes = sum(result["processor_seconds"] for result in found["results"]) / 60
     lines = [
-        row(["read", "wordings", "memorised, %", "answered, % [95%]", "answered, by seed"]),
-        "|---|---:|---:|---:|---:|",
-        *(_line(one, found) for one in found["rows"]),
+        row(["read", "wordings", "times", "memorised, %", "answered, % [95%]", "answered, by seed"]),
+        "|---|---:|---:|---:|---:|---:|",
     ]
-    (times,) = found["settings"]["exposures"]
-    told = (
-        f"Each fact is read {times} times. From `results/laboratory/wordings.json`: {found['finished_arms']} "
-        f"models of {arm['parameters']:,} parameters, {minutes:.0f} core minutes ({found['hardware']}, shared "
-        "with other work)."
-    )
-    return "\n".join([*lines, "", told]) + "\n"
+    told = []
+    for name in ("wordings", "extraction"):
+        found = read_object(results / "laboratory" / f"{name}.json")
+        lines += [_line(one, found) for one in found["rows"]]
+        parameters = found["results"][0]["parameters"]
+        minutes = sum(result["processor_seconds"] for result in found["results"]) / 60
+        told.append(
+            f"`results/laboratory/{name}.json` ({found['finished_arms']} models of {parameters:,} parameters, "
+            f"{minutes:.0f} core minutes)"
+        )
+    source = f"From {' and '.join(told)}; {found['hardware']}, shared with other work."
+    return "\n".join([*lines, "", source]) + "\n"
 
 
 def _line(one: dict[str, Any], found: dict[str, Any]) -> str:
@@ -37,8 +38,9 @@ def _line(one: dict[str, Any], found: dict[str, Any]) -> str:
     objectives = one.get("objectives", base)
     read = f"with `{objectives.removeprefix(f'{base}+')}`" if objectives != base else "left to right"
     seeds = ", ".join(f"{100 * share:.0f}" for share in one["by_seed"]["answered"])
+    (times,) = found["settings"]["exposures"]
     memorised = f"{100 * one['memorised']['accuracy']:.1f}"
-    return row([read, str(one["wordings"]), memorised, percent(one["answered"]), seeds])
+    return row([read, str(one["wordings"]), str(times), memorised, percent(one["answered"]), seeds])
 
 
 def wordings_in_short(results: Path) -> str:
