@@ -265,16 +265,25 @@ def told(args: Any) -> dict[str, Any]:
     return {name: getattr(args, name) for name in sorted(given(args))}
 
 
-def check_questions(questions: Any, learner: Learner) -> None:
+def check_questions(questions: Dataset, learner: Learner) -> None:
     """Refuse questions that do not fit the block, or that the tokenizer does not keep.
 
     Raises:
         ValueError: naming up to five of them.
     """
     if learner.writer is None:
-        check_fit(questions, block_size=learner.block_size, vocabulary=learner.tokenizer.get_vocab())
+        check_fit(as_taught(questions), block_size=learner.block_size, vocabulary=learner.tokenizer.get_vocab())
     else:
-        check_fit_in_tokens(questions, learner.writer, block_size=learner.block_size)
+        check_fit_in_tokens(as_taught(questions), learner.writer, block_size=learner.block_size)
+
+
+def as_taught(questions: Dataset) -> Dataset:
+    """Each question with each answer that it may be taught with: of those that a reader answered, all
+    candidates."""
+    if "candidates" not in questions.column_names:
+        return questions
+    rows = [row | {"answers": [answer]} for row in questions for answer in row["candidates"]]
+    return Dataset.from_list(rows, features=questions.features)
 
 
 def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: bool) -> list[Callable[[], object]]:
@@ -322,7 +331,7 @@ def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: boo
     ]
     if asks:
         found.append(lambda: check_effect_of_questions(asked, None))
-        found.append(lambda: check_open_book(asked, base))
+        found.append(lambda: check_open_book(asked, base, corpus))
     if not has_corpus:
         found.append(lambda: check_corpus(corpus))
         found.append(lambda: check_streaming(settings))
@@ -332,8 +341,9 @@ def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: boo
     return found
 
 
-def check_open_book(asked: QuestionArguments, base: BaseArguments) -> None:
-    """Refuse readers of what is not built: other tokens than characters, and answers that are no part of a text.
+def check_open_book(asked: QuestionArguments, base: BaseArguments, corpus: CorpusArguments) -> None:
+    """Refuse readers of what is not built: other tokens than characters, answers that are no part of a text, and
+    documents that nobody can look up.
 
     Raises:
         ValueError: naming the flag.
@@ -344,6 +354,8 @@ def check_open_book(asked: QuestionArguments, base: BaseArguments) -> None:
         raise ValueError(
             "--open_book numbers the entities of a text in characters: leave out --model and --tokenizer"
         )
+    if corpus.streaming:
+        raise ValueError("--open_book looks documents up, which a stream does not allow: leave out --streaming")
     if asked.questions in ("biographies", "self"):
         raise ValueError(f"--open_book needs questions from a file (cs224n, file), not {asked.questions}")
 
@@ -373,7 +385,7 @@ def written_in(learned: Learnable | None) -> list[str]:
     """What has to be read and written to learn the questions mixed in; special tokens are left for `check_fit`."""
     if learned is None:
         return []
-    answers = [answers[0] for answers in learned.questions["answers"][:] if answers]
+    answers = [answers[0] for answers in as_taught(learned.questions)["answers"][:] if answers]
     held_out = [] if learned.validation is None else learned.validation["question"][:]
     return [*learned.questions["question"][:], *answers, *held_out]
 

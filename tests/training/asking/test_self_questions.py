@@ -109,6 +109,7 @@ def test_its_questions_are_learned_with_the_book_closed(tiny, files, reader, tmp
     [
         (["--tokenizer", "train:bpe:300"], "--open_book numbers the entities of a text in characters"),
         (["--questions", "self"], "--open_book needs questions from a file"),
+        (["--corpus", "text", "--streaming", "True"], "--open_book looks documents up"),
     ],
 )
 def test_what_no_reader_can_be_is_refused(tiny, files, tmp_path, flags, words):
@@ -117,6 +118,15 @@ def test_what_no_reader_can_be_is_refused(tiny, files, tmp_path, flags, words):
             tmp_path / "out",
             *("--corpus", "wiki", "--corpus_path", files / "wiki.txt", "--train_questions", files / "train.tsv"),
             *(*READING, *flags),
+        )
+
+
+def test_a_candidate_that_does_not_fit_is_refused_before_anything_is_trained(tiny, files, pretrained, tmp_path):
+    row = {"question": "Where was Ada Lee born?", "entity": "Ada Lee", "probabilities": [0.9, 0.1]}
+    (tmp_path / "self.jsonl").write_text(json.dumps(row | {"candidates": ["Rome", "R" * 80]}), encoding="utf-8")
+    with pytest.raises(ValueError, match="1 complaints about 2 questions"):
+        tiny.finetune(
+            tmp_path / "out", pretrained, "--questions", "self", "--train_questions", tmp_path / "self.jsonl"
         )
 
 
