@@ -53,7 +53,7 @@ def test_a_text_generation_pipeline_answers_a_batch_as_it_answers_one_by_one(var
     model = variant.model()
     ask = pipeline("text-generation", model=model, tokenizer=tokenizer, device="cpu")
     alone = [ask(prompt, return_full_text=False, **GREEDY)[0]["generated_text"] for prompt in PROMPTS]
-    assert all(alone) and len(set(alone)) > 1
+    assert len(set(alone)) > 1  # one of them may end at once
     for size in (2, 3):
         batch = ask(PROMPTS, batch_size=size, return_full_text=False, **GREEDY)
         assert [answers[0]["generated_text"] for answers in batch] == alone
