@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from closedbook.data.objectives.entities import find_entities
 from closedbook.data.objectives.reading import Marked, text_beside_title
@@ -27,6 +26,7 @@ from closedbook.evaluation.files import write_jsonl_atomic
 from closedbook.evaluation.run_record import Run, read_run
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
 from closedbook.training.arguments import PopulationArguments
+from closedbook.training.bases.loading import load_model_folder
 from closedbook.training.checks.outputs import check_outputs
 from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import parse_flags
@@ -152,8 +152,7 @@ class Reader:
     """
 
     def __init__(self, folder: str, documents: Sequence[dict]):
-        self.model = AutoModelForCausalLM.from_pretrained(folder)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.model, self.tokenizer = load_model_folder(folder)
         self.book = OpenBook.of(documents, self.model.config.max_position_embeddings)
 
     def read(self, questions: Sequence[str], entities: Sequence[str]) -> list[dict[str, float]]:
