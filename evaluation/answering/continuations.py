@@ -1,6 +1,6 @@
 """How a model goes on after a text that is given to it: with what probability, and is it what it would write?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -143,20 +143,13 @@ def choice_probabilities(
     if long := [text for text, ids in singles.items() if len(ids) != 1]:
         raise ValueError(f"{long[0]!r} is not one token of this tokenizer, as a choice has to be")
     encoded = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
-    was_training = model.training
-    model.eval()
+    padding = padding_id(tokenizer)
     found: list[np.ndarray] = [np.empty(0)] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda row: -len(encoded[row]))  # little padding
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        ids, mask = right_padded([encoded[row] for row in rows], padding_id(tokenizer))
-        logits = model(
-            input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False
-        ).logits.cpu()
+    for rows in _batches(model, encoded, [(ids, 1) for ids in encoded], padding, batch_size):
+        logits, _ = _logits(model, [encoded[row] for row in rows], padding)
         for place, row in enumerate(rows):
             chosen = [singles[text][0] for text in choices[row]]
-            found[row] = logits[place, len(encoded[row]) - 1, chosen].double().softmax(-1).numpy()
-    model.train(was_training)
+            found[row] = logits[place, len(encoded[row]) - 1, chosen].cpu().double().softmax(-1).numpy()
     return found
 
 
@@ -184,34 +177,62 @@ def _read_all(
     batch_size: int,
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """`_chosen` of all pairs, in batches of similar length, as the model can take them."""
-    if not pairs:
-        return []
     padding = padding_id(tokenizer)
-    able = abilities(model, [before for before, _ in pairs], [len(after) for _, after in pairs], padding)
+    texts = [before + after for before, after in pairs]
+    found: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+    for rows in _batches(model, texts, [(before, len(after)) for before, after in pairs], padding, batch_size):
+        found |= zip(rows, _chosen(model, padding, [pairs[row] for row in rows]), strict=True)
+    return [found[row] for row in range(len(pairs))]
+
+
+def _batches(
+    model: PreTrainedModel,
+    texts: Sequence[list[int]],
+    prompts: Sequence[tuple[list[int], int]],
+    padding: int,
+    batch_size: int,
+) -> Iterator[list[int]]:
+    """Rows of texts to be read at once, of similar length, as the model can take them; it is in evaluation mode.
+
+    Args:
+        texts: ids of what is read.
+        prompts: of each the ids that something is predicted after, and how many are: what is asked of the model.
+        padding: id.
+        batch_size: rows at most.
+    """
+    if not texts:
+        return
+    able = abilities(model, [before for before, _ in prompts], [room for _, room in prompts], padding)
     was_training = model.training
     model.eval()
-    found: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-    order = sorted(range(len(pairs)), key=lambda row: -sum(map(len, pairs[row])))  # little padding
-    for _, group in groupby(order, key=lambda row: 0 if able.pads_after else sum(map(len, pairs[row]))):
-        alike = list(group)
-        size = batch_size if able.together else 1
-        for start in range(0, len(alike), size):
-            rows = alike[start : start + size]
-            found |= zip(rows, _chosen(model, padding, [pairs[row] for row in rows]), strict=True)
-    model.train(was_training)
-    return [found[row] for row in range(len(pairs))]
+    try:
+        order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))  # little padding
+        for _, group in groupby(order, key=lambda row: 0 if able.pads_after else len(texts[row])):
+            alike = list(group)
+            size = batch_size if able.together else 1
+            for start in range(0, len(alike), size):
+                yield alike[start : start + size]
+    finally:
+        model.train(was_training)
+
+
+def _logits(model: PreTrainedModel, texts: Sequence[list[int]], padding: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of one batch, `(texts, width, vocabulary)` in float32, and its ids, `(texts, width)`.
+
+    Padded on the right, where causal attention never looks.
+    """
+    ids, mask = right_padded(texts, padding)
+    ids = ids.to(model.device)
+    return model(input_ids=ids, attention_mask=mask.to(model.device), use_cache=False).logits.float(), ids
 
 
 def _chosen(
     model: PreTrainedModel, padding: int, pairs: Sequence[tuple[list[int], list[int]]]
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Of each continuation of one batch its tokens' log-probabilities, float64, and whether each is the likeliest.
-
-    Padded on the right, where causal attention never looks.
-    """
-    ids, mask = right_padded([before + after for before, after in pairs], padding)
-    ids = ids.to(model.device)
-    logits = model(input_ids=ids, attention_mask=mask.to(model.device), use_cache=False).logits[:, :-1].float()
+    """Of each continuation of one batch its tokens' log-probabilities, float64, and whether each is the
+    likeliest."""
+    logits, ids = _logits(model, [before + after for before, after in pairs], padding)
+    logits = logits[:, :-1]
     chosen = logits.log_softmax(-1).gather(-1, ids[:, 1:, None]).squeeze(-1).cpu()  # (texts, width - 1)
     likeliest = (logits.argmax(-1) == ids[:, 1:]).cpu()
     spans = [slice(len(before) - 1, len(before) + len(after) - 1) for before, after in pairs]

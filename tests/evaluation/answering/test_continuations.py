@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from closedbook.evaluation.answering.continuations import score_continuations
+from closedbook.evaluation.answering.continuations import choice_probabilities, score_continuations
 from closedbook.modeling.configuration_gpt import VanillaGPTConfig
 from closedbook.modeling.modeling_gpt import VanillaGPTForCausalLM
 from closedbook.modeling.tokenization_char import build_char_tokenizer
@@ -57,6 +57,26 @@ def test_a_score_does_not_depend_on_the_batch(writer):
         (alone,) = score_continuations(model, tokenizer, [prompts[number]], [continuations[number]])
         assert score.greedy == alone.greedy
         assert score.log_probability == pytest.approx(alone.log_probability, abs=1e-4)  # float32
+
+
+def test_choices_share_what_the_model_gives_them_after_their_prompt_alone(writer):
+    model, tokenizer = writer
+    prompts, choices = ["a", "hgfedcba", "b c", "dd"], ["abc", "ha", "", "e"]
+    for size in (1, 3):
+        found = choice_probabilities(model, tokenizer, prompts, choices, batch_size=size)
+        assert [len(shares) for shares in found] == [3, 2, 0, 1]
+        for prompt, texts, shares in zip(prompts, choices, found, strict=True):
+            with torch.no_grad():
+                logits = model(input_ids=torch.tensor([tokenizer.encode(prompt)])).logits[0, -1]
+            chosen = logits.softmax(-1)[[tokenizer.encode(text)[0] for text in texts]]
+            assert shares == pytest.approx((chosen / chosen.sum()).tolist(), rel=1e-4)
+
+
+def test_a_choice_of_several_tokens_is_refused_and_no_prompt_has_no_answer(writer):
+    model, tokenizer = writer
+    with pytest.raises(ValueError, match="'ab' is not one token"):
+        choice_probabilities(model, tokenizer, ["a"], [["ab"]])
+    assert choice_probabilities(model, tokenizer, [], []) == []
 
 
 def test_the_model_is_left_in_the_mode_it_was_in(writer):
