@@ -16,7 +16,7 @@ from typing import Any
 from datasets import Dataset
 
 from closedbook.data.objectives.entities import find_entities
-from closedbook.data.objectives.reading import Marked, text_beside_title
+from closedbook.data.objectives.reading import text_beside_title
 from closedbook.data.open_book import OpenBook
 from closedbook.data.people.invented import ask_about
 from closedbook.data.questions import entity_key
@@ -70,7 +70,8 @@ def main(argv: list[str]) -> dict[str, Any]:
     left_out = held_out | set(map(entity_key, stage.excluded_people or ()))
     checked = labelled.filter(lambda row: entity_key(row["entity"]) in held_out)
     said = check_reader(reader, checked, args.allow_weak_reader)
-    known = {entity_key(row["entity"]): row for row in labelled if entity_key(row["entity"]) not in left_out}
+    labels = {row["question"]: row for row in labelled if entity_key(row["entity"]) not in left_out}
+    known = {entity_key(row["entity"]) for row in labels.values()}
     titles = list(
         {entity_key(record["title"]): record["title"] for record in documents if record["title"].strip()}.values()
     )
@@ -78,7 +79,7 @@ def main(argv: list[str]) -> dict[str, Any]:
         [title for title in titles if entity_key(title) not in known], labelled, answers=[], seed=args.seed
     )
     read = reader.read(asked["question"][:], asked["entity"][:])
-    rows = [self_row(row["question"], row["entity"], {row["answers"][0]: 1.0}) for row in known.values()]
+    rows = [self_row(row["question"], row["entity"], {row["answers"][0]: 1.0}) for row in labels.values()]
     rows += [
         self_row(question, entity, candidates)
         for question, entity, candidates in zip(asked["question"][:], asked["entity"][:], read, strict=True)
@@ -87,9 +88,9 @@ def main(argv: list[str]) -> dict[str, Any]:
     write_jsonl_atomic(args.output, rows)
     found = said | {
         "questions": len(rows),
-        "labelled": len(known),
-        "asked_itself": len(rows) - len(known),
-        "nothing_to_point_at": len(asked) - (len(rows) - len(known)),
+        "labelled": len(labels),
+        "asked_itself": len(rows) - len(labels),
+        "nothing_to_point_at": len(asked) - (len(rows) - len(labels)),
     }
     print(json.dumps(found), flush=True)
     return found
@@ -159,24 +160,18 @@ class Reader:
         """Of each question the candidates of at least `LEAST` probability, which then sum to 1; {} if there
         is none."""
         opened = [self.book.ask(question, entity) for question, entity in zip(questions, entities, strict=True)]
-        with_names: list[tuple[str, Marked]] = [found for found in opened if found is not None and found[1].names]
-        probabilities = iter(
-            choice_probabilities(
-                self.model,
-                self.tokenizer,
-                [f"{prompt}{MASK_CHARACTER}" for prompt, _ in with_names],
-                [[str(number + 1) for number in range(len(marked.names))] for _, marked in with_names],
-            )
+        pointed = {row: one for row, one in enumerate(opened) if one is not None and one[1].names}
+        probabilities = choice_probabilities(
+            self.model,
+            self.tokenizer,
+            [f"{prompt}{MASK_CHARACTER}" for prompt, _ in pointed.values()],
+            [[str(number + 1) for number in range(len(marked.names))] for _, marked in pointed.values()],
         )
-        found: list[dict[str, float]] = []
-        for one in opened:
-            if one is None or not one[1].names:
-                found.append({})
-                continue
-            shares = next(probabilities)
-            kept = {name: share for name, share in zip(one[1].names, shares, strict=True) if share >= LEAST}
+        found: list[dict[str, float]] = [{} for _ in opened]
+        for (row, (_, marked)), shares in zip(pointed.items(), probabilities, strict=True):
+            kept = {name: share for name, share in zip(marked.names, shares, strict=True) if share >= LEAST}
             total = sum(kept.values())
-            found.append({name: round(float(share / total), 6) for name, share in kept.items()})
+            found[row] = {name: round(float(share / total), 6) for name, share in kept.items()}
         return found
 
     def first_place(self, entity: str) -> str | None:

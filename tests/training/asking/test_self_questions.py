@@ -64,6 +64,17 @@ def test_everybody_is_asked_about_and_only_whom_the_reader_learned_from_keeps_an
         assert row["probabilities"] == sorted(row["probabilities"], reverse=True)
 
 
+def test_every_labelled_question_is_kept_also_where_several_are_about_somebody(tiny, files, reader, tmp_path):
+    more = tmp_path / "train.tsv"
+    more.write_text((files / "train.tsv").read_text() + "Where did Ada Ek die?\tLima\n", encoding="utf-8")
+    held_out = json.loads((reader / "run.json").read_text())["held_out_people"]
+    assert "Ada Ek" not in held_out
+    found, rows = ask(tiny, files, reader, "--allow_weak_reader", "True", "--train_questions", more)
+    assert (found["labelled"], found["asked_itself"]) == (10, 11)
+    about = {row["question"]: row["answers"] for row in rows if row["entity"] == "Ada Ek"}
+    assert about == {"Where was Ada Ek born?": ["Oslo"], "Where did Ada Ek die?": ["Lima"]}
+
+
 def test_a_reader_below_the_rule_is_refused_and_so_is_a_model_that_is_none(
     tiny, files, reader, pretrained, monkeypatch
 ):
