@@ -15,7 +15,7 @@ from pathlib import Path
 
 from closedbook import __version__
 
-ROOMS = ("scripts", "scripts.experiments")
+ROOMS = ("scripts", "scripts.experiments", "scripts.size")
 
 
 def commands() -> dict[str, tuple[str, str]]:

@@ -17,7 +17,7 @@ FLOORS = (
     "scripts",
 )  # each may import itself and what stands before it
 FILES = sorted(path.relative_to(CHECKOUT) for floor in FLOORS for path in (CHECKOUT / floor).rglob("*.py"))
-MOST_FILES = 16
+MOST_FILES = 15
 
 
 @cache

@@ -15,7 +15,7 @@ def memory_figure(found: dict[str, Any]) -> Figure:
     """Memory against seconds until the first step, of this build, of its second start and of a former one.
 
     Args:
-        found: What `scripts/experiments/scale.py` writes.
+        found: What `scripts/size/scale.py` writes.
     """
     figure = new_figure(8, 3.4)
     axes = figure.subplots()

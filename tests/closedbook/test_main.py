@@ -14,9 +14,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def test_every_entry_point_is_a_command_with_a_line_about_it():
-    scripts = {
-        path.stem for folder in ("scripts", "scripts/experiments") for path in (CHECKOUT / folder).glob("*.py")
-    }
+    folders = [CHECKOUT / "scripts", *(path.parent for path in CHECKOUT.glob("scripts/*/__init__.py"))]
+    scripts = {path.stem for folder in folders if folder.name != "benchmarks" for path in folder.glob("*.py")}
     assert set(commands()) == scripts - {"__init__"}
     assert all(line.endswith((".", "?")) for _, line in commands().values())
 
@@ -54,8 +53,8 @@ def test_a_command_is_the_script_and_its_record_says_how_it_was_started(tmp_path
     assert "model.safetensors" in {path.name for path in (tmp_path / "run").iterdir()}
 
 
-def test_a_flag_that_no_command_knows_ends_in_one_line(tmp_path):
+def test_a_flag_that_no_command_knows_ends_in_one_line(tiny, tmp_path):
     started = "from closedbook.__main__ import main; import sys; sys.exit(main(sys.argv[1:]))"
-    process = warm.run(["-c", started, "pretrain", "--leanring_rate", "1"], cwd=tmp_path)
+    process = warm.run(["-c", started, "pretrain", "--leanring_rate", "1"], tmp_path, tiny.environment())
     line = "closedbook pretrain: there is no flag --leanring_rate; did you mean --learning_rate?\n"
     assert (process.returncode, process.stderr) == (2, line)

@@ -5,6 +5,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from closedbook.__main__ import ROOMS as ROOMS_OF_COMMANDS
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROOMS = ("modeling", "data", "evaluation", "training", "scripts")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -111,5 +113,5 @@ def _command(page: str, words: list[str]) -> Command:
 
 def script_of(name: str) -> str:
     """The script that `closedbook NAME` starts; a path that does not exist where there is none."""
-    paths = [f"scripts/{name}.py", f"scripts/experiments/{name}.py"]
+    paths = [f"{room.replace('.', '/')}/{name}.py" for room in ROOMS_OF_COMMANDS]
     return next((path for path in paths if (CHECKOUT / path).exists()), paths[0])

@@ -1,0 +1,1 @@
+"""What size costs: large corpora, many questions, several processes, one command each."""
