@@ -12,7 +12,7 @@ import torch
 from accelerate import PartialState
 from transformers import TrainingArguments
 
-from closedbook.training.hardware import has_bf16
+from closedbook.training.hardware import has_bf16, own_threads
 from closedbook.training.publishing.publisher import check_hub_flags
 
 LOGGING_DIR = "TENSORBOARD_LOGGING_DIR"
@@ -305,7 +305,8 @@ class ClosedbookTrainingArguments(TrainingArguments):
     )
     precision: str = field(default="auto", metadata={"help": "auto (bf16 where the hardware has it), bf16, fp32"})
     num_threads: int = field(
-        default=0, metadata={"help": "CPU threads a process; 0 shares the cores among this machine's processes"}
+        default=0,
+        metadata={"help": "CPU threads a process; 0: OMP_NUM_THREADS, or its share of the cores it may run on"},
     )
     resume: bool = field(default=False, metadata={"help": "go on from the last good checkpoint"})
     overwrite: bool = field(default=False, metadata={"help": "replace the run that output_dir holds"})
@@ -438,10 +439,9 @@ class ClosedbookTrainingArguments(TrainingArguments):
                     ) from error
 
     def set_threads(self) -> None:
-        """Use the whole CPU: `accelerate launch` sets one thread a process where nothing else is said."""
+        """On a CPU compute in as many threads as the flag says, or else in `hardware.own_threads`."""
         if self.use_cpu:
-            local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-            torch.set_num_threads(self.num_threads or max(1, (os.cpu_count() or 1) // local_processes))
+            torch.set_num_threads(self.num_threads or own_threads())
 
     def divide_batch(self) -> None:
         """Derive accumulation from the global batch and the number of processes.

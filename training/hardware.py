@@ -1,5 +1,6 @@
 """What the machine can do, and which of a launch's processes this is."""
 
+import os
 import time
 from datetime import timedelta
 
@@ -14,6 +15,21 @@ def has_bf16(use_cpu: bool) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def own_threads() -> int:
+    """How many threads this process computes in on a CPU, where no flag says it.
+
+    As many as `OMP_NUM_THREADS` says where whoever started this process set it. `accelerate launch` always
+    sets it, to 1 by default, so of its processes each takes its share of the cores that they may run on.
+    """
+    launched = "LOCAL_WORLD_SIZE" in os.environ or "ACCELERATE_MIXED_PRECISION" in os.environ
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if asked.isdecimal() and int(asked) and not launched:
+        return int(asked)
+    can_tell = hasattr(os, "sched_getaffinity")  # not where there is no Linux
+    cores = len(os.sched_getaffinity(0)) if can_tell else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
 
 def process_state() -> PartialState:

@@ -14,7 +14,6 @@ answers, else the run fails. Both repeat in turns in one process, after a few qu
 Peak memory comes from a process for each side. The last line of stdout is one JSON object.
 """
 
-import os
 import sys
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -46,6 +45,7 @@ from closedbook.scripts.benchmarks.measure import (
 from closedbook.training.arguments import ModelArguments, RegularisationArguments
 from closedbook.training.checks.commands import run_command
 from closedbook.training.command_line import parse_flags
+from closedbook.training.hardware import own_threads
 from closedbook.training.models import build_model
 
 NEW_CHARACTERS = 32  # the course's
@@ -114,7 +114,7 @@ def main(argv: list[str]) -> dict:
     (args,) = parse_flags(AnsweringBenchmarkArguments, argv)
     check_recordable(args.output and Path(args.output).parent)
     check_flags(args.only, num_questions=args.num_questions, batch_size=args.batch_size, repeats=args.repeats)
-    torch.set_num_threads(args.num_threads or os.cpu_count() or 1)
+    torch.set_num_threads(args.num_threads or own_threads())
     questions = load_rows(args)["question"][:]
     model, tokenizer = load_model(args.model, questions)
     model.to(device()).eval()

@@ -21,7 +21,6 @@ What does not fit into memory is told as such. The last line of stdout is one JS
 """
 
 import json
-import os
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -36,7 +35,7 @@ from closedbook.scripts.benchmarks.measure import check_flags, device, in_fresh_
 from closedbook.training.checks.commands import run_command
 from closedbook.training.command_line import parse_flags
 from closedbook.training.finished_runs import RunsFile
-from closedbook.training.hardware import has_bf16
+from closedbook.training.hardware import has_bf16, own_threads
 
 # Flags that change no number, so that a file may be filled by runs that differ in them.
 FREE_FLAGS = ("variants", "lengths", "output", "overwrite", "only", "memory_gib")
@@ -54,7 +53,7 @@ class ArchitectureBenchmarkArguments:
     steps: int = field(default=1, metadata={"help": "training steps of each repeat"})
     repeats: int = field(default=5, metadata={"help": "of each side; the median counts"})
     seconds: float = field(default=60.0, metadata={"help": "begin no repeat after so many; one is always done"})
-    num_threads: int = field(default=0, metadata={"help": "CPU threads; 0 takes all cores"})
+    num_threads: int = field(default=0, metadata={"help": "CPU threads; 0 as in training"})
     memory_gib: float = field(
         default=0.0, metadata={"help": "on a CPU, what a process may take; 0: nine tenths of what is free"}
     )
@@ -69,7 +68,7 @@ def main(argv: list[str]) -> dict:
     counts = ("tokens", "decoding_rows", "warmup_steps", "steps", "repeats")
     check_flags(None, **{name: getattr(args, name) for name in counts})
     check_variants(args.variants, args.lengths)
-    threads = args.num_threads or os.cpu_count() or 1
+    threads = args.num_threads or own_threads()
     torch.set_num_threads(threads)
     if args.only:
         limit_memory(args.memory_gib)

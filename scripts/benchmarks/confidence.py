@@ -19,7 +19,6 @@ one turn: on a machine that others use, too, a slow turn slows both. Peak memory
 side. The last line of stdout is one JSON object.
 """
 
-import os
 import statistics
 import sys
 import time
@@ -49,6 +48,7 @@ from closedbook.scripts.benchmarks.measure import (
 )
 from closedbook.training.checks.commands import run_command
 from closedbook.training.command_line import parse_flags
+from closedbook.training.hardware import own_threads
 
 
 @dataclass
@@ -67,7 +67,7 @@ def main(argv: list[str]) -> dict:
     check_recordable(args.output and Path(args.output).parent)
     counts = ("num_questions", "num_samples", "num_beams", "batch_size", "plain_batch_size", "repeats")
     check_flags(args.only, **{name: getattr(args, name) for name in counts})
-    torch.set_num_threads(args.num_threads or os.cpu_count() or 1)
+    torch.set_num_threads(args.num_threads or own_threads())
     rows = load_rows(args)
     questions = rows["question"][:]
     names = dict(zip(questions, rows["entity"][:], strict=True))

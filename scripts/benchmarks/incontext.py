@@ -17,7 +17,6 @@ questions that are not counted. `ratio` is how many times as fast as one prompt 
 a process for each of ours and the peer. The last line of stdout is one JSON object.
 """
 
-import os
 import statistics
 import sys
 from dataclasses import asdict, dataclass, field
@@ -50,6 +49,7 @@ from closedbook.scripts.benchmarks.measure import (
 )
 from closedbook.training.checks.commands import run_command
 from closedbook.training.command_line import parse_flags
+from closedbook.training.hardware import own_threads
 
 END = "\n"
 PADDED = "left_padded"
@@ -153,7 +153,7 @@ def main(argv: list[str]) -> dict:
     check_recordable(args.output and Path(args.output).parent)
     counts = ("num_questions", "num_shots", "max_new_tokens", "tokens_per_batch", "batch_size", "repeats")
     check_flags(args.only, **{name: getattr(args, name) for name in counts})
-    torch.set_num_threads(args.num_threads or os.cpu_count() or 1)
+    torch.set_num_threads(args.num_threads or own_threads())
     prompts = load_prompts(args)
     model, tokenizer = load_model(args.model)
     model.to(device()).eval()

@@ -31,7 +31,7 @@ class MeasuringArguments:
 class PeerArguments(MeasuringArguments):
     """Flags of a benchmark that runs a peer beside ours."""
 
-    num_threads: int = field(default=0, metadata={"help": "CPU threads, all sides; 0 takes all cores"})
+    num_threads: int = field(default=0, metadata={"help": "CPU threads, all sides; 0 as in training"})
     only: str | None = field(default=None, metadata={"help": "ours or starter: run it once, for its memory"})
 
 

@@ -20,7 +20,6 @@ The last line of stdout is one JSON object.
 
 import gc
 import math
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -50,6 +49,7 @@ from closedbook.training.checks.commands import run_command
 from closedbook.training.command_line import RECIPES, parse_flags
 from closedbook.training.documents import read_corpus
 from closedbook.training.experiments.starter import BLOCK, DROPOUT, VOCABULARY, time_starter
+from closedbook.training.hardware import own_threads
 from closedbook.training.models import build_model
 from closedbook.training.pretraining import PretrainingSettings
 from closedbook.training.trainer import prepare_run, train
@@ -133,7 +133,7 @@ def main(argv: list[str]) -> dict:
         steps=args.steps,
         repeats=args.repeats,
     )
-    torch.set_num_threads(args.num_threads or os.cpu_count() or 1)
+    torch.set_num_threads(args.num_threads or own_threads())
     corpus = CorpusArguments("biographies" if args.corpus_path is None else "wiki", args.corpus_path)
     read = read_corpus(corpus, PopulationArguments())
     documents, alphabet = read.documents, read.texts

@@ -227,16 +227,32 @@ def test_each_run_logs_into_its_own_folder_unless_the_user_chose_one(training, m
         assert os.environ["TENSORBOARD_LOGGING_DIR"] == "mine"
 
 
-def test_a_process_uses_its_share_of_the_cores(training, monkeypatch):
+@pytest.mark.parametrize(
+    ("flags", "environment", "threads"),
+    [
+        ([], {}, 8),
+        (["--num_threads", "3"], {"OMP_NUM_THREADS": "5"}, 3),
+        ([], {"OMP_NUM_THREADS": "5"}, 5),
+        ([], {"OMP_NUM_THREADS": "4,2"}, 4),
+        ([], {"OMP_NUM_THREADS": ""}, 8),
+        ([], {"LOCAL_WORLD_SIZE": "2"}, 4),
+        ([], {"LOCAL_WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}, 4),  # torchrun sets 1 by itself
+        ([], {"LOCAL_WORLD_SIZE": "16"}, 1),
+        ([], {"ACCELERATE_MIXED_PRECISION": "no", "OMP_NUM_THREADS": "1"}, 8),  # and so does accelerate launch
+    ],
+)
+def test_a_process_computes_in_its_share_of_the_cores_or_in_what_it_was_told(
+    training, monkeypatch, flags, environment, threads
+):
     chosen = []
     monkeypatch.setattr(torch, "set_num_threads", chosen.append)
-    monkeypatch.setattr(arguments.os, "cpu_count", lambda: 8)
-    training("--use_cpu", "True").set_threads()
-    training("--use_cpu", "True", "--num_threads", "3").set_threads()
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    args = training("--use_cpu", "True")
-    args.set_threads()
-    assert chosen == [8, 3, 4]
+    monkeypatch.setattr(arguments.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    for name in ("OMP_NUM_THREADS", "LOCAL_WORLD_SIZE", "ACCELERATE_MIXED_PRECISION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    training("--use_cpu", "True", *flags).set_threads()
+    assert chosen == [threads]
 
 
 def test_there_are_recipes_and_launch_files():
