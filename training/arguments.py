@@ -278,6 +278,19 @@ class QuestionArguments:
 
 
 @dataclass
+class BookArguments:
+    """Which documents a fine-tuned reader has open."""
+
+    corpus: str | None = field(
+        default=None,
+        metadata={"help": "kind of the documents that --open_book opens; default: as the model's run file says"},
+    )
+    corpus_path: str | None = field(
+        default=None, metadata={"help": "file of those documents; default: as the model's run file says"}
+    )
+
+
+@dataclass
 class ClosedbookTrainingArguments(TrainingArguments):
     """The library's arguments with defaults for small models, and a few of our own."""
 

@@ -9,10 +9,13 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM
 
 from closedbook.data.mixture import Component
+from closedbook.data.objectives.reading import marks
 from closedbook.data.questions import entity_key
+from closedbook.data.tables.records import records_of
 from closedbook.evaluation.run_record import Run, Stage
 from closedbook.training.arguments import (
     AdapterArguments,
+    BookArguments,
     ClosedbookTrainingArguments,
     PopulationArguments,
     PromptArguments,
@@ -21,14 +24,23 @@ from closedbook.training.arguments import (
 )
 from closedbook.training.bases.adapters import check_adapter
 from closedbook.training.bases.defaults import adapt_to_pretrained
-from closedbook.training.bases.learners import pretrained_learner, teach_template
+from closedbook.training.bases.learners import Learner, pretrained_learner, teach_template
 from closedbook.training.bases.loading import check_is_model, starts_in_own_way
 from closedbook.training.checks.effect import check_effect_of_questions
 from closedbook.training.checks.outputs import check_inputs_outside
 from closedbook.training.command_line import parse_settings
+from closedbook.training.documents import documents_read
 from closedbook.training.models import model_name
 from closedbook.training.pretraining import check_questions, told
-from closedbook.training.question_sets import Answering, check_asked_people, learnable_questions, question_files
+from closedbook.training.question_sets import (
+    Answering,
+    Learnable,
+    check_asked_people,
+    check_can_be_opened,
+    learnable_questions,
+    opened,
+    question_files,
+)
 from closedbook.training.run_folder import read_base_run
 from closedbook.training.trainer import apply_dropout, count_steps, prepare_run, train
 from closedbook.training.unknown_people import UnknownArguments, add_unknown_people, check_effect_of_unknown
@@ -49,6 +61,7 @@ ARGUMENTS = (
     RegularisationArguments,
     PopulationArguments,
     QuestionArguments,
+    BookArguments,
     UnknownArguments,
     ClosedbookTrainingArguments,
 )
@@ -64,6 +77,7 @@ class FinetuningSettings:
     regularisation: RegularisationArguments = field(default_factory=RegularisationArguments)
     people: PopulationArguments = field(default_factory=PopulationArguments)
     questions: QuestionArguments = field(default_factory=QuestionArguments)
+    book: BookArguments = field(default_factory=BookArguments)
     unknown: UnknownArguments = field(default_factory=UnknownArguments)
     training: ClosedbookTrainingArguments
     recipe: str | None = None
@@ -111,13 +125,17 @@ def finetune(settings: FinetuningSettings) -> Run:
     teach_template(learner)
     if base.last.protocol == "mixed" and learned.validation is not None:
         check_same_people(base.last, learned.validation, asked.validation_share, args.seed)
+    check_questions(learned.questions, learner)
+    if asked.open_book:
+        learned = open_documents(learned, settings, base, learner)
     questions, invented = add_unknown_people(
         learned.questions, learned.validation, settings.unknown, asked, settings.people, base, args.seed
     )
     callbacks = (
         [Answering(learned.validation, tokenizer, learner.prompt)] if learned.validation is not None else []
     )
-    check_questions(questions, learner)
+    if invented:
+        check_questions(questions, learner)
     base_model = model_folder.name if model_folder.exists() else start.model  # whole where it is one on the Hub
     return train(
         model,
@@ -139,6 +157,7 @@ def finetune(settings: FinetuningSettings) -> Run:
             | asdict(asked)
             | asdict(settings.unknown)
             | (settings.people.recorded() if asked.questions == "biographies" else {})
+            | told(settings.book)
             | told(settings.adapter),
             **learner.recorded(),
             **learned.recorded(),
@@ -152,32 +171,58 @@ def finetune(settings: FinetuningSettings) -> Run:
 
 def protocol_of(start: StartArguments, asked: QuestionArguments, base: Run) -> str:
     """How the model came about, in a word of `results.PROTOCOLS`."""
+    if asked.open_book:
+        return "open_book"
     if asked.questions == "self":
         return "self_questions"
     return "no_pretraining" if start.from_scratch else base.last.protocol or "two_stage"
 
 
-def check_closed_book(asked: QuestionArguments) -> None:
-    """Refuse to open the book, which a model learns while it reads.
+def open_documents(learned: Learnable, settings: FinetuningSettings, base: Run, learner: Learner) -> Learnable:
+    """The questions with their documents in front: those of the pretrained model, or those that flags name.
+
+    Raises:
+        ValueError: for a model of other tokens than characters or without those of the numbers, or documents that
+            answer none of the questions.
+    """
+    if learner.writer is not None:
+        raise ValueError("--open_book numbers the entities of a text in characters: give a model of characters")
+    if unknown := sorted(set(marks(())) - set(learner.tokenizer.get_vocab())):
+        raise ValueError(
+            f"--open_book numbers the entities of a text, and {settings.start.model} does not know "
+            f"{' '.join(unknown)}: pretrain it with the objective entity_marks"
+        )
+    book = settings.book
+    records = records_of(documents_read(base, book.corpus, book.corpus_path, settings.people))
+    return opened(learned, records, learner.block_size)
+
+
+def check_book(asked: QuestionArguments, book: BookArguments, unknown: UnknownArguments) -> None:
+    """Refuse documents that nobody opens, and questions about people of whom there is none.
 
     Raises:
         ValueError: naming the flag.
     """
     if asked.open_book:
-        raise ValueError("--open_book has no effect: a reader is taught by pretrain.py, among its documents")
+        check_can_be_opened(asked)
+        if unknown.num_unknown_people:
+            raise ValueError("--num_unknown_people has no effect with --open_book: no document is about them")
+    elif told(book):
+        raise ValueError(f"--{next(iter(told(book)))} has no effect: it needs --open_book")
 
 
 def checks(settings: FinetuningSettings) -> list[Callable[[], object]]:
     """All that can be said of the settings before anything is read."""
     asked, unknown, output = settings.questions, settings.unknown, settings.training.output_dir
-    inputs = [("unknown_corpus_path", unknown.unknown_corpus_path), *question_files(asked)]
+    documents = [("corpus_path", settings.book.corpus_path), ("unknown_corpus_path", unknown.unknown_corpus_path)]
+    inputs = [*documents, *question_files(asked)]
     return [
         lambda: check_start(settings.start.model, output),
         lambda: check_inputs_outside(output, inputs),
         lambda: check_effect_of_questions(asked, None if unknown.num_unknown_people else settings.people),
         lambda: check_effect_of_unknown(unknown),
         lambda: check_asked_people(settings.people, asked.questions),
-        lambda: check_closed_book(asked),
+        lambda: check_book(asked, settings.book, unknown),
         lambda: check_adapter(settings.adapter, settings.start.model),
     ]
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ from transformers import TrainerCallback
 
 from closedbook.data.mixture import Component
 from closedbook.data.objectives.table import IRREGULAR_RECORDS, QUESTIONS, check_objectives, written_by
-from closedbook.data.open_book import OpenBook, open_questions
 from closedbook.data.people.on_demand import SAMPLED, BiographyDocuments
 from closedbook.data.questions import check_fit
 from closedbook.data.tables.stream import Stream
@@ -63,7 +62,9 @@ from closedbook.training.question_sets import (
     Answering,
     Learnable,
     check_asked_people,
+    check_can_be_opened,
     learnable_questions,
+    opened,
     question_files,
 )
 from closedbook.training.run_folder import read_base_run
@@ -164,7 +165,7 @@ def pretrain(
         check_questions(learned.questions, learner)
         protocol = "self_questions" if asked.questions == "self" else "mixed"
         if asked.open_book:
-            learned, protocol = opened(learned, corpus, learner.block_size), "open_book"
+            learned, protocol = opened(learned, corpus.records(), learner.block_size), "open_book"
         records[QUESTIONS] = learned.questions.to_list()
         teach_template(learner)
         mixed_in = {"protocol": protocol, "questions": asked.questions} | learned.recorded()
@@ -244,20 +245,6 @@ def begin(settings: PretrainingSettings, read: Read) -> tuple[Run, Learner]:
     check_special_tokens(learner.tokenizer, read.all_texts())
     apply_dropout(learner.model, settings.regularisation)
     return run, learner
-
-
-def opened(learned: Learnable, corpus: Corpus, block_size: int) -> Learnable:
-    """The same questions with the book open; it is said how many of them no reader could learn from."""
-    book = OpenBook.of(corpus.records(), block_size)
-    questions, left_out = open_questions(learned.questions, book)
-    validation = learned.validation
-    if validation is not None:  # of them all are asked: what cannot be pointed at is wrong
-        validation = Dataset.from_list(
-            [book.asked(row) or row for row in validation], features=validation.features
-        )
-    total = left_out + len(questions)
-    print(f"{left_out} of {total} questions have no answer that their document names: left out", file=sys.stderr)
-    return replace(learned, questions=questions, validation=validation)
 
 
 def told(args: Any) -> dict[str, Any]:
@@ -356,8 +343,7 @@ def check_open_book(asked: QuestionArguments, base: BaseArguments, corpus: Corpu
         )
     if corpus.streaming:
         raise ValueError("--open_book looks documents up, which a stream does not allow: leave out --streaming")
-    if asked.questions in ("biographies", "self"):
-        raise ValueError(f"--open_book needs questions from a file (cs224n, file), not {asked.questions}")
+    check_can_be_opened(asked)
 
 
 def check_streaming(settings: PretrainingSettings) -> None:

@@ -1,13 +1,15 @@
 """Which questions a run trains on and which it is asked, from files or about the synthetic people."""
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 
+from closedbook.data.open_book import OpenBook, open_questions
 from closedbook.data.people.biographies import biography_questions
 from closedbook.data.people.population import Population
 from closedbook.data.questions import QUESTION_SETS, entity_key, remove_overlap, split_by_entity
@@ -114,6 +116,39 @@ class Learnable:
             "excluded_people": self.excluded,
             "held_out_people": held_out,
         }
+
+
+def check_can_be_opened(asked: QuestionArguments) -> None:
+    """Refuse to ask with the book open what is no name or place of a document.
+
+    Raises:
+        ValueError: naming the flag.
+    """
+    if asked.questions in ("biographies", "self"):
+        raise ValueError(f"--open_book needs questions from a file (cs224n, file), not {asked.questions}")
+
+
+def opened(learned: Learnable, records: Sequence[dict[str, Any]], block_size: int) -> Learnable:
+    """The same questions with the book open; it is said how many of them no reader could learn from.
+
+    Args:
+        learned: the questions.
+        records: `title` and `text` of the documents.
+        block_size: characters of an example.
+
+    Raises:
+        ValueError: if none is left.
+    """
+    book = OpenBook.of(records, block_size)
+    questions, left_out = open_questions(learned.questions, book)
+    validation = learned.validation
+    if validation is not None:  # of them all are asked: what cannot be pointed at is wrong
+        validation = Dataset.from_list(
+            [book.asked(row) or row for row in validation], features=validation.features
+        )
+    total = left_out + len(questions)
+    print(f"{left_out} of {total} questions have no answer that their document names: left out", file=sys.stderr)
+    return replace(learned, questions=questions, validation=validation)
 
 
 def learnable_questions(args: QuestionArguments, people: PopulationArguments, seed: int) -> Learnable:

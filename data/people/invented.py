@@ -7,6 +7,7 @@ surname of another, as long as the one it replaces (or nearly). So lengths, spel
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
@@ -20,6 +21,7 @@ from closedbook.data.questions import entity_key
 UNKNOWN_ANSWER = "unknown"  # what a model is trained to say about people it never read about
 
 _SUFFIX = re.compile(r"(,? (?:Jr\.?|Sr\.?|Esq\.?|II|III|IV|V))$")
+_NAME = "\0"  # stands for a name in a wording
 _LENGTH_TOLERANCE = 2  # characters by which a surname may be longer or shorter than the one it replaces
 
 
@@ -116,16 +118,7 @@ def ask_about(names: Sequence[str], questions: Dataset, *, answers: Sequence[str
     Raises:
         ValueError: if no question holds its entity.
     """
-    wordings = []
-    for row in questions.select_columns(["question", "entity"]):
-        name = re.compile(rf"(?<!\w){re.escape(row['entity'])}(?!\w)")
-        if name.search(row["question"]) and row["entity"] not in ("", row["question"]):
-            wordings.append((name, row["question"]))
-    if not wordings:
-        raise ValueError(
-            f"none of {len(questions)} questions holds the name of its entity, so the name cannot be exchanged: "
-            "give the entity of each question in the spelling of the question"
-        )
+    wordings = _wordings(questions)
     random = Random(f"questions about invented people {seed}")
     rows = []
     for invented in names:
@@ -133,6 +126,47 @@ def ask_about(names: Sequence[str], questions: Dataset, *, answers: Sequence[str
         question = known.sub(lambda _, name=invented: name, question)
         rows.append({"question": question, "answers": list(answers), "entity": invented})
     return Dataset.from_list(rows, features=QUESTION_FEATURES)
+
+
+def wordings_of(questions: Dataset) -> list[str]:
+    """How questions are worded: each other one without its name, the most frequent first.
+
+    Args:
+        questions: as for `ask_about`.
+
+    Returns:
+        What `ask_in` takes.
+
+    Raises:
+        ValueError: if no question holds its entity.
+    """
+    found = Counter(name.sub(_NAME, question) for name, question in _wordings(questions))
+    return [wording for wording, _ in found.most_common()]
+
+
+def ask_in(wordings: Sequence[str], names: Sequence[str]) -> Dataset:
+    """Every name asked about in each of these wordings, without answers."""
+    rows = [
+        {"question": wording.replace(_NAME, name), "answers": [], "entity": name}
+        for name in names
+        for wording in wordings
+    ]
+    return Dataset.from_list(rows, features=QUESTION_FEATURES)
+
+
+def _wordings(questions: Dataset) -> list[tuple[re.Pattern, str]]:
+    """The questions that hold their entity word for word, each with what finds it there."""
+    found = []
+    for row in questions.select_columns(["question", "entity"]):
+        name = re.compile(rf"(?<!\w){re.escape(row['entity'])}(?!\w)")
+        if name.search(row["question"]) and row["entity"] not in ("", row["question"]):
+            found.append((name, row["question"]))
+    if not found:
+        raise ValueError(
+            f"none of {len(questions)} questions holds the name of its entity, so the name cannot be exchanged: "
+            "give the entity of each question in the spelling of the question"
+        )
+    return found
 
 
 def _similar_surnames(surnames: dict[int, list[str]], length: int, random: Random) -> Iterable[str]:

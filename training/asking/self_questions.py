@@ -1,16 +1,17 @@
-"""A reader asks itself about everybody it reads about, and its answers become questions to learn from.
+"""Readers ask themselves about everybody they read about, and their answers become questions to learn from.
 
-The reader (`pretrain.py --open_book`) has learned from some labelled questions which of a text's names and
-places they ask for. Here it reads every document of the corpus, is asked about each title in the words of the
-labelled questions, and what it finds possible is written down with its probability. Whoever is trained on
-that file (`--questions self`) answers with the book closed. No other questions are opened: whom to ask about
-is known from the documents alone.
+A reader (`--open_book`) has learned from some labelled questions which of a text's names and places they ask for.
+Here it reads every document of the corpus, is asked about each title in the wordings of the labelled questions,
+and what it finds possible is written down with its probability; of several readers it is the mean of theirs.
+Whoever is trained on that file (`--questions self`) answers with the book closed. No other questions are opened:
+whom to ask about is known from the documents alone.
 """
 
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from datasets import Dataset
@@ -18,7 +19,7 @@ from datasets import Dataset
 from closedbook.data.objectives.entities import find_entities
 from closedbook.data.objectives.reading import text_beside_title
 from closedbook.data.open_book import OpenBook
-from closedbook.data.people.invented import ask_about
+from closedbook.data.people.invented import ask_in, wordings_of
 from closedbook.data.questions import entity_key
 from closedbook.data.tables.records import records_of
 from closedbook.evaluation.answering.continuations import choice_probabilities
@@ -34,13 +35,16 @@ from closedbook.training.documents import documents_read
 from closedbook.training.question_sets import read_questions
 
 LEAST = 0.02  # probability of a candidate that is written down
+MOST_WORDINGS = 20  # in which everybody is asked about
 
 
 @dataclass
 class SelfQuestionArguments:
     """Who reads what, and where the questions go."""
 
-    reader: str = field(metadata={"help": "folder of a model trained with --open_book"})
+    reader: list[str] = field(
+        metadata={"help": "folder of a model trained with --open_book; of several, each counts as much"}
+    )
     train_questions: str = field(metadata={"help": "the questions that it learned from: their answers are kept"})
     output: str = field(metadata={"help": "JSON lines to train on, with --questions self"})
     corpus: str | None = field(
@@ -50,7 +54,6 @@ class SelfQuestionArguments:
     allow_weak_reader: bool = field(
         default=False, metadata={"help": "take a reader that is right less often than the rule of the first place"}
     )
-    seed: int = field(default=42, metadata={"help": "of the wordings"})
 
 
 def main(argv: list[str]) -> dict[str, Any]:
@@ -60,25 +63,19 @@ def main(argv: list[str]) -> dict[str, Any]:
         ValueError: for a model that is no reader, one that reads worse than the rule, or flags that do not fit.
     """
     (args,) = parse_flags(SelfQuestionArguments, argv)
-    check_together(lambda: check_outputs([args.output]), lambda: check_is_reader(args.reader))
-    run = read_run(args.reader)
-    stage = run.last
-    labelled = read_questions(stage.questions or "file", args.train_questions)
-    documents = records_of(documents_read(run, args.corpus, args.corpus_path, PopulationArguments()))
-    reader = Reader(args.reader, documents)
-    held_out = set(map(entity_key, stage.held_out_people or ()))
-    left_out = held_out | set(map(entity_key, stage.excluded_people or ()))
-    checked = labelled.filter(lambda row: entity_key(row["entity"]) in held_out)
-    said = check_reader(reader, checked, args.allow_weak_reader)
-    labels = {row["question"]: row for row in labelled if entity_key(row["entity"]) not in left_out}
-    known = {entity_key(row["entity"]) for row in labels.values()}
-    titles = list(
-        {entity_key(record["title"]): record["title"] for record in documents if record["title"].strip()}.values()
-    )
-    asked = ask_about(
-        [title for title in titles if entity_key(title) not in known], labelled, answers=[], seed=args.seed
-    )
-    read = reader.read(asked["question"][:], asked["entity"][:])
+    check_together(lambda: check_outputs([args.output]), *(partial(check_is_reader, name) for name in args.reader))
+    runs = [read_run(name) for name in args.reader]
+    labelled = read_questions(runs[0].last.questions or "file", args.train_questions)
+    documents = records_of(documents_read(runs[0], args.corpus, args.corpus_path, PopulationArguments()))
+    readers = [Reader(name, run, documents) for name, run in zip(args.reader, runs, strict=True)]
+    said = check_readers(readers, labelled, args.allow_weak_reader)
+    labels = {
+        row["question"]: row for row in labelled if any(reader.learned_about(row["entity"]) for reader in readers)
+    }
+    known = set(map(entity_key, labels))
+    asked = ask_in(_wordings(labelled), _titles(documents))
+    asked = asked.select([row for row, one in enumerate(asked["question"][:]) if entity_key(one) not in known])
+    read = mean_of([reader.read(asked["question"][:], asked["entity"][:]) for reader in readers])
     rows = [self_row(row["question"], row["entity"], {row["answers"][0]: 1.0}) for row in labels.values()]
     rows += [
         self_row(question, entity, candidates)
@@ -96,6 +93,24 @@ def main(argv: list[str]) -> dict[str, Any]:
     return found
 
 
+def _titles(documents: Sequence[dict]) -> list[str]:
+    """Whom documents are about, everybody once."""
+    titles = (record["title"] for record in documents)
+    return list({entity_key(title): title for title in titles if title.strip()}.values())
+
+
+def _wordings(labelled: Dataset) -> list[str]:
+    """In which everybody is asked about; it is said where these are not all."""
+    found = wordings_of(labelled)
+    if len(found) > MOST_WORDINGS:
+        print(
+            f"the labelled questions have {len(found)} wordings: everybody is asked about in the {MOST_WORDINGS} "
+            "most frequent ones",
+            file=sys.stderr,
+        )
+    return found[:MOST_WORDINGS]
+
+
 def check_is_reader(folder: str) -> None:
     """Refuse a model that was not taught with the book open.
 
@@ -109,28 +124,36 @@ def check_is_reader(folder: str) -> None:
         )
 
 
-def check_reader(reader: "Reader", checked: Dataset, allow_weak: bool) -> dict[str, Any]:
-    """How often the reader is right about people whom it was not trained on, and how often the rule is.
+def check_readers(readers: Sequence["Reader"], labelled: Dataset, allow_weak: bool) -> dict[str, Any]:
+    """How often readers are right about people whom they did not learn from, and how often the rule is.
 
-    The rule, which needs no reader: the first place that the text names.
+    Of several readers each is asked only about those whom it did not learn from, so that five of them, each with
+    another `--validation_fold`, are checked by everybody. The rule, which needs no reader: the first place that
+    the text names.
 
     Raises:
         ValueError: if nobody was kept out, or the rule is right more often, unless that is allowed.
     """
-    if not len(checked):
+    rows = list(labelled)
+    read: list[list[dict[str, float]]] = [[] for _ in rows]
+    for reader in readers:
+        kept_out = [row for row, one in enumerate(rows) if entity_key(one["entity"]) in reader.held_out]
+        found = reader.read([rows[row]["question"] for row in kept_out], [rows[row]["entity"] for row in kept_out])
+        for row, candidates in zip(kept_out, found, strict=True):
+            read[row].append(candidates)
+    checked = [row for row, found in enumerate(read) if found]
+    if not checked:
         if allow_weak:
             return {}
         raise ValueError(
             "nobody was kept out of the reader's training, so it cannot be checked: train it with "
             "--validation_share 0.2, or take it as it is with --allow_weak_reader"
         )
-    read = reader.read(checked["question"][:], checked["entity"][:])
-    best = [max(candidates, key=candidates.__getitem__, default=None) for candidates in read]
-    right = sum(answer in accepted for answer, accepted in zip(best, checked["answers"][:], strict=True))
-    by_rule = sum(
-        reader.first_place(entity) in accepted
-        for entity, accepted in zip(checked["entity"][:], checked["answers"][:], strict=True)
-    )
+    right = by_rule = 0
+    for row in checked:
+        candidates = mean_of([[one] for one in read[row]])[0]
+        right += max(candidates, key=candidates.__getitem__, default=None) in rows[row]["answers"]
+        by_rule += readers[0].first_place(rows[row]["entity"]) in rows[row]["answers"]
     print(
         f"of {len(checked)} questions about people kept out the reader answers {right} rightly, the rule "
         f"{by_rule}",
@@ -144,21 +167,39 @@ def check_reader(reader: "Reader", checked: Dataset, allow_weak: bool) -> dict[s
     return {"checked": len(checked), "reader_right": right, "rule_right": by_rule}
 
 
+def mean_of(read: Sequence[Sequence[dict[str, float]]]) -> list[dict[str, float]]:
+    """The mean of several readers' probabilities, question by question."""
+    found = []
+    for candidates in zip(*read, strict=True):
+        names = dict.fromkeys(name for each in candidates for name in each)
+        found.append({name: sum(each.get(name, 0.0) for each in candidates) / len(read) for name in names})
+    return found
+
+
 class Reader:
     """A trained reader with its documents.
 
     Args:
         folder: of the model.
+        run: its record.
         documents: `title` and `text` each.
+
+    Attributes:
+        held_out: keys of the people who were kept out of its training and are asked about to check it.
     """
 
-    def __init__(self, folder: str, documents: Sequence[dict]):
+    def __init__(self, folder: str, run: Run, documents: Sequence[dict]):
         self.model, self.tokenizer = load_model_folder(folder)
         self.book = OpenBook.of(documents, self.model.config.max_position_embeddings)
+        self.held_out = frozenset(map(entity_key, run.last.held_out_people or ()))
+        self._left_out = self.held_out.union(map(entity_key, run.last.excluded_people or ()))
+
+    def learned_about(self, entity: str) -> bool:
+        """Whether it was trained on the labelled questions about somebody."""
+        return entity_key(entity) not in self._left_out
 
     def read(self, questions: Sequence[str], entities: Sequence[str]) -> list[dict[str, float]]:
-        """Of each question the candidates of at least `LEAST` probability, which then sum to 1; {} if there
-        is none."""
+        """Of each question the probabilities of all candidates, which sum to 1; {} if there is none."""
         opened = [self.book.ask(question, entity) for question, entity in zip(questions, entities, strict=True)]
         pointed = {row: one for row, one in enumerate(opened) if one is not None and one[1].names}
         probabilities = choice_probabilities(
@@ -169,9 +210,7 @@ class Reader:
         )
         found: list[dict[str, float]] = [{} for _ in opened]
         for (row, (_, marked)), shares in zip(pointed.items(), probabilities, strict=True):
-            kept = {name: share for name, share in zip(marked.names, shares, strict=True) if share >= LEAST}
-            total = sum(kept.values())
-            found[row] = {name: round(float(share / total), 6) for name, share in kept.items()}
+            found[row] = dict(zip(marked.names, map(float, shares), strict=True))
         return found
 
     def first_place(self, entity: str) -> str | None:
@@ -184,12 +223,14 @@ class Reader:
 
 
 def self_row(question: str, entity: str, candidates: dict[str, float]) -> dict[str, Any]:
-    """A line of the file: the likeliest candidate is the answer."""
-    ordered = sorted(candidates.items(), key=lambda pair: -pair[1])
+    """A line of the file: candidates of at least `LEAST` probability, the likeliest of them the answer."""
+    kept = {name: share for name, share in candidates.items() if share >= LEAST}
+    total = sum(kept.values())
+    ordered = sorted(kept.items(), key=lambda pair: -pair[1])
     return {
         "question": question,
         "entity": entity,
         "answers": [ordered[0][0]],
         "candidates": [name for name, _ in ordered],
-        "probabilities": [share for _, share in ordered],
+        "probabilities": [round(share / total, 6) for _, share in ordered],
     }

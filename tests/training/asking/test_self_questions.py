@@ -42,9 +42,30 @@ def reader(tiny, files):
     return folder
 
 
+@pytest.fixture(scope="module")
+def tuned(tiny, files):
+    """Four readers, fine-tuned from one model of the documents; each kept another quarter of the people out."""
+    tiny.pretrain(
+        files / "marked",
+        *("--corpus", "wiki", "--corpus_path", files / "wiki.txt", "--objectives", "entity_marks"),
+        *("--extra_characters", "ascii", "--block_size", "112", "--row_length", "224"),
+    )
+    folders = [files / f"tuned-{fold}" for fold in (1, 2, 3, 4)]
+    for fold, folder in enumerate(folders, start=1):
+        stage = tiny.finetune(
+            folder,
+            files / "marked",
+            *("--questions", "file", "--train_questions", files / "train.tsv", "--open_book", "True"),
+            *("--validation_share", "0.25", "--validation_fold", fold, "--row_length", "224"),
+        )
+        assert stage.protocol == "open_book"
+    return folders
+
+
 def ask(tiny, files, reader, *flags):
     output = files / "self.jsonl"
-    given = ["--reader", reader, "--corpus_path", files / "wiki.txt", "--train_questions", files / "train.tsv"]
+    readers = reader if isinstance(reader, list) else [reader]
+    given = ["--reader", *readers, "--corpus_path", files / "wiki.txt", "--train_questions", files / "train.tsv"]
     found = tiny.call(self_questions.main, [*given, "--output", output, *flags])
     return found, [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
 
@@ -70,9 +91,53 @@ def test_every_labelled_question_is_kept_also_where_several_are_about_somebody(t
     held_out = json.loads((reader / "run.json").read_text())["held_out_people"]
     assert "Ada Ek" not in held_out
     found, rows = ask(tiny, files, reader, "--allow_weak_reader", "True", "--train_questions", more)
-    assert (found["labelled"], found["asked_itself"]) == (10, 11)
+    assert (found["labelled"], found["asked_itself"]) == (10, 30)  # in both wordings
     about = {row["question"]: row["answers"] for row in rows if row["entity"] == "Ada Ek"}
     assert about == {"Where was Ada Ek born?": ["Oslo"], "Where did Ada Ek die?": ["Lima"]}
+
+
+def test_everybody_is_asked_in_every_wording_but_what_is_labelled(tiny, files, reader, tmp_path):
+    more = tmp_path / "train.tsv"
+    asked = (files / "train.tsv").read_text() + "Where did Bo Moe die?\tLima\nWhere did Cy Ek die?\tOslo\n"
+    more.write_text(asked, encoding="utf-8")
+    held_out = json.loads((reader / "run.json").read_text())["held_out_people"]
+    found, rows = ask(tiny, files, reader, "--allow_weak_reader", "True", "--train_questions", more)
+    learned = 9 + sum(name not in held_out for name in ("Bo Moe", "Cy Ek"))
+    assert (found["labelled"], found["questions"]) == (learned, 40)
+    assert len({row["question"] for row in rows}) == 40
+    words = {row["question"].replace(row["entity"], "") for row in rows}
+    assert words == {"Where was  born?", "Where did  die?"}
+
+
+def test_of_very_many_wordings_the_most_frequent_are_asked(tiny, files, reader, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(self_questions, "MOST_WORDINGS", 1)
+    more = tmp_path / "train.tsv"
+    more.write_text("Where did Ada Ek die?\tLima\n" + (files / "train.tsv").read_text(), encoding="utf-8")
+    found, _ = ask(tiny, files, reader, "--allow_weak_reader", "True", "--train_questions", more)
+    assert found["questions"] == 21
+    assert "have 2 wordings: everybody is asked about in the 1 most frequent" in capsys.readouterr().err
+
+
+def test_several_readers_are_each_checked_by_whom_they_did_not_learn_from(tiny, files, tuned):
+    found, rows = ask(tiny, files, tuned, "--allow_weak_reader", "True")
+    assert (found["checked"], found["labelled"], found["asked_itself"]) == (12, 12, 8)
+    one_each = [ask(tiny, files, folder, "--allow_weak_reader", "True") for folder in tuned]
+    assert sum(each["reader_right"] for each, _ in one_each) == found["reader_right"]
+    alone = [
+        {row["entity"]: dict(zip(row["candidates"], row["probabilities"], strict=True)) for row in each}
+        for _, each in one_each
+    ]
+    for row in rows[found["labelled"] :]:
+        for name, share in zip(row["candidates"], row["probabilities"], strict=True):
+            mean = sum(each[row["entity"]].get(name, 0) for each in alone) / 4
+            assert share == pytest.approx(mean, abs=0.03)  # what is improbable is left out of each
+
+
+def test_the_mean_of_readers_counts_each_as_much():
+    assert self_questions.mean_of([[{"Rome": 0.75, "Oslo": 0.25}, {}], [{"Rome": 0.25, "Lima": 0.75}, {}]]) == [
+        {"Rome": 0.5, "Oslo": 0.125, "Lima": 0.375},
+        {},
+    ]
 
 
 def test_a_reader_below_the_rule_is_refused_and_so_is_a_model_that_is_none(
@@ -141,10 +206,41 @@ def test_a_candidate_that_does_not_fit_is_refused_before_anything_is_trained(tin
         )
 
 
-def test_fine_tuning_opens_no_book(tiny, files, pretrained, tmp_path):
-    with pytest.raises(ValueError, match="--open_book has no effect"):
-        tiny.finetune(
-            tmp_path / "out",
-            pretrained,
-            *("--questions", "file", "--train_questions", files / "train.tsv", "--open_book", "True"),
-        )
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--corpus_path", "wiki.txt"], "--corpus_path has no effect: it needs --open_book"),
+        (["--corpus", "wiki"], "--corpus has no effect: it needs --open_book"),
+        (
+            ["--open_book", "True", "--num_unknown_people", "3"],
+            "--num_unknown_people has no effect with --open_book",
+        ),
+        (["--open_book", "True", "--questions", "self"], "--open_book needs questions from a file"),
+    ],
+)
+def test_what_no_book_can_be_opened_for_is_refused(tiny, files, pretrained, tmp_path, flags, words):
+    given = ["--questions", "file", "--train_questions", files / "train.tsv"]
+    with pytest.raises(ValueError, match=words):
+        tiny.finetune(tmp_path / "out", pretrained, *given, *flags)
+
+
+def test_a_model_that_never_saw_a_number_beside_an_entity_cannot_become_a_reader(tiny, files, tmp_path):
+    corpus = ["--corpus", "wiki", "--corpus_path", files / "wiki.txt", "--objectives", "entity_list"]
+    tiny.pretrain(tmp_path / "plain", *corpus, "--extra_characters", "?Wh")
+    given = ["--questions", "file", "--train_questions", files / "train.tsv", "--open_book", "True"]
+    with pytest.raises(
+        ValueError, match=r"does not know 1 2 3 4 5 6 7 8 9 \[ \]: pretrain it with .*entity_marks"
+    ):
+        tiny.finetune(tmp_path / "out", tmp_path / "plain", *given)
+
+
+def test_other_documents_than_those_it_was_pretrained_on_can_be_opened(tiny, files, tuned, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text("Ada Lee. Ada Lee was born in Rome .\nAda Ek. Ada Ek was born in Oslo .\n", encoding="utf-8")
+    given = ["--questions", "file", "--train_questions", files / "train.tsv", "--open_book", "True"]
+    book = ["--corpus", "wiki", "--corpus_path", other, "--row_length", "224"]
+    stage = tiny.finetune(tmp_path / "out", files / "marked", *given, *book)
+    assert stage.training_questions == 2 and stage.arguments["corpus_path"] == str(other)
+    other.write_text("Di Lee. Di Lee was born in Rome .\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="none of 12 questions can be answered from the documents"):
+        tiny.finetune(tmp_path / "none", files / "marked", *given, *book)
