@@ -123,19 +123,18 @@ def finetune(settings: FinetuningSettings) -> Run:
     apply_dropout(model, settings.regularisation)
     learned = learnable_questions(asked, settings.people, args.seed)
     teach_template(learner)
-    if base.last.protocol == "mixed" and learned.validation is not None:
+    if base.last.protocol in ("mixed", "open_book") and learned.validation is not None:
         check_same_people(base.last, learned.validation, asked.validation_share, args.seed)
-    check_questions(learned.questions, learner)
-    if asked.open_book:
-        learned = open_documents(learned, settings, base, learner)
     questions, invented = add_unknown_people(
         learned.questions, learned.validation, settings.unknown, asked, settings.people, base, args.seed
     )
+    check_questions(questions, learner)
+    if asked.open_book:
+        learned = open_documents(learned, settings, base, learner)
+        questions = learned.questions
     callbacks = (
         [Answering(learned.validation, tokenizer, learner.prompt)] if learned.validation is not None else []
     )
-    if invented:
-        check_questions(questions, learner)
     base_model = model_folder.name if model_folder.exists() else start.model  # whole where it is one on the Hub
     return train(
         model,
@@ -241,10 +240,10 @@ def check_start(model: str, output: str | None) -> None:
 
 
 def check_same_people(before: Stage, validation: Dataset, validation_share: float, seed: int) -> None:
-    """Refuse to hold out people whose questions the mixed pretraining has seen.
+    """Refuse to hold out people whose questions the model has learned from.
 
     Args:
-        before: the stage of pretraining.
+        before: the last stage, in which it learned from questions.
         validation: questions about the people who are to be held out now.
         validation_share, seed: by which they were drawn.
 

@@ -234,6 +234,15 @@ def test_a_model_that_never_saw_a_number_beside_an_entity_cannot_become_a_reader
         tiny.finetune(tmp_path / "out", tmp_path / "plain", *given)
 
 
+def test_a_reader_is_not_checked_by_people_whom_an_earlier_stage_learned_from(tiny, files, reader, tmp_path):
+    given = ["--questions", "file", "--train_questions", files / "train.tsv", "--open_book", "True"]
+    kept_out = ["--validation_share", "0.25", "--row_length", "224"]
+    with pytest.raises(ValueError, match="people would be held out whom it was trained on"):
+        tiny.finetune(tmp_path / "other", reader, *given, *kept_out, "--validation_fold", "2")
+    before = json.loads((reader / "run.json").read_text())["held_out_people"]
+    assert tiny.finetune(tmp_path / "same", reader, *given, *kept_out).held_out_people == before
+
+
 def test_other_documents_than_those_it_was_pretrained_on_can_be_opened(tiny, files, tuned, tmp_path):
     other = tmp_path / "other.txt"
     other.write_text("Ada Lee. Ada Lee was born in Rome .\nAda Ek. Ada Ek was born in Oslo .\n", encoding="utf-8")
