@@ -19,7 +19,6 @@ _OURS = {
     ("vanilla", "cs224n_places_pretrain then cs224n_places_finetune"): "ours, places called up by name",
     ("vanilla", "cs224n_mixed_long then cs224n_places_finetune"): "ours, places and questions mixed",
     ("vanilla", "cs224n_self_questions_tenth"): "ours, a tenth of the size, taught likewise",
-    ("vanilla", "cs224n_self_questions"): "ours, taught what readers asked themselves",
 }
 _OWN_CORRUPTION, _, _PLACES, *_ = _OURS
 
