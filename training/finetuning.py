@@ -174,7 +174,11 @@ def protocol_of(start: StartArguments, asked: QuestionArguments, base: Run) -> s
         return "open_book"
     if asked.questions == "self":
         return "self_questions"
-    return "no_pretraining" if start.from_scratch else base.last.protocol or "two_stage"
+    if start.from_scratch:
+        return "no_pretraining"
+    if base.last.protocol == "open_book":  # it has learned from questions before, though not in this way
+        return "mixed"
+    return base.last.protocol or "two_stage"
 
 
 def open_documents(learned: Learnable, settings: FinetuningSettings, base: Run, learner: Learner) -> Learnable:

@@ -9,9 +9,11 @@ whom to ask about is known from the documents alone.
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
@@ -23,7 +25,8 @@ from closedbook.data.people.invented import ask_in, wordings_of
 from closedbook.data.questions import entity_key
 from closedbook.data.tables.records import records_of
 from closedbook.evaluation.answering.continuations import choice_probabilities
-from closedbook.evaluation.files import write_jsonl_atomic
+from closedbook.evaluation.environment import check_recordable, run_environment
+from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
 from closedbook.evaluation.run_record import Run, read_run
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
 from closedbook.training.arguments import PopulationArguments
@@ -54,6 +57,9 @@ class SelfQuestionArguments:
     allow_weak_reader: bool = field(
         default=False, metadata={"help": "take a reader that is right less often than the rule of the first place"}
     )
+    results: str | None = field(
+        default=None, metadata={"help": "where the check of the readers goes, without an ending"}
+    )
 
 
 def main(argv: list[str]) -> dict[str, Any]:
@@ -63,10 +69,19 @@ def main(argv: list[str]) -> dict[str, Any]:
         ValueError: for a model that is no reader, one that reads worse than the rule, or flags that do not fit.
     """
     (args,) = parse_flags(SelfQuestionArguments, argv)
-    check_together(lambda: check_outputs([args.output]), *(partial(check_is_reader, name) for name in args.reader))
+    record = args.results and Path(f"{args.results}.json")
+    check_together(
+        lambda: check_recordable(record and record.parent),
+        lambda: check_outputs(
+            [args.output, record],
+            [("train_questions", args.train_questions), ("corpus_path", args.corpus_path)],
+        ),
+        lambda: check_each_once(args.reader),
+        *(partial(check_is_reader, name) for name in args.reader),
+    )
     runs = [read_run(name) for name in args.reader]
     labelled = read_questions(runs[0].last.questions or "file", args.train_questions)
-    documents = records_of(documents_read(runs[0], args.corpus, args.corpus_path, PopulationArguments()))
+    documents = documents_opened(runs[0], args.corpus, args.corpus_path)
     readers = [Reader(name, run, documents) for name, run in zip(args.reader, runs, strict=True)]
     said = check_readers(readers, labelled, args.allow_weak_reader)
     labels = {
@@ -89,8 +104,32 @@ def main(argv: list[str]) -> dict[str, Any]:
         "asked_itself": len(rows) - len(labels),
         "nothing_to_point_at": len(asked) - (len(rows) - len(labels)),
     }
+    if record:
+        taught = {"train_commands": [stage.command for run in runs for stage in run.stages if stage.command]}
+        write_json_atomic(record, found | taught | run_environment())
     print(json.dumps(found), flush=True)
     return found
+
+
+def documents_opened(run: Run, corpus: str | None, corpus_path: str | None) -> Sequence[dict]:
+    """The documents that a reader was taught to read; flags win over its record.
+
+    Fine-tuning may have opened others than the model was pretrained on, and then says so.
+    """
+    fine_tuned = run.last.arguments if run.last.stage == "finetune" else {}
+    corpus, corpus_path = corpus or fine_tuned.get("corpus"), corpus_path or fine_tuned.get("corpus_path")
+    return records_of(documents_read(run, corpus, corpus_path, PopulationArguments()))
+
+
+def check_each_once(folders: Sequence[str]) -> None:
+    """Refuse a reader that is named twice: it would count twice.
+
+    Raises:
+        ValueError: naming its folder.
+    """
+    found = Counter(Path(folder).resolve() for folder in folders)
+    if twice := [folder for folder in folders if found[Path(folder).resolve()] > 1]:
+        raise ValueError(f"--reader names {twice[0]} more than once: each reader counts as much as another")
 
 
 def _titles(documents: Sequence[dict]) -> list[str]:

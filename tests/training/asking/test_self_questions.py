@@ -253,3 +253,40 @@ def test_other_documents_than_those_it_was_pretrained_on_can_be_opened(tiny, fil
     other.write_text("Di Lee. Di Lee was born in Rome .\n", encoding="utf-8")
     with pytest.raises(ValueError, match="none of 12 questions can be answered from the documents"):
         tiny.finetune(tmp_path / "none", files / "marked", *given, *book)
+
+
+def test_a_reader_asks_about_the_documents_that_it_was_fine_tuned_on(tiny, files, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text("Ada Lee. Ada Lee was born in Rome .\nAl Fry. Al Fry was born in Oslo .\n", encoding="utf-8")
+    given = ["--train_questions", files / "train.tsv"]
+    tiny.finetune(
+        tmp_path / "reader",
+        files / "marked",
+        *(*given, "--questions", "file", "--open_book", "True"),
+        *("--corpus", "wiki", "--corpus_path", other, "--row_length", "224"),
+    )
+    asking = ["--reader", tmp_path / "reader", *given, "--output", tmp_path / "own.jsonl"]
+    found = tiny.call(self_questions.main, [*asking, "--allow_weak_reader", "True"])
+    assert found["asked_itself"] == 1  # Al Fry, of whom no other file tells
+    assert '"entity": "Al Fry"' in (tmp_path / "own.jsonl").read_text()
+
+
+def test_the_check_is_kept_with_what_it_takes_to_repeat_it(tiny, files, tuned, tmp_path):
+    found, _ = ask(tiny, files, tuned, "--allow_weak_reader", "True", "--results", tmp_path / "readers" / "mine")
+    record = json.loads((tmp_path / "readers" / "mine.json").read_text())
+    assert {name: record[name] for name in found} == found
+    assert record["checked"] == 12 and {"versions", "hardware", "commit", "command"} <= record.keys()
+
+
+def test_a_reader_named_twice_and_an_output_over_its_input_are_refused_together(tiny, files, tuned):
+    given = ["--reader", tuned[0], tuned[1], tuned[0], "--train_questions", files / "train.tsv"]
+    with pytest.raises(ValueError) as caught:
+        tiny.call(self_questions.main, [*given, "--output", files / "train.tsv"])
+    over, twice = str(caught.value).splitlines()
+    assert "train.tsv would be written over what --train_questions reads" in over
+    assert f"--reader names {tuned[0]} more than once" in twice
+
+
+def test_a_reader_fine_tuned_with_the_book_closed_has_learned_from_questions_before(tiny, files, reader, tmp_path):
+    given = ["--questions", "file", "--train_questions", files / "train.tsv", "--validation_share", "0.25"]
+    assert tiny.finetune(tmp_path / "closed", reader, *given, "--row_length", "224").protocol == "mixed"
