@@ -6,7 +6,7 @@ ask itself about everybody in them, and so make the questions from which another
 the book closed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,19 +28,21 @@ class OpenBook:
     Attributes:
         documents: columns or keys `title` and `text`, by the key of their title (`questions.entity_key`).
         block_size: characters of an example.
+        most_words: names and places of more words have no number: no labelled answer is as long.
     """
 
     documents: Mapping[str, Sequence[dict]]
     block_size: int
+    most_words: int | None = None
 
     @classmethod
-    def of(cls, records: Sequence[dict], block_size: int) -> "OpenBook":
+    def of(cls, records: Sequence[dict], block_size: int, most_words: int | None = None) -> "OpenBook":
         """Of documents; those without a title are about nobody."""
         found: dict[str, list[dict]] = {}
         for record in records:
             if record["title"].strip():
                 found.setdefault(entity_key(record["title"]), []).append(record)
-        return cls(found, block_size)
+        return cls(found, block_size, most_words)
 
     def ask(self, question: str, entity: str, answers: Sequence[str] = ()) -> tuple[str, Marked] | None:
         """The question behind the numbered text, and that text; None where nothing was read about the entity.
@@ -48,7 +50,8 @@ class OpenBook:
         Of several documents with one title it is the first that holds an answer, or else the first.
         """
         room = self.block_size - len(question) - _BESIDE_TEXT
-        read = [mark_entities(record, room) for record in self.documents.get(entity_key(entity), ())]
+        documents = self.documents.get(entity_key(entity), ())
+        read = [mark_entities(record, room, self.most_words) for record in documents]
         if not read or room < 1:
             return None
         marked = next((one for one in read if one.number_of(answers)), read[0])
@@ -61,6 +64,11 @@ class OpenBook:
         if found is None or number is None:
             return None
         return {**row, "question": found[0], "answers": [str(number)]}
+
+
+def most_words(rows: Iterable[Mapping[str, Any]]) -> int:
+    """How many words the longest answer to these questions has; what is longer cannot be what they ask for."""
+    return max((len(answer.split()) for row in rows for answer in row["answers"]), default=0)
 
 
 def open_questions(questions: Dataset, book: OpenBook) -> tuple[Dataset, int]:

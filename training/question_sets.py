@@ -9,7 +9,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 
-from closedbook.data.open_book import OpenBook, open_questions
+from closedbook.data.open_book import OpenBook, most_words, open_questions
 from closedbook.data.people.biographies import biography_questions
 from closedbook.data.people.population import Population
 from closedbook.data.questions import QUESTION_SETS, entity_key, remove_overlap, split_by_entity
@@ -139,7 +139,7 @@ def opened(learned: Learnable, records: Sequence[dict[str, Any]], block_size: in
     Raises:
         ValueError: if none is left.
     """
-    book = OpenBook.of(records, block_size)
+    book = OpenBook.of(records, block_size, most_words(learned.questions))
     questions, left_out = open_questions(learned.questions, book)
     validation = learned.validation
     if validation is not None:  # of them all are asked: what cannot be pointed at is wrong

@@ -23,6 +23,7 @@ MOST_MARKED = 9  # entities of a text that have a number: one digit each
 MOST_ASKED = 3  # of them an example of `entity_marks` asks for
 MOST_CUES = 5
 MARK = re.compile(r"\[[1-9]\] ")
+SHORT_MONTH = re.compile(r"(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)(?=\.? \d)")
 
 
 @dataclass(frozen=True)
@@ -50,20 +51,26 @@ def text_beside_title(record: dict) -> str:
     return record["text"].removeprefix(f"{title}. ") if title else record["text"]
 
 
-def mark_entities(record: dict, room: int) -> Marked:
+def mark_entities(record: dict, room: int, most_words: int | None = None) -> Marked:
     """The first entities of a record's text, with their numbers.
 
-    The title in front of its text, and entities that are a part of it, are nobody's answer.
+    The title in front of its text, and entities that are a part of it, are nobody's answer; nor is a month ("5
+    Nov 1952").
 
     Args:
         record: `title` and `text`.
         room: characters that the text may have with its numbers; the rest is left out.
+        most_words: entities of more words have no number.
     """
     title, text = record["title"].strip(), text_beside_title(record)
     inside = set(re.findall(r"\w+", title))
     marked, names, entities, last = "", [], [], 0
     for entity in find_entities(text):
         if entity.kind not in ("name", "place") or inside.issuperset(re.findall(r"\w+", entity.text)):
+            continue
+        too_long = most_words is not None and len(entity.text.split()) > most_words
+        month = SHORT_MONTH.match(text, entity.start)
+        if too_long or (month is not None and month.end() == entity.end):
             continue
         number = names.index(entity.text) + 1 if entity.text in names else len(names) + 1
         piece = f"{text[last : entity.start]}[{number}] {entity.text}"

@@ -7,7 +7,7 @@ import pytest
 from datasets import Dataset
 
 from closedbook.data.objectives.table import question_answering
-from closedbook.data.open_book import OpenBook, open_questions
+from closedbook.data.open_book import OpenBook, most_words, open_questions
 from closedbook.data.question_files import load_self_questions
 from closedbook.data.question_format import QUESTION_FEATURES
 
@@ -55,6 +55,14 @@ def test_what_no_number_answers_is_left_out_and_counted():
 def test_an_example_fits_the_block_with_its_number_and_mark(room):
     asked = OpenBook.of(DOCUMENTS, room).asked(question("Ada Lee", "Rome"))
     assert asked is None or len(f"{asked['question']}⁇{asked['answers'][0]}⁇") <= room
+
+
+def test_what_has_more_words_than_any_answer_cannot_be_pointed_at():
+    documents = [{"title": "Ada Lee", "text": "Ada Lee. Ada Lee, of King Paul, was born in New York, Ohio."}]
+    asked = [question("Ada Lee", "Ohio"), question("Ada Lee", "Lima")]
+    assert most_words(asked) == 1 and most_words([*asked, question("Bo Ek", "Lima", "King Paul of Ek")]) == 4
+    found = [OpenBook.of(documents, 128, most).asked(asked[0]) for most in (None, 1)]
+    assert [one and one["answers"] for one in found] == [["3"], ["1"]]
 
 
 def written(tmp_path, *rows) -> str:

@@ -10,7 +10,7 @@ whom to ask about is known from the documents alone.
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from datasets import Dataset
 
 from closedbook.data.objectives.entities import find_entities
 from closedbook.data.objectives.reading import text_beside_title
-from closedbook.data.open_book import OpenBook
+from closedbook.data.open_book import OpenBook, most_words
 from closedbook.data.people.invented import ask_in, wordings_of
 from closedbook.data.questions import entity_key
 from closedbook.data.tables.records import records_of
@@ -82,7 +82,7 @@ def main(argv: list[str]) -> dict[str, Any]:
     runs = [read_run(name) for name in args.reader]
     labelled = read_questions(runs[0].last.questions or "file", args.train_questions)
     documents = documents_opened(runs[0], args.corpus, args.corpus_path)
-    readers = [Reader(name, run, documents) for name, run in zip(args.reader, runs, strict=True)]
+    readers = [Reader(name, run, documents, labelled) for name, run in zip(args.reader, runs, strict=True)]
     said = check_readers(readers, labelled, args.allow_weak_reader)
     labels = {
         row["question"]: row for row in labelled if any(reader.learned_about(row["entity"]) for reader in readers)
@@ -222,16 +222,18 @@ class Reader:
         folder: of the model.
         run: its record.
         documents: `title` and `text` each.
+        labelled: the questions of which some were kept out of its training.
 
     Attributes:
         held_out: keys of the people who were kept out of its training and are asked about to check it.
     """
 
-    def __init__(self, folder: str, run: Run, documents: Sequence[dict]):
+    def __init__(self, folder: str, run: Run, documents: Sequence[dict], labelled: Iterable[Mapping[str, Any]]):
         self.model, self.tokenizer = load_model_folder(folder)
-        self.book = OpenBook.of(documents, self.model.config.max_position_embeddings)
         self.held_out = frozenset(map(entity_key, run.last.held_out_people or ()))
         self._left_out = self.held_out.union(map(entity_key, run.last.excluded_people or ()))
+        self._most_words = most_words(row for row in labelled if self.learned_about(row["entity"]))
+        self.book = OpenBook.of(documents, self.model.config.max_position_embeddings, self._most_words)
 
     def learned_about(self, entity: str) -> bool:
         """Whether it was trained on the labelled questions about somebody."""
@@ -253,11 +255,11 @@ class Reader:
         return found
 
     def first_place(self, entity: str) -> str | None:
-        """The first place of the first document about somebody, by rule."""
-        for record in self.book.documents.get(entity_key(entity), ()):
-            return next(
-                (one.text for one in find_entities(text_beside_title(record)) if one.kind == "place"), None
-            )
+        """The first place of the first document about somebody that an answer may be as long as, by rule."""
+        for record in self.book.documents.get(entity_key(entity), ())[:1]:
+            for one in find_entities(text_beside_title(record)):
+                if one.kind == "place" and len(one.text.split()) <= self._most_words:
+                    return one.text
         return None
 
 

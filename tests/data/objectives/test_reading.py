@@ -37,6 +37,19 @@ def test_of_more_entities_than_digits_the_first_are_numbered():
     assert marked.text.endswith("in Jville and in Kville and in Lville")
 
 
+def test_a_month_is_no_name_but_who_is_called_like_one_has_one():
+    text = "born 5 Nov 1952 Tulsa, raised by Jan Ek and April May; married Sept. 1970"
+    assert mark_entities({"title": "", "text": text}, 1000).names == ("Tulsa", "Jan Ek", "April May")
+
+
+def test_entities_of_more_words_than_an_answer_has_have_no_number():
+    record = {"title": "", "text": "born in Los Angeles, California to King Paul of East Ek"}
+    names = [mark_entities(record, 1000, most).names for most in (None, 2, 1)]
+    assert names == [("Los Angeles", "California", "King Paul of East Ek"), names[1], ("California",)]
+    assert names[1] == ("Los Angeles", "California")
+    assert mark_entities(record, 1000, 1).text == "born in Los Angeles, [1] California to King Paul of East Ek"
+
+
 @given(TEXTS, st.sampled_from(["", "Ada Lee"]), st.integers(1, 120))
 def test_without_its_numbers_a_marked_text_is_the_beginning_of_the_document(text, title, room):
     record = {"title": title, "text": text}

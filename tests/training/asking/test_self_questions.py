@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from closedbook.evaluation.run_record import read_run
 from closedbook.training.asking import self_questions
 from closedbook.training.asking.self_questions import Reader
 
@@ -290,3 +291,14 @@ def test_a_reader_named_twice_and_an_output_over_its_input_are_refused_together(
 def test_a_reader_fine_tuned_with_the_book_closed_has_learned_from_questions_before(tiny, files, reader, tmp_path):
     given = ["--questions", "file", "--train_questions", files / "train.tsv", "--validation_share", "0.25"]
     assert tiny.finetune(tmp_path / "closed", reader, *given, "--row_length", "224").protocol == "mixed"
+
+
+def test_a_reader_and_the_rule_point_at_nothing_longer_than_what_it_learned_from(tiny, files, tuned):
+    longer = [
+        {"title": "Ada Lee", "text": "Ada Lee. Ada Lee was born in New York, in Rome, in San Jose, in Lima."}
+    ]
+    asked = [{"entity": "Ada Ek", "answers": [answer]} for answer in ("Rome", "New York")]
+    for number, names in ((1, ["Rome", "Lima"]), (2, ["New York", "Rome", "San Jose", "Lima"])):
+        reader = Reader(str(tuned[0]), read_run(str(tuned[0])), longer, asked[:number])
+        (found,) = reader.read(["Where was Ada Lee born?"], ["Ada Lee"])
+        assert list(found) == names and reader.first_place("Ada Lee") == names[0]
