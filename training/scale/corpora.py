@@ -97,9 +97,11 @@ def first_steps(args: ScaleArguments, work: Path) -> dict[str, Any]:
     cache = work / "cache"
     shutil.rmtree(cache, ignore_errors=True)
     first = until_first_step(HERE, path, work, args.patience)
-    second = until_first_step(HERE, path, work, args.patience)
+    # Asking for the memory of a process that has mapped a gigabyte takes it seconds: once for them, once for it.
+    second = until_first_step(HERE, path, work, args.patience, watched=False)
+    held = until_first_step(HERE, path, work, args.patience)
     found: dict[str, Any] = {"gigabytes": args.gigabytes}
-    found |= first.told("first_step") | second.told("second_start")
+    found |= first.told("first_step") | held.told("second_start") | {"second_start_seconds": second.seconds}
     if args.former is not None:
         checkout = Path(args.former).resolve()
         former = until_first_step(checkout, path, work, args.patience)
@@ -153,8 +155,18 @@ class Start:
         return {f"{name}_seconds": self.seconds, f"{name}_peak_mib": self.peak_mib, f"{name}_memory": memory}
 
 
-def until_first_step(checkout: Path, corpus: Path, work: Path, patience: float) -> Start:
-    """Wait until a fresh process logs its first loss; its memory is that of it and its children together."""
+def until_first_step(
+    checkout: Path, corpus: Path, work: Path, patience: float, watched: bool = True
+) -> Start:
+    """Wait until a fresh process logs its first loss; its memory is that of it and its children together.
+
+    Args:
+        checkout: whose code runs.
+        corpus: the text.
+        work: folder for its run and its cache.
+        patience: seconds after which it is given up.
+        watched: whether its memory is asked for, ten times a second.
+    """
     start, done = Start(), threading.Event()
     with _run(checkout, corpus, work, 3, ()) as process:
         began = time.perf_counter()
@@ -165,7 +177,7 @@ def until_first_step(checkout: Path, corpus: Path, work: Path, patience: float) 
                 if mib > start.peak_mib or now >= start.memory[-1][0] + 1:
                     start.memory.append((now, mib))
 
-        watcher = threading.Thread(target=watch)
+        watcher = threading.Thread(target=watch if watched else done.wait)
         watcher.start()
         timer = threading.Timer(patience, lambda: os.killpg(process.pid, signal.SIGKILL))
         timer.start()
