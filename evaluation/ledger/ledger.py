@@ -11,7 +11,15 @@ from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.evaluation.files import open_atomic, write_json_atomic, write_jsonl_atomic
 from closedbook.evaluation.ledger.facts import Fact, find_facts
 from closedbook.evaluation.ledger.given import beside_documents, facts_of_questions
-from closedbook.evaluation.ledger.measuring import RULES, AskedModel, Rule, alternatives_of, is_right, measure
+from closedbook.evaluation.ledger.measuring import (
+    RULES,
+    AskedModel,
+    Rule,
+    Standing,
+    alternatives_of,
+    is_right,
+    measure,
+)
 from closedbook.evaluation.ledger.picture import draw_ledger, ledger_figure
 from closedbook.evaluation.ledger.summary import describe_ledger, summarise_ledger
 from closedbook.evaluation.ledger.verdicts import LEDGER_FEATURES, LedgerRow, ledger_rows
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
 
 LEDGER_FILES = ("ledger.parquet", "ledger.jsonl", "ledger.json", "ledger.png")
 LoadModel = Callable[[], AskedModel]
+Measure = Callable[..., list[Standing]]  # takes what `measure` does
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,7 @@ def make_ledger(
     batch_size: int = 32,
     max_new_tokens: int = 32,
     progress: bool = False,
+    measured: Measure = measure,
 ) -> Ledger:
     """Ask one model after the other about every fact; only one of them is in memory at a time.
 
@@ -89,6 +99,7 @@ def make_ledger(
         rule: by which an answer is right; None for "match" where a mask token ends questions, else "contains":
             models that are asked with a prompt answer in sentences.
         num_samples, seed, batch_size, max_new_tokens, progress: as for `measure`.
+        measured: measures as `measure` does, in its own way: in parts, say, by several processes.
 
     Raises:
         ValueError: if there is no fact to ask about, or there are control questions and no base model.
@@ -108,7 +119,7 @@ def make_ledger(
             "progress": progress,
         }
         standings.append(
-            measure(asked, found, alternatives, rule=rule, num_samples=num_samples, seed=seed, **options)
+            measured(asked, found, alternatives, rule=rule, num_samples=num_samples, seed=seed, **options)
         )
         names.append(asked.name)
         if control is not None and len(answered) < 2:

@@ -43,12 +43,14 @@ class AskedModel:
         model, tokenizer: of any causal language model.
         prompt: text with `{question}`, or "chat" for the tokenizer's chat template; None for models of this
             package, whose mask token ends a question.
+        source: folder, or name on the Hub, that it was loaded from; None where it was given in memory.
     """
 
     name: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     prompt: str | None = None
+    source: str | None = None
 
     @property
     def end(self) -> str | None:

@@ -2,13 +2,15 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from datasets import Dataset, concatenate_datasets
 
 from closedbook.data.questions import entity_key
@@ -26,7 +28,14 @@ from closedbook.evaluation.run_record import RUN_FILE, Run, read_run
 from closedbook.training.arguments import PopulationArguments
 from closedbook.training.asking.judge import PLAIN, Judge
 from closedbook.training.asking.people import DEFAULT_SPLIT, Asked, KnowingArguments, gather, recorded_flags
-from closedbook.training.asking.stream import CHUNK, RECORDS, describe_model, fingerprint_questions
+from closedbook.training.asking.stream import (
+    CHUNK,
+    RECORDS,
+    check_same_everywhere,
+    describe_model,
+    fingerprint_questions,
+    of_all,
+)
 from closedbook.training.asking.sweep_folder import fingerprint
 from closedbook.training.bases.loading import check_is_model
 from closedbook.training.checks.effect import people_without_effect, refuse, unread_files
@@ -34,6 +43,7 @@ from closedbook.training.checks.outputs import check_name, check_outputs
 from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import parse_arguments
 from closedbook.training.finished_runs import GrowingFile, digest
+from closedbook.training.hardware import process_state
 from closedbook.training.keeping.lock import sole_writer
 from closedbook.training.model_card import record_knowing
 from closedbook.training.models import model_name
@@ -44,12 +54,14 @@ _MOST_NAMES = 1000  # that familiarity is fitted on; more tell nothing
 
 
 def main(argv: list[str]) -> None:
-    print(describe_knowing(know(argv)))
+    found = know(argv)
+    if found is not None:
+        print(describe_knowing(found))
 
 
 @torch.no_grad()
-def know(argv: list[str]) -> dict:
-    """Ask, write, and return the content of knowing.json.
+def know(argv: list[str]) -> dict | None:
+    """Ask, write, and return the content of knowing.json; None in all processes but the first.
 
     Raises:
         ValueError: for a promise outside [0, 1), a group that cannot be put together, or questions that the model
@@ -57,15 +69,20 @@ def know(argv: list[str]) -> dict:
     """
     args, people = parse(argv)
     check_together(*checks(args), lambda: check_asked_people(people, args.questions))
-    run = read_run(args.model)
+    run, state = read_run(args.model), process_state()
     parts = gather(args, people, run)
     judges = _judges(args, parts)
     judge = next(judges)
     folder = Path(args.output_dir or Path(args.model) / "knowing")
-    kept = GrowingFile(folder / ANSWERS_FILE, describe(args, parts, judge))
+    description = describe(args, parts, judge)
+    check_same_everywhere(digest(description), "what is asked", state)
+    kept = GrowingFile(folder / ANSWERS_FILE, description)
     kept.begun()
-    with sole_writer(folder):
-        asked = ask_groups(parts, args, judge, judges, kept)
+    state.wait_for_everyone()  # nothing is written before all have looked
+    with sole_writer(folder) if state.is_main_process else nullcontext():
+        asked = ask_groups(parts, args, judge, judges, kept, state)
+        if not state.is_main_process:
+            return None
         summary = conclude(args, parts, run, judge, asked, folder)
         kept.forget()
     record_knowing(args.model)
@@ -166,11 +183,17 @@ def names_read(documents: Dataset, asked: Sequence[Dataset], seed: int) -> list[
 
 
 def ask_groups(
-    parts: Asked, args: KnowingArguments, judge: Judge, others: Iterable[Judge], kept: GrowingFile
+    parts: Asked,
+    args: KnowingArguments,
+    judge: Judge,
+    others: Iterable[Judge],
+    kept: GrowingFile,
+    state: PartialState,
 ) -> list[tuple[str, str | None, Dataset, list[ScoredAnswer]]]:
     """Every group with its name, its kind (of strangers), its questions and their answers.
 
-    Answers that `kept` has are not asked for again, and what is answered is added to it chunk by chunk.
+    Answers that `kept` has are not asked for again, and what is answered is added to it chunk by chunk. Every
+    process calls this; only the first has the answers.
     """
     groups: list[tuple[str, str | None, Dataset]] = [("asked", None, parts.asked)]
     groups += [("invented", None, parts.invented)]
@@ -184,31 +207,64 @@ def ask_groups(
     groups += [("held_out_strangers", kind, part) for kind, part in parts.strangers.proving.items()]
     for part in [*(part for _, _, part in groups), *parts.folds.values()]:
         judge.check(part)
-    if kept.num_rows:
+    if kept.num_rows and state.is_main_process:
         print(f"going on after {kept.num_rows:,} answers", file=sys.stderr)
-    known = islice(map(ScoredAnswer.from_json, kept.rows()), kept.num_rows)
-    found = []
-    for name, kind, part in groups:
-        plainly = _is_plain(args) and name == "held_out_strangers"
-        scored = _answers(kind or name, part, judge, known, kept, plainly)
-        found.append((name, kind, part, scored))
+    plainly = ("held_out_strangers",) if _is_plain(args) else ()
+    chunks = [one for name, kind, part in groups for one in _chunks(kind or name, part, name in plainly)]
+    left = _ask(judge, chunks, kept, kept.num_rows, state)
     for (folder, part), other in zip(parts.folds.items(), others, strict=True):
         other.assesses = judge.assesses  # every group has the same confidences
-        found.append(("held_out", None, part, _answers(f"held_out, of {folder}", part, other, known, kept)))
-    return found
+        groups.append(("held_out", None, part))
+        left = _ask(other, _chunks(f"held_out, of {folder}", part), kept, left, state)
+    if not state.is_main_process:
+        return []
+    scored = map(ScoredAnswer.from_json, kept.rows())
+    return [(name, kind, part, list(islice(scored, len(part)))) for name, kind, part in groups]
 
 
-def _answers(
-    name: str, part: Dataset, judge: Judge, known: Iterator[ScoredAnswer], kept: GrowingFile, plainly: bool = False
-) -> list[ScoredAnswer]:
-    """The answers of a group: first those that are known, then those of the questions that are left."""
-    found = list(islice(known, len(part)))
-    for start in range(len(found), len(part), CHUNK):
-        chunk = part.select(range(start, min(start + CHUNK, len(part))))
-        scored = judge.answer(name, chunk, plainly=plainly)
-        kept.append(map(asdict, scored))
-        found += scored
-    return found
+@dataclass(frozen=True)
+class _Chunk:
+    """Questions of one group that one process answers at once."""
+
+    name: str
+    questions: Dataset
+    plainly: bool
+
+
+def _chunks(name: str, part: Dataset, plainly: bool = False) -> list[_Chunk]:
+    starts = range(0, len(part), CHUNK)
+    return [_Chunk(name, part.select(range(at, min(at + CHUNK, len(part)))), plainly) for at in starts]
+
+
+def _ask(judge: Judge, chunks: list[_Chunk], kept: GrowingFile, known: int, state: PartialState) -> int:
+    """Ask a model what is not known yet; in a round every process takes a chunk, and the first writes them all.
+
+    A chunk is what is answered together, so that an answer owes nothing to how many processes there are.
+
+    Args:
+        judge: the model.
+        chunks: what it is to be asked, in the order of the file.
+        kept: the file.
+        known: rows of it that are answers to these chunks or to what is asked after them.
+        state: which of the processes this is.
+
+    Returns:
+        How many of the known rows belong to what comes after these chunks.
+    """
+    begun = 0
+    while begun < len(chunks) and known >= len(chunks[begun].questions):
+        known -= len(chunks[begun].questions)
+        begun += 1
+    for first in range(begun, len(chunks), state.num_processes):
+        together = chunks[first : first + state.num_processes]
+        own = together[state.process_index : state.process_index + 1]
+        found = [
+            [asdict(row) for row in judge.answer(one.name, one.questions, plainly=one.plainly)] for one in own
+        ]
+        for rows in of_all(found, state):
+            if state.is_main_process and rows:
+                kept.append(rows[0])
+    return known
 
 
 def checks(args: KnowingArguments) -> list[Callable[[], object]]:

@@ -1,15 +1,16 @@
 """The ledger as a command and as a function: one row a fact of the documents, and what a model makes of it."""
 
 import json
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -21,21 +22,25 @@ from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.ledger.facts import Fact
 from closedbook.evaluation.ledger.given import read_facts
 from closedbook.evaluation.ledger.ledger import LEDGER_FILES, Ledger, make_ledger
-from closedbook.evaluation.ledger.measuring import RULES, AskedModel
+from closedbook.evaluation.ledger.measuring import RULES, AskedModel, Reply, Standing, measure
 from closedbook.evaluation.ledger.summary import describe_ledger
 from closedbook.evaluation.run_record import Run, read_run
 from closedbook.training.asking.people import recorded_people
+from closedbook.training.asking.stream import ask_in_rounds, check_same_everywhere, describe_model
 from closedbook.training.bases.asking import load_to_ask
 from closedbook.training.bases.loading import ADAPTER_FILE, check_is_model, is_of_this_package
 from closedbook.training.checks.outputs import check_inputs_outside, check_output_outside, check_outputs
 from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import parse_flags
 from closedbook.training.documents import documents_read
-from closedbook.training.hardware import own_device
+from closedbook.training.finished_runs import GrowingFile, digest
+from closedbook.training.hardware import own_device, process_state
+from closedbook.training.keeping.lock import sole_writer
 from closedbook.training.model_card import record_ledger
 from closedbook.training.run_folder import check_outside_model
 
 FOLDER = "ledger"
+CHUNK = 256  # facts; one is some thirty texts to read: questions, sentences, alternatives
 
 
 @dataclass
@@ -101,7 +106,7 @@ def keep_ledger(args: LedgerArguments) -> Ledger:
         ValueError: for whatever cannot be read, asked or written; before anything is asked.
     """
     check_together(*checks(args))
-    run = read_run(args.model)
+    run, state = read_run(args.model), process_state()
     documents = (
         _titled(args.documents) if args.documents else documents_read(run, None, None, recorded_people(run))
     )
@@ -111,28 +116,93 @@ def keep_ledger(args: LedgerArguments) -> Ledger:
             "--documents"
         )
     read = load_question_file
-    found = ledger(
-        args.model,
-        documents,
-        facts=read_facts(args.facts) if args.facts else (),
-        questions=read(args.questions) if args.questions else None,
-        before=args.before,
-        others=args.others,
-        control=read(args.control) if args.control else None,
-        prompt=args.prompt,
-        trust_remote_code=args.trust_remote_code,
-        wordings=args.wordings,
-        num_alternatives=args.num_alternatives,
-        rule=args.rule,
-        num_samples=args.num_samples,
-        seed=args.seed,
-        batch_size=args.batch_size,
-        max_new_tokens=args.max_new_tokens,
-        progress=sys.stderr.isatty(),
-    )
-    found.save(output_folder(args))
-    record_ledger(args.model)
+    folder = output_folder(args)
+    with sole_writer(folder) if state.is_main_process else nullcontext():
+        in_parts = InParts(folder, state)
+        found = ledger(
+            args.model,
+            documents,
+            facts=read_facts(args.facts) if args.facts else (),
+            questions=read(args.questions) if args.questions else None,
+            before=args.before,
+            others=args.others,
+            control=read(args.control) if args.control else None,
+            prompt=args.prompt,
+            trust_remote_code=args.trust_remote_code,
+            wordings=args.wordings,
+            num_alternatives=args.num_alternatives,
+            rule=args.rule,
+            num_samples=args.num_samples,
+            seed=args.seed,
+            batch_size=args.batch_size,
+            max_new_tokens=args.max_new_tokens,
+            measured=in_parts,
+        )
+        if state.is_main_process:
+            found.save(folder)
+            in_parts.forget()
+            record_ledger(args.model)
     return found
+
+
+class InParts:
+    """Measures facts chunk by chunk, by all processes together, and keeps what is measured until it is forgotten.
+
+    What it is kept in has a name of all that it depends on, so that the same command goes on where it was
+    stopped, and another one begins anew.
+
+    Args:
+        folder: of the ledger.
+        state: which of the processes this is.
+    """
+
+    def __init__(self, folder: Path, state: PartialState) -> None:
+        self._folder, self._state = folder, state
+
+    def __call__(
+        self, asked: AskedModel, facts: Sequence[Fact], alternatives: Sequence[Sequence[str]], **options: Any
+    ) -> list[Standing]:
+        """As `measure`, in every process."""
+        told = {name: value for name, value in options.items() if name != "progress"}
+        description = describe_model(asked.source or asked.name, asked.model) | {
+            "facts": digest([asdict(fact) for fact in facts], 16),
+            "alternatives": digest(alternatives, 16),
+            "prompt": asked.prompt,
+            "chunk": CHUNK,
+            **told,
+        }
+        check_same_everywhere(digest(description), "what the ledger is of", self._state)
+        file = GrowingFile(self._folder / f"measured-{digest(description)}.jsonl", description)
+        file.begun()
+        self._state.wait_for_everyone()  # nothing is written before all have looked
+
+        def measure_share(
+            chunk: Dataset, share: tuple[int, int], answered: Callable[[int], object]
+        ) -> dict[int, dict[str, Any]]:
+            first, step = share
+            rows = list(range(first, len(chunk), step))
+            mine = chunk["fact"][first::step]
+            found = measure(asked, [facts[each] for each in mine], [alternatives[each] for each in mine], **told)
+            answered(len(mine))
+            return {row: asdict(standing) for row, standing in zip(rows, found, strict=True)}
+
+        numbers = Dataset.from_dict({"fact": range(len(facts))})
+        ask_in_rounds(
+            numbers, file, measure_share, lambda _, found: found, self._state, lambda rows: None, CHUNK, "fact"
+        )
+        kept = [list(file.rows()) if self._state.is_main_process else None]
+        if self._state.num_processes > 1:
+            broadcast_object_list(kept)
+        return [_standing(row) for row in kept[0] or ()]
+
+    def forget(self) -> None:
+        """Remove what was kept, of earlier commands, too: the ledger is written."""
+        for kept in self._folder.glob("measured-*.jsonl.partial*"):
+            kept.unlink()
+
+
+def _standing(row: dict[str, Any]) -> Standing:
+    return Standing(**{**row, "replies": [Reply(**reply) for reply in row["replies"]]})
 
 
 def ledger(
@@ -157,8 +227,8 @@ def ledger(
         prompt: text with `{question}` in it, or "chat"; None for the mask token of models of this package, and
             `DEFAULT_PROMPT` for others.
         trust_remote_code: whether code that a model brings along may run.
-        options: `wordings`, `num_alternatives`, `rule`, `num_samples`, `seed`, `batch_size`, `max_new_tokens` and
-            `progress` of `make_ledger`.
+        options: `wordings`, `num_alternatives`, `rule`, `num_samples`, `seed`, `batch_size`, `max_new_tokens`,
+            `progress` and `measured` of `make_ledger`.
 
     Raises:
         ValueError: as `make_ledger`, `load_asked` and `load_documents` do.
@@ -227,7 +297,7 @@ def load_asked(name: str | Path, prompt: str | None = None, trust_remote_code: b
     if not (Path(name) / ADAPTER_FILE).is_file():
         check_causal(name, trust_remote_code)
     model, tokenizer, chosen = load_to_ask(str(name), prompt, trust_remote_code, DEFAULT_PROMPT)
-    return AskedModel(Path(name).name, model.to(own_device(PartialState())), tokenizer, chosen)
+    return AskedModel(Path(name).name, model.to(own_device(PartialState())), tokenizer, chosen, str(name))
 
 
 def check_causal(name: str | Path, trust_remote_code: bool = False) -> None:

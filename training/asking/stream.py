@@ -150,6 +150,8 @@ def ask_in_rounds(
     make_rows: Callable[[Rows, list[Any]], Rows],
     state: PartialState,
     wrote: Callable[[Rows], object],
+    chunk_size: int | None = None,
+    unit: str = "question",
 ) -> None:
     """Ask what `file` has no rows of yet, and add them.
 
@@ -162,13 +164,15 @@ def ask_in_rounds(
         make_rows: of the rows of a chunk and its answers.
         state: which of the processes this is.
         wrote: called by the first process with the rows of every chunk that is written.
+        chunk_size: questions a chunk, `CHUNK` by default; the description of the file has to say it.
+        unit: what is asked, in a word for the progress.
     """
-    begun = file.num_rows
-    starts = range(begun, len(asked), CHUNK)
-    with _Progress(begun, len(asked), state.is_main_process) as progress:
+    begun, chunk_size = file.num_rows, chunk_size or CHUNK
+    starts = range(begun, len(asked), chunk_size)
+    with _Progress(begun, len(asked), unit, state.is_main_process) as progress:
         for first in range(0, len(starts), state.num_processes):
             chunks = [
-                asked.select(range(start, min(start + CHUNK, len(asked))))
+                asked.select(range(start, min(start + chunk_size, len(asked))))
                 for start in starts[first : first + state.num_processes]
             ]
             together = len(chunks) < state.num_processes  # on every chunk of the round
@@ -178,7 +182,7 @@ def ask_in_rounds(
                 else [(chunks[state.process_index], (0, 1))]
             )
             found = [ask(chunk, share, lambda n: progress.asked(n * state.num_processes)) for chunk, share in mine]
-            everybody = _of_all(found, state)
+            everybody = of_all(found, state)
             if state.is_main_process:
                 for place, chunk in enumerate(chunks):
                     parts = [own[place] for own in everybody] if together else [everybody[place][0]]
@@ -189,7 +193,7 @@ def ask_in_rounds(
                 progress.wrote(file.num_rows)
 
 
-def _of_all(found: list[Mapping[int, Any]], state: PartialState) -> list[list[Mapping[int, Any]]]:
+def of_all(found: list[Any], state: PartialState) -> list[list[Any]]:
     """What every process found, in their order."""
     return [found] if state.num_processes == 1 else gather_object([found])
 
@@ -216,21 +220,22 @@ def check_same_everywhere(fingerprint: str, what: str, state: PartialState) -> N
 
 
 class _Progress:
-    """How many questions are answered, and how long the others may take: a bar on stderr."""
+    """How many questions (or what else is asked) are answered, and how long the others may take: a bar on
+    stderr."""
 
-    def __init__(self, begun: int, total: int, shown: bool) -> None:
+    def __init__(self, begun: int, total: int, unit: str, shown: bool) -> None:
         self._begun, self._total = begun, total
-        self._shown = shown
+        self._unit, self._shown = unit, shown
         self._chunks: list[tuple[int, float]] = []  # questions written, and when
 
     def __enter__(self) -> "_Progress":
         if self._begun and self._shown:
-            print(f"going on after {self._begun:,} of {self._total:,} questions", file=sys.stderr)
+            print(f"going on after {self._begun:,} of {self._total:,} {self._unit}s", file=sys.stderr)
         self._chunks = [(self._begun, time.monotonic())]
         self._bar = tqdm(
             total=self._total,
             initial=self._begun,
-            unit="question",
+            unit=self._unit,
             disable=not self._shown,
             bar_format="{percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} [{elapsed}, {rate_fmt}{postfix}]",
         )

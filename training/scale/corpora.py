@@ -155,9 +155,7 @@ class Start:
         return {f"{name}_seconds": self.seconds, f"{name}_peak_mib": self.peak_mib, f"{name}_memory": memory}
 
 
-def until_first_step(
-    checkout: Path, corpus: Path, work: Path, patience: float, watched: bool = True
-) -> Start:
+def until_first_step(checkout: Path, corpus: Path, work: Path, patience: float, watched: bool = True) -> Start:
     """Wait until a fresh process logs its first loss; its memory is that of it and its children together.
 
     Args:

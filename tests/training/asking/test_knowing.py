@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from ranks import Ranks
 
 from closedbook.data.questions import entity_key
 from closedbook.evaluation.knowing.familiarity import read_scale, subject_features
@@ -380,3 +381,25 @@ def test_asking_that_was_stopped_goes_on_and_ends_as_if_it_had_not(models, tmp_p
     assert again == whole
     assert sorted(path.name for path in stopped.iterdir()) == ["knowing.json", "predictions.jsonl"]
     assert (stopped / "predictions.jsonl").read_bytes() == (tmp_path / "whole" / "predictions.jsonl").read_bytes()
+
+
+SHARED = """
+import sys
+from closedbook.training.asking import knowing
+knowing.CHUNK = int(sys.argv[1])
+knowing.main(sys.argv[2:])
+"""
+
+
+def test_processes_share_what_is_asked_and_their_number_changes_nothing(tiny, crowd, tmp_path, monkeypatch):
+    monkeypatch.setattr(knowing, "CHUNK", 5)
+    flags = crossed(crowd, "--num_strangers", "3")
+    wanted = knowing.know([*flags, "--output_dir", str(tmp_path / "one")])
+    command = ["-c", SHARED, 5, *flags, "--output_dir", tmp_path / "three"]
+    Ranks(tiny, command, 3, tmp_path / "said").succeed()
+    found = json.loads((tmp_path / "three" / "knowing.json").read_text(encoding="utf-8"))
+    assert found | {"command": ""} == json.loads(json.dumps(wanted)) | {"command": ""}
+    files = {path.name for path in (tmp_path / "three").iterdir()}
+    assert files == {"knowing.json", "predictions.jsonl"}
+    one, three = ((tmp_path / name / "predictions.jsonl").read_bytes() for name in ("one", "three"))
+    assert one == three

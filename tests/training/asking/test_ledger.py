@@ -4,15 +4,18 @@ import json
 
 import pytest
 from datasets import Dataset
+from ranks import Ranks
 from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
 
 from closedbook.data.documents.loading import load_documents
 from closedbook.evaluation.ledger.ledger import LEDGER_FILES
+from closedbook.evaluation.ledger.measuring import measure
 from closedbook.evaluation.reports.page import build_page
 from closedbook.evaluation.reports.run import read_run_files
 from closedbook.modeling.tokenization_char import build_char_tokenizer
 from closedbook.training.asking import ledger as command
 from closedbook.training.asking.ledger import LedgerArguments, ledger, load_asked
+from closedbook.training.finished_runs import GrowingFile
 
 TEXTS = {
     "ada.md": "# Ada Lind\n\nAda was born in Oslo.\n",
@@ -156,3 +159,84 @@ def test_a_model_that_is_not_there_is_named(notes, pretrained):
         command.main([*flags, str(notes.parent / "out"), "--before", "nope/x/y"])
     with pytest.raises(FileNotFoundError, match="nope: there is no such folder, and the Hub has no such model"):
         load_asked("nope")
+
+
+# ---- in parts, stopped, and by several processes
+
+
+def asking(model, before, folder) -> list[str]:
+    flags = ["--model", model, "--before", before, "--max_new_tokens", "8", "--num_alternatives", "3"]
+    return list(map(str, [*flags, "--output_dir", folder]))
+
+
+def contents(folder) -> dict[str, bytes]:
+    """The files of a ledger, without what tells when and by which command it was made."""
+    found = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".jsonl", ".parquet")}
+    summary = json.loads((folder / "ledger.json").read_text(encoding="utf-8"))
+    summary.pop("command")
+    return found | {"ledger.json": json.dumps(summary).encode()}
+
+
+@pytest.fixture(scope="module")
+def whole(pretrained, tiny, tmp_path_factory):
+    """A model, the one before it, and its ledger, all facts measured at once."""
+    folder = tmp_path_factory.mktemp("whole")
+    tiny.finetune(folder / "model", pretrained, *tiny.people())
+    command.main(asking(folder / "model", pretrained, folder / "ledger"))
+    return folder / "model", pretrained, folder / "ledger"
+
+
+def test_a_ledger_that_was_stopped_goes_on_and_ends_as_if_it_had_not(whole, tmp_path, monkeypatch, capsys):
+    model, before, wanted = whole
+    monkeypatch.setattr(command, "CHUNK", 7)
+    append, parts = GrowingFile.append, []
+
+    def stop(self, rows):
+        if len(parts) == 5:
+            raise KeyboardInterrupt
+        parts.append(append(self, rows))
+
+    folder = tmp_path / "stopped"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(GrowingFile, "append", stop)
+        command.main(asking(model, before, folder))
+    kept = sorted(path.name for path in folder.iterdir())
+    assert kept and all(name.startswith("measured-") for name in kept)
+    (folder / "measured-mine.txt").write_text("of the user")
+    asked = []
+    monkeypatch.setattr(command, "measure", lambda *given, **told: asked.append(given) or measure(*given, **told))
+    capsys.readouterr()
+    found = command.main(asking(model, before, folder))
+    assert "going on after " in capsys.readouterr().err
+    assert len(asked) == 2 * -(-len(found.records) // 7) - 5  # two models; what was measured is not measured again
+    assert contents(folder) == contents(wanted)
+    assert {path.name for path in folder.iterdir()} == {*LEDGER_FILES, "measured-mine.txt"}
+
+
+def test_another_command_begins_anew_and_a_finished_ledger_is_made_again(whole, tmp_path, monkeypatch):
+    model, before, wanted = whole
+    monkeypatch.setattr(command, "CHUNK", 7)
+    folder = tmp_path / "ledger"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(command.InParts, "forget", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        command.main([*asking(model, before, folder), "--num_samples", "2"])
+    command.main(asking(model, before, folder))
+    assert contents(folder) == contents(wanted)
+    assert {path.name for path in folder.iterdir()} == set(LEDGER_FILES)
+
+
+IN_PARTS = """
+import sys
+from closedbook.training.asking import ledger
+ledger.CHUNK = int(sys.argv[1])
+ledger.main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("chunk", [7, 1000])
+def test_two_processes_write_the_ledger_of_one(whole, tiny, tmp_path, chunk):
+    model, before, wanted = whole
+    both = Ranks(tiny, ["-c", IN_PARTS, chunk, *asking(model, before, tmp_path / "two")], 2, tmp_path / "said")
+    both.succeed()
+    assert contents(tmp_path / "two") == contents(wanted)
+    assert {path.name for path in (tmp_path / "two").iterdir()} == set(LEDGER_FILES)
