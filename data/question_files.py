@@ -174,10 +174,18 @@ def load_self_questions(path: str | Path, *, with_answers: bool = True) -> Datas
     Raises:
         ValueError: with the file and line of what is no such question.
     """
-    rows = [*_self_rows(path)]
+    rows = [row for row, _ in _self_rows(path)]
     if not with_answers:
         rows = [row | {"answers": [], "candidates": [], "probabilities": []} for row in rows]
     return Dataset.from_list(rows, features=SELF_FEATURES)
+
+
+def labelled_entities(path: str | Path) -> list[str]:
+    """Whom a file of `load_self_questions` has labels of, which its readers learned from.
+
+    Files that do not say it (`labelled`) are of an earlier version: there whoever is sure may be one of them.
+    """
+    return [row["entity"] for row, labelled in _self_rows(path) if labelled]
 
 
 _OF_SELF_QUESTIONS: dict[str, Callable[[Any], bool]] = {
@@ -192,7 +200,8 @@ _OF_SELF_QUESTIONS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def _self_rows(path: str | Path) -> Iterator[dict[str, Any]]:
+def _self_rows(path: str | Path) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Rows, and whether each is a label."""
     for number, line in stream_lines(path):
         try:
             record = parse_json(line)
@@ -208,4 +217,5 @@ def _self_rows(path: str | Path) -> Iterator[dict[str, Any]]:
                 "file for --questions file, or make one with scripts/experiments/self_questions.py"
             )
         best = max(zip(record["probabilities"], record["candidates"], strict=True))[1]
-        yield {name: record[name] for name in _OF_SELF_QUESTIONS} | {"answers": [best]}
+        row = {name: record[name] for name in _OF_SELF_QUESTIONS} | {"answers": [best]}
+        yield row, bool(record.get("labelled", record["probabilities"] == [1.0]))

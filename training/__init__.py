@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "ModelArguments",
             "PopulationArguments",
             "QuestionArguments",
+            "ReadingArguments",
             "RegularisationArguments",
         ],
         "documents": ["Corpus", "read_corpus"],

@@ -291,6 +291,19 @@ class BookArguments:
 
 
 @dataclass
+class ReadingArguments:
+    """What readers found in the documents that are pretrained on."""
+
+    readings: str | None = field(
+        default=None,
+        metadata={
+            "help": "what self_questions.py wrote: place_sequence begins with what readers answered, and not with "
+            "the first place of the text"
+        },
+    )
+
+
+@dataclass
 class ClosedbookTrainingArguments(TrainingArguments):
     """The library's arguments with defaults for small models, and a few of our own."""
 

@@ -1,7 +1,8 @@
 """The documents of a run: those that flags name, and those that a model was pretrained on."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from closedbook.data.documents.titles import title_at_head
 from closedbook.data.people.biographies import biography_documents
 from closedbook.data.people.on_demand import BiographyDocuments, BiographyQuestions
 from closedbook.data.people.population import Population
-from closedbook.data.questions import SPECIAL_CHARACTERS
+from closedbook.data.question_files import labelled_entities, load_self_questions
+from closedbook.data.questions import SPECIAL_CHARACTERS, entity_key
 from closedbook.data.real_facts import REAL_FACTS, check_packages
 from closedbook.data.tables.kept import About, about_of, batches_of
 from closedbook.data.tables.records import IN_MEMORY_BYTES, records_of
@@ -61,6 +63,8 @@ class Corpus:
         about: what is in a table that is too large for memory.
         source: where the documents are streamed from, if they are.
         titled: whether documents without a title have the name that they begin with.
+        readings: what readers answered about titles (`candidates`, `probabilities`), by `entity_key`.
+        unlabelled: names of those whose labels the readers had not learned from.
     """
 
     documents: Dataset | BiographyDocuments
@@ -69,6 +73,8 @@ class Corpus:
     about: About | None = None
     source: Source | None = None
     titled: bool = False
+    readings: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    unlabelled: Sequence[str] = ()
 
     @property
     def characters(self) -> Iterable[str]:
@@ -79,7 +85,10 @@ class Corpus:
 
     def records(self) -> Sequence[dict[str, Any]]:
         """The documents as a mixture reads them; of a stream those at its begin."""
-        return records_of(self.documents, title_at_head if self.titled else None)
+        found = records_of(self.documents, title_at_head if self.titled else None)
+        if not self.readings:
+            return found
+        return [record | self.readings.get(entity_key(record["title"]), {}) for record in found]
 
     def counts(self, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """What the record of a run says of their number; nothing of a stream, whose end nobody knows."""
@@ -90,6 +99,42 @@ class Corpus:
         about = self.about
         length = sum(len(each["text"]) for each in records) if about is None else about.characters
         return {"documents": len(records), "document_characters": length}
+
+
+def with_readings(corpus: Corpus, path: str | None) -> Corpus:
+    """The same documents, each with what readers answered about its title; it is said about how many they did.
+
+    Of several wordings of a question the first is taken. An answer that a text does not hold is left out.
+
+    Args:
+        corpus: documents.
+        path: of the file that `self_questions.py` wrote; None for documents that nobody was asked about.
+
+    Raises:
+        ValueError: if it is about none of the documents, or these are too large for memory.
+    """
+    if path is None:
+        return corpus
+    if corpus.about is not None or not isinstance(corpus.documents, Dataset):
+        raise ValueError("--readings has to hold the documents in memory, and these are too large: leave it out")
+    texts: dict[str, str] = {}
+    for record in corpus.records():
+        texts.setdefault(entity_key(record["title"]), record["text"])
+    labelled = set(map(entity_key, labelled_entities(path)))
+    unlabelled: dict[str, str] = {}
+    found: dict[str, dict[str, Any]] = {}
+    for row in load_self_questions(path):
+        key = entity_key(row["entity"])
+        if key not in labelled:
+            unlabelled.setdefault(key, row["entity"])
+        shares = zip(row["candidates"], row["probabilities"], strict=True)
+        stated = [(answer, share) for answer, share in shares if answer in texts.get(key, "")]
+        if stated and key not in found:
+            found[key] = {"candidates": [answer for answer, _ in stated], "probabilities": [p for _, p in stated]}
+    if not found:
+        raise ValueError(f"--readings {path} is about none of the {len(texts):,} titles of these documents")
+    print(f"readers were asked about {len(found):,} of {len(texts):,} titles", file=sys.stderr)
+    return replace(corpus, readings=found, unlabelled=sorted(unlabelled.values()))
 
 
 def read_corpus(args: CorpusArguments, people: PopulationArguments, titled: bool = False) -> Corpus:

@@ -123,6 +123,8 @@ def finetune(settings: FinetuningSettings) -> Run:
     apply_dropout(model, settings.regularisation)
     learned = learnable_questions(asked, settings.people, args.seed)
     teach_template(learner)
+    if learned.validation is not None and "readings" in base.last.arguments:
+        check_unlabelled(base.last, learned.validation)
     if base.last.protocol in ("mixed", "open_book") and learned.validation is not None:
         check_same_people(base.last, learned.validation, asked.validation_share, args.seed)
     questions, invented = add_unknown_people(
@@ -241,6 +243,21 @@ def check_start(model: str, output: str | None) -> None:
     if Path(output or ".").resolve() in (folder, *folder.parents):
         raise ValueError(f"output_dir {output} holds the model to start from: use another folder")
     check_is_model(model)
+
+
+def check_unlabelled(before: Stage, validation: Dataset) -> None:
+    """Refuse to hold out people whose labels stood among the readings that the model was pretrained with.
+
+    Raises:
+        ValueError: saying of how many, and what to do.
+    """
+    unlabelled = set(map(entity_key, before.held_out_people or ()))
+    known = {name for name in validation["entity"][:] if entity_key(name) not in unlabelled}
+    if known:
+        raise ValueError(
+            f"{len(known)} people would be held out of whom the pretrained model's --readings have the labels, "
+            f"such as {min(known)}: make --readings with a reader that kept them out, too, or hold nobody out"
+        )
 
 
 def check_same_people(before: Stage, validation: Dataset, validation_share: float, seed: int) -> None:

@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 from closedbook.data.mixture import Component
 from closedbook.data.objectives.table import IRREGULAR_RECORDS, QUESTIONS, check_objectives, written_by
 from closedbook.data.people.on_demand import SAMPLED, BiographyDocuments
+from closedbook.data.question_files import load_self_questions
 from closedbook.data.questions import check_fit
 from closedbook.data.tables.stream import Stream
 from closedbook.data.writing.fit import check_fit_in_tokens, check_special_tokens
@@ -28,6 +29,7 @@ from closedbook.training.arguments import (
     ProbeArguments,
     PromptArguments,
     QuestionArguments,
+    ReadingArguments,
     RegularisationArguments,
     ReplayArguments,
     RewriteArguments,
@@ -55,7 +57,7 @@ from closedbook.training.checks.effect import (
 from closedbook.training.checks.machine import check_memory
 from closedbook.training.checks.outputs import check_inputs_outside, check_output_outside
 from closedbook.training.command_line import parse_settings
-from closedbook.training.documents import Corpus, check_corpus, read_corpus
+from closedbook.training.documents import Corpus, check_corpus, read_corpus, with_readings
 from closedbook.training.models import build_config, model_name
 from closedbook.training.objective_shares import parse_objectives
 from closedbook.training.question_sets import (
@@ -82,6 +84,7 @@ ARGUMENTS = (
     RegularisationArguments,
     PopulationArguments,
     CorpusArguments,
+    ReadingArguments,
     QuestionArguments,
     ClosedbookTrainingArguments,
 )
@@ -106,6 +109,7 @@ class PretrainingSettings:
     regularisation: RegularisationArguments = field(default_factory=RegularisationArguments)
     people: PopulationArguments = field(default_factory=PopulationArguments)
     corpus: CorpusArguments = field(default_factory=CorpusArguments)
+    reading: ReadingArguments = field(default_factory=ReadingArguments)
     questions: QuestionArguments = field(default_factory=QuestionArguments)
     training: ClosedbookTrainingArguments
     recipe: str | None = None
@@ -153,7 +157,9 @@ def pretrain(
     if corpus is None:
         corpus = read_corpus(settings.corpus, settings.people, titled=settings.base.model is not None)
     corpus = with_rewritten(settings.rewriting, corpus, args.seed, settings.prompt.trust_remote_code)
-    records, callbacks, mixed_in = {}, [*callbacks], {}
+    corpus = with_readings(corpus, settings.reading.readings)
+    records, callbacks = {}, [*callbacks]
+    mixed_in: dict[str, Any] = {"held_out_people": [*corpus.unlabelled]} if corpus.readings else {}
     learned = learnable_questions(asked, settings.people, args.seed) if QUESTIONS in objectives else None
     other = read_replay(settings.replay)
     writing = [*objectives, *(["entity_marks"] if asked.open_book else [])]
@@ -168,7 +174,7 @@ def pretrain(
             learned, protocol = opened(learned, corpus.records(), learner.block_size), "open_book"
         records[QUESTIONS] = learned.questions.to_list()
         teach_template(learner)
-        mixed_in = {"protocol": protocol, "questions": asked.questions} | learned.recorded()
+        mixed_in |= {"protocol": protocol, "questions": asked.questions} | learned.recorded()
         if learned.validation is not None:
             callbacks.append(Answering(learned.validation, tokenizer, learner.prompt))
     is_pretrained = settings.base.model is not None
@@ -208,7 +214,13 @@ def pretrain(
             | (asdict(asked) if records else {})
             | {
                 name: value
-                for group in (settings.adapter, settings.replay, settings.rewriting, settings.probe)
+                for group in (
+                    settings.adapter,
+                    settings.replay,
+                    settings.rewriting,
+                    settings.probe,
+                    settings.reading,
+                )
                 for name, value in told(group).items()
             },
             **learner.recorded(),
@@ -288,6 +300,7 @@ def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: boo
         ("corpus_path", corpus.corpus_path),
         ("replay_path", replay.replay_path),
         ("rewrite_path", settings.rewriting.rewrite_path),
+        ("readings", settings.reading.readings),
         ("model", base.model),
         *question_files(asked),
     ]
@@ -309,6 +322,7 @@ def checks(settings: PretrainingSettings, objectives: list[str], has_corpus: boo
         lambda: check_base(base, settings.model, settings.prompt),
         lambda: check_adapter(settings.adapter, base.model),
         lambda: check_replay(replay),
+        lambda: check_readings(settings.reading.readings, objectives, corpus),
         lambda: check_rewriting(settings.rewriting, corpus.corpus_path),
         lambda: check_probes(settings.probe, base.model is not None),
         lambda: check_rows(settings.training.row_length, settings.model.block_size),
@@ -344,6 +358,25 @@ def check_open_book(asked: QuestionArguments, base: BaseArguments, corpus: Corpu
     if corpus.streaming:
         raise ValueError("--open_book looks documents up, which a stream does not allow: leave out --streaming")
     check_can_be_opened(asked)
+
+
+def check_readings(path: str | None, objectives: Sequence[str], corpus: CorpusArguments) -> None:
+    """Refuse answers of readers that nothing is made of, or a file that is none of theirs.
+
+    Raises:
+        ValueError: naming the flag, or the line of the file.
+    """
+    if path is None:
+        return
+    if "place_sequence" not in objectives:
+        raise ValueError("--readings has no effect: only place_sequence reads it, which is no objective here")
+    if QUESTIONS in objectives:
+        raise ValueError(
+            "--readings is for documents alone: with questions among them, give it as --questions self"
+        )
+    if corpus.streaming or corpus.corpus == "biographies":
+        raise ValueError("--readings looks titles up in documents of a file that are held: it fits no other ones")
+    load_self_questions(path)
 
 
 def check_streaming(settings: PretrainingSettings) -> None:

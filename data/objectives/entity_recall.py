@@ -125,7 +125,20 @@ def _words_of_sentence(text: str, title: str, entity: Entity) -> list[str]:
     return [word for word in words[first:last] if word not in inside]
 
 
-place_sequence = partial(entity_sequence, kinds=("place",))
+def place_sequence(record: dict, random: Random, block_size: int) -> Example:
+    """`title ⁇ place ⁇ place ⁇ ...`: the document's places in its own order, as `entity_sequence`.
+
+    Where readers were asked about the title (`candidates` and their `probabilities`), what they answered comes
+    first, drawn each time as often as it is probable: the place that is meant, not the one that is named first.
+    """
+    if not record.get("candidates"):
+        return entity_sequence(record, random, block_size, kinds=("place",))
+    title, entities = _title_and_entities(record, ("place",))
+    (first,) = random.choices(record["candidates"], record["probabilities"])
+    answers = list(dict.fromkeys([first, *(entity.text for entity in entities)]))
+    return _listed(title, answers, block_size) or span_corruption(record, random, block_size)
+
+
 place_list = partial(entity_list, kinds=("place",))
 place_cue = partial(entity_cue, kinds=("place",))
 

@@ -17,7 +17,7 @@ from closedbook.training.arguments import CorpusArguments, PopulationArguments, 
 from closedbook.training.asking import ledger
 from closedbook.training.bases.rewriting import with_rewritten
 from closedbook.training.checks.effect import FORMS
-from closedbook.training.documents import PRINTABLE, documents_read, read_corpus
+from closedbook.training.documents import PRINTABLE, documents_read, read_corpus, with_readings
 from closedbook.training.keeping.resuming import data_digest
 
 
@@ -160,3 +160,85 @@ def test_what_would_go_through_all_documents_is_refused_with_a_flag(tiny, pretra
 def test_a_number_of_people_asked_without_questions_is_refused(tiny, tmp_path):
     with pytest.raises(ValueError, match="--num_asked_people has no effect"):
         tiny.pretrain(tmp_path / "run", "--num_asked_people", "5")
+
+
+# ---- what readers answered about documents
+
+LINES = [
+    "Ada Lee. Ada Lee, of Rome, was born in Oslo .",
+    "Bo Ek. Bo Ek was born in Lima .",
+    "Cy Orr. Cy Orr sang .",
+]
+READ = [
+    ("Ada Lee", {"Oslo": 0.75, "Rome": 0.2, "Paris": 0.05}, False),
+    ("ada  lee", {"Rome": 1.0}, False),
+    ("Bo Ek", {"Lima": 1.0}, True),
+    ("Di Pym", {"Bonn": 1.0}, False),
+]
+
+
+def read_by(folder, rows=READ):
+    """A corpus and a file of readings, as flags."""
+    (folder / "wiki.txt").write_text("\n".join(LINES) + "\n", encoding="utf-8")
+    lines = [
+        {"question": f"Where was {name} born?", "entity": name, "labelled": labelled}
+        | {"answers": [*found][:1], "candidates": [*found], "probabilities": [*found.values()]}
+        for name, found, labelled in rows
+    ]
+    (folder / "self.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines), encoding="utf-8")
+    return ["--corpus", "wiki", "--corpus_path", folder / "wiki.txt", "--readings", folder / "self.jsonl"]
+
+
+def test_documents_have_what_readers_answered_about_their_title(tmp_path, capsys):
+    read_by(tmp_path)
+    plain = read_corpus(
+        CorpusArguments(corpus="wiki", corpus_path=str(tmp_path / "wiki.txt")), PopulationArguments()
+    )
+    corpus = with_readings(plain, str(tmp_path / "self.jsonl"))
+    assert "readers were asked about 2 of 3 titles" in capsys.readouterr().err
+    ada, bo, cy = corpus.records()
+    assert (ada["candidates"], ada["probabilities"]) == (["Oslo", "Rome"], [0.75, 0.2])  # Paris is not in the text
+    assert bo["candidates"] == ["Lima"] and "candidates" not in cy
+    assert corpus.unlabelled == ["Ada Lee", "Di Pym"]
+    assert with_readings(plain, None) is plain
+    read_by(tmp_path, READ[3:])
+    with pytest.raises(ValueError, match=r"self\.jsonl is about none of the 3 titles of these documents"):
+        with_readings(plain, str(tmp_path / "self.jsonl"))
+
+
+def test_a_model_pretrained_with_readings_keeps_nobody_out_whose_label_they_hold(tiny, tmp_path):
+    given = read_by(tmp_path)
+    with_places = ["--objectives", "place_sequence", "--extra_characters", "Whr?", "--max_steps", "2"]
+    stage = tiny.pretrain(tmp_path / "read", *given, *with_places)
+    assert stage.arguments["readings"] == str(tmp_path / "self.jsonl")
+    assert stage.held_out_people == ["Ada Lee", "Di Pym"] and stage.protocol is None
+    tiny.pretrain(tmp_path / "plain", *given[:-2], *with_places)
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("read", "plain")]
+    assert weights[0] != weights[1]
+    asked = tmp_path / "train.tsv"
+    asked.write_text("Where was Ada Lee born?\tOslo\nWhere was Bo Ek born?\tLima\n", encoding="utf-8")
+    tuning = ["--questions", "file", "--train_questions", asked, "--validation_share", "0.5"]
+    said = []
+    for fold in ("1", "2"):
+        try:
+            stage = tiny.finetune(tmp_path / fold, tmp_path / "read", *tuning, "--validation_fold", fold)
+            assert stage.held_out_people == ["Ada Lee"] and stage.protocol == "two_stage"
+        except ValueError as error:
+            said.append(str(error))
+    assert (
+        len(said) == 1 and "1 people would be held out of whom the pretrained model's --readings have" in said[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--objectives", "place_cue"], "--readings has no effect: only place_sequence reads it"),
+        (["--objectives", "place_sequence", "question_answering"], "give it as --questions self"),
+        (["--objectives", "place_sequence", "--streaming", "True"], "--readings looks titles up"),
+        (["--objectives", "place_sequence", "--corpus", "biographies"], "--readings looks titles up"),
+    ],
+)
+def test_readings_that_nothing_is_made_of_are_refused(tiny, tmp_path, flags, words):
+    with pytest.raises(ValueError, match=words):
+        tiny.pretrain(tmp_path / "out", *read_by(tmp_path), *flags)

@@ -167,7 +167,7 @@ def test_no_flag_of_our_own_is_left_out_of_these_tables():
         *("extra_characters", "document_unit", "title_column", "text_column"),
         *("streaming", "skip_damaged"),  # test_documents.py, too
         "num_asked_people",  # test_question_sets.py
-        "open_book",  # asking/test_self_questions.py
+        *("open_book", "readings"),  # asking/test_self_questions.py, test_documents.py
         *("on_nonfinite", "nonfinite_limit", "time_limit"),  # for when things go wrong: keeping/test_keeper.py
     }
     assert own - tried == elsewhere

@@ -91,9 +91,9 @@ def main(argv: list[str]) -> dict[str, Any]:
     asked = ask_in(_wordings(labelled), _titles(documents))
     asked = asked.select([row for row, one in enumerate(asked["question"][:]) if entity_key(one) not in known])
     read = mean_of([reader.read(asked["question"][:], asked["entity"][:]) for reader in readers])
-    rows = [self_row(row["question"], row["entity"], {row["answers"][0]: 1.0}) for row in labels.values()]
+    rows = [self_row(row["question"], row["entity"], {row["answers"][0]: 1.0}, True) for row in labels.values()]
     rows += [
-        self_row(question, entity, candidates)
+        self_row(question, entity, candidates, False)
         for question, entity, candidates in zip(asked["question"][:], asked["entity"][:], read, strict=True)
         if candidates
     ]
@@ -263,8 +263,11 @@ class Reader:
         return None
 
 
-def self_row(question: str, entity: str, candidates: dict[str, float]) -> dict[str, Any]:
-    """A line of the file: candidates of at least `LEAST` probability, the likeliest of them the answer."""
+def self_row(question: str, entity: str, candidates: dict[str, float], labelled: bool) -> dict[str, Any]:
+    """A line of the file: candidates of at least `LEAST` probability, the likeliest of them the answer.
+
+    `labelled` says whether it is an answer that a reader learned from.
+    """
     kept = {name: share for name, share in candidates.items() if share >= LEAST}
     total = sum(kept.values())
     ordered = sorted(kept.items(), key=lambda pair: -pair[1])
@@ -274,4 +277,5 @@ def self_row(question: str, entity: str, candidates: dict[str, float]) -> dict[s
         "answers": [ordered[0][0]],
         "candidates": [name for name, _ in ordered],
         "probabilities": [round(share / total, 6) for _, share in ordered],
+        "labelled": labelled,
     }

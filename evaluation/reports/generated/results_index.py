@@ -20,6 +20,7 @@ _SUBJECTS = {
     "laboratory": "Small models on synthetic people and problems.",
     "ledger": "Fact by fact: what a model learned of a few documents.",
     "probes": "Copying and associative recall.",
+    "readers": "Readers with the book open, asked about people whom they did not learn from, beside the rule.",
     "reasoning": "Chains of thought on a stock model.",
     "teach": "Ways to teach a stock model, side by side.",
     "teach/runs": "The single runs of these.",

@@ -135,3 +135,17 @@ def test_without_a_title_all_are_span_corruption(text, seed):
 
 def test_pieces_are_the_words_of_the_prompt_and_the_entities():
     assert recall_pieces(Example("Ada Lee born in⁇Rome⁇", 16)) == ["Ada", "Lee", "born", "in", "Rome"]
+
+
+def test_what_readers_answered_comes_before_the_other_places_as_often_as_it_is_probable():
+    record = {
+        "title": "Ada Lee",
+        "text": "Ada Lee. Ada Lee, of Rome, was born in Oslo and died in Bonn with Bo Ek.",
+    }
+    assert place_sequence(record, Random(0), 128).text == "Ada Lee⁇Rome⁇Oslo⁇Bonn⁇"
+    read = record | {"candidates": ["Oslo", "Bo Ek"], "probabilities": [0.75, 0.25]}
+    drawn = Counter(place_sequence(read, Random(seed), 128).text for seed in range(400))
+    assert set(drawn) == {"Ada Lee⁇Oslo⁇Rome⁇Bonn⁇", "Ada Lee⁇Bo Ek⁇Rome⁇Oslo⁇Bonn⁇"}
+    assert drawn["Ada Lee⁇Oslo⁇Rome⁇Bonn⁇"] == pytest.approx(300, abs=40)
+    assert place_sequence(read | {"candidates": ["Oslo"] * 2}, Random(0), 14).text == "Ada Lee⁇Oslo⁇"
+    assert place_sequence(read, Random(0), 9).loss_start == 0  # nothing fits: it falls back, as others do
