@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.argv = [f"closedbook {name}", *argv[1:]]  # what parsers and records of a run see
     from closedbook.training.checks.commands import run_command
 
-    return run_command(importlib.import_module(known[name][0]).main, argv[1:])
+    # imported inside, so that a Ctrl-C meanwhile ends in a line, too
+    return run_command(lambda words: importlib.import_module(known[name][0]).main(words), argv[1:])
 
 
 if __name__ == "__main__":

@@ -57,6 +57,11 @@ class OpenBook:
         marked = next((one for one in read if one.number_of(answers)), read[0])
         return f"{marked.text}{MASK_CHARACTER}{question}", marked
 
+    def cut(self, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Whom the rows ask about whose text has names or places for which the block has no room."""
+        opened = {row["entity"]: self.ask(row["question"], row["entity"], row["answers"]) for row in rows}
+        return [entity for entity, one in opened.items() if one is not None and one[1].is_cut]
+
     def asked(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
         """A row of questions with the book open and a number for its answer; None where no number is right."""
         found = self.ask(row["question"], row["entity"], row["answers"])

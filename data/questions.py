@@ -190,8 +190,10 @@ def check_fit(
     if count:
         more = f"\n- and {count - _SHOWN} more" if count > _SHOWN else ""
         raise ValueError(
-            f"{count} complaints about {len(questions)} questions. Shorten or drop them, or use "
-            "a larger block, or a tokenizer built from text with these characters:\n- " + "\n- ".join(shown) + more
+            f"{count} complaints about {len(questions)} questions. Shorten or drop them, or pretrain with a "
+            "larger --block_size, or with these characters in the vocabulary (--extra_characters ascii):\n- "
+            + "\n- ".join(shown)
+            + more
         )
 
 

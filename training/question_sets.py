@@ -1,7 +1,7 @@
 """Which questions a run trains on and which it is asked, from files or about the synthetic people."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,19 @@ def opened(learned: Learnable, records: Sequence[dict[str, Any]], block_size: in
         )
     total = left_out + len(questions)
     print(f"{left_out} of {total} questions have no answer that their document names: left out", file=sys.stderr)
+    say_cut(book, learned.questions)
     return replace(learned, questions=questions, validation=validation)
+
+
+def say_cut(book: OpenBook, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Say of how many texts the block cannot hold all names and places with their numbers, if there are any."""
+    if cut := book.cut(rows):
+        print(
+            f"a block of {book.block_size} characters has no room for all names and places of {len(cut)} texts "
+            f"beside the question, such as that about {cut[0]}: those that come last cannot be pointed at; pretrain "
+            "the reader with a larger --block_size",
+            file=sys.stderr,
+        )
 
 
 def learnable_questions(args: QuestionArguments, people: PopulationArguments, seed: int) -> Learnable:
@@ -164,11 +176,15 @@ def learnable_questions(args: QuestionArguments, people: PopulationArguments, se
     check_fold(args.validation_share, args.validation_fold)
     held_out = [read_names(args.questions, path) for path in args.exclude_people_of]
     questions = training_questions(args, people)
-    missing = {entity_key(name) for name in args.exclude_people} - set(map(entity_key, questions["entity"][:]))
+    excluded_names = [name for name in args.exclude_people if name.strip()]
+    missing = {entity_key(name) for name in excluded_names} - set(map(entity_key, questions["entity"][:]))
     if missing:
-        raise ValueError(f"--exclude_people: no training question asks about {', '.join(sorted(missing))}")
-    if args.exclude_people:
-        held_out.append(Dataset.from_dict({"entity": args.exclude_people}))
+        raise ValueError(
+            f"--exclude_people: no training question asks about {', '.join(sorted(missing))}; if these are the "
+            'names of a recipe for other questions, say --exclude_people "" (nobody)'
+        )
+    if excluded_names:
+        held_out.append(Dataset.from_dict({"entity": excluded_names}))
     questions, excluded = remove_overlap(questions, *held_out)
     if args.validation_share == 0:
         return Learnable(questions, None, excluded)

@@ -34,11 +34,13 @@ class Marked:
         text: with the numbers; equal names have the same one.
         names: entity number k is `names[k - 1]`.
         entities: those that are numbered, where they stand in the text without numbers.
+        is_cut: whether names or places have no number because there is no room for them.
     """
 
     text: str
     names: tuple[str, ...]
     entities: tuple[Entity, ...]
+    is_cut: bool = False
 
     def number_of(self, answers: Iterable[str]) -> int | None:
         """The number of the first of these answers that is one of the names; None if none is."""
@@ -64,7 +66,7 @@ def mark_entities(record: dict, room: int, most_words: int | None = None) -> Mar
     """
     title, text = record["title"].strip(), text_beside_title(record)
     inside = set(re.findall(r"\w+", title))
-    marked, names, entities, last = "", [], [], 0
+    marked, names, entities, last, is_cut = "", [], [], 0, False
     for entity in find_entities(text):
         if entity.kind not in ("name", "place") or inside.issuperset(re.findall(r"\w+", entity.text)):
             continue
@@ -74,13 +76,14 @@ def mark_entities(record: dict, room: int, most_words: int | None = None) -> Mar
             continue
         number = names.index(entity.text) + 1 if entity.text in names else len(names) + 1
         piece = f"{text[last : entity.start]}[{number}] {entity.text}"
-        if number > MOST_MARKED or len(marked) + len(piece) > room:
+        is_cut = number <= MOST_MARKED and len(marked) + len(piece) > room
+        if number > MOST_MARKED or is_cut:
             break
         if number > len(names):
             names.append(entity.text)
         entities.append(entity)
         marked, last = marked + piece, entity.end
-    return Marked((marked + text[last:])[:room], tuple(names), tuple(entities))
+    return Marked((marked + text[last:])[:room], tuple(names), tuple(entities), is_cut)
 
 
 def entity_marks(record: dict, random: Random, block_size: int) -> Example:

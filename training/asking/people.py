@@ -327,9 +327,9 @@ def trained_and_held_out(
     if not splits or None in held_out_parts:
         raise ValueError(
             "the model's run file records nobody who was kept out of all training on questions, so there is "
-            "nobody to fit temperature and threshold on. Fine-tune with --validation_share 0.2, which keeps a "
-            "fifth of the training people out and records it, or give other people's questions with "
-            "--calibration_questions"
+            "nobody to fit temperature and threshold on. Give other people's questions with "
+            "--calibration_questions, or fine-tune with --validation_share 0.2, which keeps a fifth of the "
+            "training people out and records it"
         )
     held_out = held_out_parts[0]
     for other in held_out_parts[1:]:
