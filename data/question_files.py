@@ -14,6 +14,7 @@ from closedbook.data.text_files import HALF_CHARACTER, misspelt_keys, parse_json
 
 logger = logging.getLogger(__name__)
 
+_ROUNDED = 1e-3  # that probabilities may be off 1 together, being rounded
 # Of questions that a reader has answered: what it held possible, and how probable.
 SELF_FEATURES = Features(
     QUESTION_FEATURES | {"candidates": List(Value("string")), "probabilities": List(Value("float64"))}
@@ -119,11 +120,15 @@ def _parse_tab_line(line: str, with_answers: bool) -> tuple[str, list[str], str]
 _JSON_KEYS = ("question", "answers", "answer", "aliases", "entity")
 
 
-def _parse_json_line(line: str, with_answers: bool) -> tuple[str, list[str], str]:
+def _parse_json(line: str) -> Any:
     try:
-        record = parse_json(line)
+        return parse_json(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON ({error}): write one object a line") from error
+
+
+def _parse_json_line(line: str, with_answers: bool) -> tuple[str, list[str], str]:
+    record = _parse_json(line)
     if not isinstance(record, dict):
         raise ValueError(f"expected a JSON object, got {line[:60]!r}")
     if misspelt := misspelt_keys(record, _JSON_KEYS):
@@ -174,48 +179,60 @@ def load_self_questions(path: str | Path, *, with_answers: bool = True) -> Datas
     Raises:
         ValueError: with the file and line of what is no such question.
     """
-    rows = [row for row, _ in _self_rows(path)]
+    rows = [row for row, _ in self_rows(path)]
     if not with_answers:
         rows = [row | {"answers": [], "candidates": [], "probabilities": []} for row in rows]
     return Dataset.from_list(rows, features=SELF_FEATURES)
 
 
-def labelled_entities(path: str | Path) -> list[str]:
-    """Whom a file of `load_self_questions` has labels of, which its readers learned from.
-
-    Files that do not say it (`labelled`) are of an earlier version: there whoever is sure may be one of them.
-    """
-    return [row["entity"] for row, labelled in _self_rows(path) if labelled]
-
-
 _OF_SELF_QUESTIONS: dict[str, Callable[[Any], bool]] = {
-    "question": lambda value: isinstance(value, str) and bool(value.strip()),
-    "entity": lambda value: isinstance(value, str) and bool(value.strip()),
-    "candidates": lambda value: (
-        isinstance(value, list) and bool(value) and all(isinstance(a, str) and a for a in value)
-    ),
-    "probabilities": lambda value: (
-        isinstance(value, list) and all(isinstance(p, int | float) and 0 < p <= 1 for p in value)
-    ),
+    "question": lambda value: isinstance(value, str),
+    "entity": lambda value: isinstance(value, str),
+    "candidates": lambda value: isinstance(value, list) and bool(value),
+    "probabilities": lambda value: isinstance(value, list) and all(map(_is_probability, value)),
 }
 
 
-def _self_rows(path: str | Path) -> Iterator[tuple[dict[str, Any], bool]]:
-    """Rows, and whether each is a label."""
+def _is_probability(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
+
+
+def self_rows(path: str | Path) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Rows of `load_self_questions`, each with whether it is a label, which a reader learned from.
+
+    Files that do not say it (`labelled`) are of an earlier version: there whoever is sure may be one of them.
+
+    Raises:
+        ValueError: with the file and line of what is no such question.
+    """
     for number, line in stream_lines(path):
         try:
-            record = parse_json(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}:{number}: not JSON ({error}): write one object a line") from error
-        record = record if isinstance(record, dict) else {}
-        wrong = [name for name, is_right in _OF_SELF_QUESTIONS.items() if not is_right(record.get(name))]
-        if not wrong and len(record["candidates"]) != len(record["probabilities"]):
-            wrong = ["probabilities"]
-        if wrong:
-            raise ValueError(
-                f"{path}:{number}: no {' and '.join(wrong)} of a question that a reader has answered: this is a "
-                "file for --questions file, or make one with scripts/experiments/self_questions.py"
-            )
-        best = max(zip(record["probabilities"], record["candidates"], strict=True))[1]
-        row = {name: record[name] for name in _OF_SELF_QUESTIONS} | {"answers": [best]}
-        yield row, bool(record.get("labelled", record["probabilities"] == [1.0]))
+            row = _parse_self_line(line)
+        except ValueError as error:
+            raise ValueError(f"{path}:{number}: {error}") from error
+        yield row
+
+
+def _parse_self_line(line: str) -> tuple[dict[str, Any], bool]:
+    record = _parse_json(line)
+    record = record if isinstance(record, dict) else {}
+    wrong = [name for name, is_right in _OF_SELF_QUESTIONS.items() if not is_right(record.get(name))]
+    if not wrong and len(record["candidates"]) != len(record["probabilities"]):
+        wrong = ["probabilities"]
+    if wrong:
+        raise ValueError(
+            f"no {' and '.join(wrong)} of a question that a reader has answered: this is a file for --questions "
+            "file, or make one with scripts/experiments/self_questions.py"
+        )
+    if abs(sum(record["probabilities"]) - 1) > _ROUNDED:
+        raise ValueError(
+            f"the probabilities come to {sum(record['probabilities']):g}, not to 1: make the file again"
+        )
+    labelled = record.get("labelled")
+    if not (labelled is None or isinstance(labelled, bool)):
+        raise ValueError(f"'labelled' has to be true or false, got {json.dumps(labelled)[:60]}")
+    row = {name: _json_text(record[name], name) for name in ("question", "entity")}
+    candidates = [_json_text(answer, "candidate") for answer in record["candidates"]]
+    best = max(zip(record["probabilities"], candidates, strict=True))[1]
+    answered = {"candidates": candidates, "probabilities": record["probabilities"], "answers": [best]}
+    return row | answered, record["probabilities"] == [1.0] if labelled is None else labelled

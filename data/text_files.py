@@ -87,9 +87,13 @@ def _all_lines(path: str | Path) -> Iterator[str]:
 def parse_json(text: str, **options: Any) -> Any:
     """What `json.loads` reads, but an object that has a key twice is refused: the earlier value would be lost.
 
-    Raises `json.JSONDecodeError` where the text is no JSON, and `ValueError` naming the repeated key.
+    Raises `json.JSONDecodeError` where the text is no JSON, and `ValueError` naming the repeated key, or for
+    brackets in brackets so deep that they cannot be read.
     """
-    return json.loads(text, object_pairs_hook=_without_repeats, **options)
+    try:
+        return json.loads(text, object_pairs_hook=_without_repeats, **options)
+    except RecursionError:
+        raise ValueError("brackets stand in brackets too deep to be read: it is damaged, repair it") from None
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

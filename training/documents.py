@@ -16,7 +16,7 @@ from closedbook.data.documents.titles import title_at_head
 from closedbook.data.people.biographies import biography_documents
 from closedbook.data.people.on_demand import BiographyDocuments, BiographyQuestions
 from closedbook.data.people.population import Population
-from closedbook.data.question_files import labelled_entities, load_self_questions
+from closedbook.data.question_files import self_rows
 from closedbook.data.questions import SPECIAL_CHARACTERS, entity_key
 from closedbook.data.real_facts import REAL_FACTS, check_packages
 from closedbook.data.tables.kept import About, about_of, batches_of
@@ -64,7 +64,7 @@ class Corpus:
         source: where the documents are streamed from, if they are.
         titled: whether documents without a title have the name that they begin with.
         readings: what readers answered about titles (`candidates`, `probabilities`), by `entity_key`.
-        unlabelled: names of those whose labels the readers had not learned from.
+        labelled: names of those whose labels stand among them.
     """
 
     documents: Dataset | BiographyDocuments
@@ -74,7 +74,7 @@ class Corpus:
     source: Source | None = None
     titled: bool = False
     readings: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    unlabelled: Sequence[str] = ()
+    labelled: Sequence[str] = ()
 
     @property
     def characters(self) -> Iterable[str]:
@@ -88,7 +88,9 @@ class Corpus:
         found = records_of(self.documents, title_at_head if self.titled else None)
         if not self.readings:
             return found
-        return [record | self.readings.get(entity_key(record["title"]), {}) for record in found]
+        return [
+            record | _stated(self.readings.get(entity_key(record["title"])), record["text"]) for record in found
+        ]
 
     def counts(self, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """What the record of a run says of their number; nothing of a stream, whose end nobody knows."""
@@ -104,7 +106,8 @@ class Corpus:
 def with_readings(corpus: Corpus, path: str | None) -> Corpus:
     """The same documents, each with what readers answered about its title; it is said about how many they did.
 
-    Of several wordings of a question the first is taken. An answer that a text does not hold is left out.
+    Of several wordings of a question the first is taken. An answer that a text does not hold is left out, of each
+    of several documents with one title.
 
     Args:
         corpus: documents.
@@ -117,24 +120,37 @@ def with_readings(corpus: Corpus, path: str | None) -> Corpus:
         return corpus
     if corpus.about is not None or not isinstance(corpus.documents, Dataset):
         raise ValueError("--readings has to hold the documents in memory, and these are too large: leave it out")
-    texts: dict[str, str] = {}
+    texts: dict[str, list[str]] = {}
     for record in corpus.records():
-        texts.setdefault(entity_key(record["title"]), record["text"])
-    labelled = set(map(entity_key, labelled_entities(path)))
-    unlabelled: dict[str, str] = {}
+        if record["title"].strip():
+            texts.setdefault(entity_key(record["title"]), []).append(record["text"])
+    labelled: dict[str, str] = {}
     found: dict[str, dict[str, Any]] = {}
-    for row in load_self_questions(path):
+    for row, is_label in self_rows(path):
         key = entity_key(row["entity"])
-        if key not in labelled:
-            unlabelled.setdefault(key, row["entity"])
-        shares = zip(row["candidates"], row["probabilities"], strict=True)
-        stated = [(answer, share) for answer, share in shares if answer in texts.get(key, "")]
-        if stated and key not in found:
-            found[key] = {"candidates": [answer for answer, _ in stated], "probabilities": [p for _, p in stated]}
+        if is_label:
+            labelled.setdefault(key, row["entity"])
+        if key not in found and any(_stated(row, text) for text in texts.get(key, ())):
+            found[key] = row
     if not found:
-        raise ValueError(f"--readings {path} is about none of the {len(texts):,} titles of these documents")
+        raise ValueError(
+            f"--readings {path} has no answer that a document of its title holds, for none of the {len(texts):,} "
+            "titles: make it with self_questions.py from these documents"
+        )
     print(f"readers were asked about {len(found):,} of {len(texts):,} titles", file=sys.stderr)
-    return replace(corpus, readings=found, unlabelled=sorted(unlabelled.values()))
+    return replace(corpus, readings=found, labelled=sorted(labelled.values()))
+
+
+def _stated(read: Mapping[str, Any] | None, text: str) -> dict[str, Any]:
+    """What readers answered (`candidates`, `probabilities`) as far as a text holds it; nothing where it does
+    not."""
+    if read is None:
+        return {}
+    pairs = zip(read["candidates"], read["probabilities"], strict=True)
+    stated = [(answer, share) for answer, share in pairs if answer in text]
+    if not stated:
+        return {}
+    return {"candidates": [answer for answer, _ in stated], "probabilities": [share for _, share in stated]}
 
 
 def read_corpus(args: CorpusArguments, people: PopulationArguments, titled: bool = False) -> Corpus:

@@ -123,10 +123,10 @@ def finetune(settings: FinetuningSettings) -> Run:
     apply_dropout(model, settings.regularisation)
     learned = learnable_questions(asked, settings.people, args.seed)
     teach_template(learner)
-    if learned.validation is not None and "readings" in base.last.arguments:
-        check_unlabelled(base.last, learned.validation)
-    if base.last.protocol in ("mixed", "open_book") and learned.validation is not None:
-        check_same_people(base.last, learned.validation, asked.validation_share, args.seed)
+    if learned.validation is not None and not start.from_scratch:  # random weights have learned of nobody
+        check_unlabelled(base, learned.validation)
+        if base.last.protocol in ("mixed", "open_book"):
+            check_same_people(base.last, learned.validation, asked.validation_share, args.seed)
     questions, invented = add_unknown_people(
         learned.questions, learned.validation, settings.unknown, asked, settings.people, base, args.seed
     )
@@ -245,14 +245,14 @@ def check_start(model: str, output: str | None) -> None:
     check_is_model(model)
 
 
-def check_unlabelled(before: Stage, validation: Dataset) -> None:
+def check_unlabelled(base: Run, validation: Dataset) -> None:
     """Refuse to hold out people whose labels stood among the readings that the model was pretrained with.
 
     Raises:
         ValueError: saying of how many, and what to do.
     """
-    unlabelled = set(map(entity_key, before.held_out_people or ()))
-    known = {name for name in validation["entity"][:] if entity_key(name) not in unlabelled}
+    labelled = {entity_key(name) for stage in base.stages for name in stage.labelled_people}
+    known = {name for name in validation["entity"][:] if entity_key(name) in labelled}
     if known:
         raise ValueError(
             f"{len(known)} people would be held out of whom the pretrained model's --readings have the labels, "

@@ -357,14 +357,14 @@ class GrowingFile:
 
     def _check(self, wanted: Any) -> None:
         """Refuse rows that are not what was counted."""
-        file, left = self._file(), self._size
+        file, left, lines = self._file(), self._size, 0
         self._hash = hashlib.sha256()
         if file.exists():
             with open(file, "rb") as source:
                 while left and (block := source.read(min(left, 1 << 20))):
                     self._hash.update(block)
-                    left -= len(block)
-        if left or self._hash.hexdigest() != wanted:
+                    left, lines = left - len(block), lines + block.count(b"\n")
+        if left or lines != self.num_rows or self._hash.hexdigest() != wanted:
             raise ValueError(f"{file} changed since its {self.num_rows:,} rows were written: {self._remedy()}")
 
     def _remedy(self) -> str:

@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 from closedbook.data.mixture import Component
 from closedbook.data.objectives.table import IRREGULAR_RECORDS, QUESTIONS, check_objectives, written_by
 from closedbook.data.people.on_demand import SAMPLED, BiographyDocuments
-from closedbook.data.question_files import load_self_questions
+from closedbook.data.question_files import self_rows
 from closedbook.data.questions import check_fit
 from closedbook.data.tables.stream import Stream
 from closedbook.data.writing.fit import check_fit_in_tokens, check_special_tokens
@@ -159,7 +159,7 @@ def pretrain(
     corpus = with_rewritten(settings.rewriting, corpus, args.seed, settings.prompt.trust_remote_code)
     corpus = with_readings(corpus, settings.reading.readings)
     records, callbacks = {}, [*callbacks]
-    mixed_in: dict[str, Any] = {"held_out_people": [*corpus.unlabelled]} if corpus.readings else {}
+    mixed_in: dict[str, Any] = {"labelled_people": [*corpus.labelled]}
     learned = learnable_questions(asked, settings.people, args.seed) if QUESTIONS in objectives else None
     other = read_replay(settings.replay)
     writing = [*objectives, *(["entity_marks"] if asked.open_book else [])]
@@ -376,7 +376,8 @@ def check_readings(path: str | None, objectives: Sequence[str], corpus: CorpusAr
         )
     if corpus.streaming or corpus.corpus == "biographies":
         raise ValueError("--readings looks titles up in documents of a file that are held: it fits no other ones")
-    load_self_questions(path)
+    for _ in self_rows(path):
+        pass
 
 
 def check_streaming(settings: PretrainingSettings) -> None:

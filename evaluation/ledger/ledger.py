@@ -1,5 +1,6 @@
 """The ledger of a model: facts found, every model asked in turn, rows joined, and all of it written or shown."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from closedbook.evaluation.ledger.measuring import (
 )
 from closedbook.evaluation.ledger.picture import draw_ledger, ledger_figure
 from closedbook.evaluation.ledger.summary import describe_ledger, summarise_ledger
-from closedbook.evaluation.ledger.verdicts import LEDGER_FEATURES, LedgerRow, ledger_rows
+from closedbook.evaluation.ledger.verdicts import BEFORE, LEDGER_FEATURES, MAJORITY, LedgerRow, ledger_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,7 +110,7 @@ def make_ledger(
     documents = list(documents)
     found, without, about_nothing = _facts(documents, facts, questions, wordings)
     alternatives = alternatives_of(found, num_alternatives, seed)
-    standings, answered, names = [], [], []
+    standings, answered, names, sources = [], [], [], []
     for load in (after, *([before] if before else []), *others):
         asked = load()
         rule = rule or ("match" if asked.prompt is None else "contains")
@@ -122,9 +123,11 @@ def make_ledger(
             measured(asked, found, alternatives, rule=rule, num_samples=num_samples, seed=seed, **options)
         )
         names.append(asked.name)
+        sources.append(asked.source or asked.name)
         if control is not None and len(answered) < 2:
             answered.append(_control(asked, control, rule, **options))
     first_other = 1 + (before is not None)
+    names[first_other:] = _told_apart(names[first_other:], sources[first_other:])
     rows = ledger_rows(
         found,
         alternatives,
@@ -148,6 +151,21 @@ def make_ledger(
         **summarise_ledger(rows, list(zip(answered[1], answered[0], strict=True)) if answered else None),
     }
     return Ledger(rows, summary)
+
+
+def _told_apart(names: Sequence[str], sources: Sequence[str]) -> list[str]:
+    """Names of other models, each of them another one, and none that a verdict has for somebody else.
+
+    Folders of one name are called by their paths; what even then is the same is numbered.
+    """
+    taken = Counter(names)
+    called = [source if taken[name] > 1 else name for name, source in zip(names, sources, strict=True)]
+    return [
+        f"{name} ({1 + called[:place].count(name)})"
+        if called.count(name) > 1 or name in (BEFORE, MAJORITY)
+        else name
+        for place, name in enumerate(called)
+    ]
 
 
 def _facts(

@@ -22,7 +22,7 @@ VERDICTS: dict[Verdict, str] = {
     "not_learned": "neither finishes the sentence nor answers",
     "not_asked": "no question with one answer can be made of it",
 }
-MAJORITY = "majority"
+BEFORE, MAJORITY = "before", "majority"  # who may have guessed it, beside models by their names
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def ledger_rows(
     rows = []
     for number, fact in enumerate(facts):
         base = before[number] if before is not None else None
-        strangers = {"before": base} if base is not None else {}
+        strangers = {BEFORE: base} if base is not None else {}
         strangers |= {name: standings[number] for name, standings in others.items()}
         verdict, guessed_by = judge(after[number], strangers, majority[number])
         rows.append(

@@ -87,7 +87,16 @@ def test_a_reader_s_answer_is_its_likeliest_candidate(tmp_path):
         (ROW | {"candidates": []}, "self.jsonl:2: no candidates"),
         (ROW | {"probabilities": [0.5]}, "self.jsonl:2: no probabilities"),
         (ROW | {"probabilities": [0.5, -1]}, "self.jsonl:2: no probabilities"),
-        (ROW | {"question": " "}, "self.jsonl:2: no question"),
+        (ROW | {"question": " "}, "self.jsonl:2: the question is empty"),
+        (ROW | {"question": 1}, "self.jsonl:2: no question"),
+        (ROW | {"candidates": ["Rome", " "]}, "self.jsonl:2: the candidate is empty"),
+        (ROW | {"candidates": ["Rome", "\ud83d"]}, "self.jsonl:2: the candidate .* half a surrogate pair"),
+        (ROW | {"entity": "\ud83d"}, "self.jsonl:2: the entity .* half a surrogate pair"),
+        (ROW | {"probabilities": [0.5, True]}, "self.jsonl:2: no probabilities"),
+        (ROW | {"probabilities": [1.0, 1.0]}, "self.jsonl:2: the probabilities come to 2, not to 1"),
+        (ROW | {"labelled": "false"}, "self.jsonl:2: 'labelled' has to be true or false"),
+        ('{"question": "a", "question": "b"}', "self.jsonl:2: the key 'question' is given 2 times"),
+        ("[" * 100_000, "self.jsonl:2: brackets stand in brackets too deep"),
     ],
 )
 def test_what_no_reader_wrote_is_refused_by_its_line(tmp_path, row, words):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import pytest
 import torch
@@ -199,11 +200,39 @@ def test_documents_have_what_readers_answered_about_their_title(tmp_path, capsys
     ada, bo, cy = corpus.records()
     assert (ada["candidates"], ada["probabilities"]) == (["Oslo", "Rome"], [0.75, 0.2])  # Paris is not in the text
     assert bo["candidates"] == ["Lima"] and "candidates" not in cy
-    assert corpus.unlabelled == ["Ada Lee", "Di Pym"]
+    assert corpus.labelled == ["Bo Ek"]
     assert with_readings(plain, None) is plain
     read_by(tmp_path, READ[3:])
-    with pytest.raises(ValueError, match=r"self\.jsonl is about none of the 3 titles of these documents"):
+    with pytest.raises(
+        ValueError, match=r"self\.jsonl has no answer that a document of its title holds, for none of"
+    ):
         with_readings(plain, str(tmp_path / "self.jsonl"))
+
+
+def test_of_documents_with_one_title_each_has_what_it_holds_of_the_answers(tmp_path):
+    read_by(tmp_path)
+    more = [*LINES, "Ada Lee. Ada Lee went to Rome .", "Ada Lee. Ada Lee sang ."]
+    (tmp_path / "wiki.txt").write_text("\n".join(more) + "\n", encoding="utf-8")
+    plain = CorpusArguments(corpus="wiki", corpus_path=str(tmp_path / "wiki.txt"))
+    records = with_readings(read_corpus(plain, PopulationArguments()), str(tmp_path / "self.jsonl")).records()
+    assert [record.get("candidates") for record in records] == [["Oslo", "Rome"], ["Lima"], None, ["Rome"], None]
+
+
+def test_readings_are_known_by_what_was_read_and_not_by_where_the_file_lies(tiny, tmp_path):
+    given = read_by(tmp_path)
+    flags = ["--objectives", "place_sequence", "--max_steps", "4", "--save_steps", "2"]
+    tiny.pretrain(tmp_path / "whole", *given, *flags)
+    tiny.stopped_at(2, tmp_path / "whole", tmp_path / "again")
+    shutil.copy(tmp_path / "whole" / "run.json", tmp_path / "again")
+    with pytest.raises(ValueError, match="the run in this folder has data_sha256"):
+        changed = [
+            (name, dict(zip(found, [*found.values()][::-1], strict=True)), label) for name, found, label in READ
+        ]
+        tiny.pretrain(tmp_path / "again", *read_by(tmp_path, changed), *flags, "--resume", "True")
+    read_by(tmp_path)
+    (tmp_path / "self.jsonl").rename(tmp_path / "moved.jsonl")
+    tiny.pretrain(tmp_path / "again", *given[:-1], tmp_path / "moved.jsonl", *flags, "--resume", "True")
+    tiny.assert_equal(tmp_path / "again", tmp_path / "whole")
 
 
 def test_a_model_pretrained_with_readings_keeps_nobody_out_whose_label_they_hold(tiny, tmp_path):
@@ -211,23 +240,31 @@ def test_a_model_pretrained_with_readings_keeps_nobody_out_whose_label_they_hold
     with_places = ["--objectives", "place_sequence", "--extra_characters", "Whr?", "--max_steps", "2"]
     stage = tiny.pretrain(tmp_path / "read", *given, *with_places)
     assert stage.arguments["readings"] == str(tmp_path / "self.jsonl")
-    assert stage.held_out_people == ["Ada Lee", "Di Pym"] and stage.protocol is None
+    assert stage.labelled_people == ["Bo Ek"] and stage.protocol is None
     tiny.pretrain(tmp_path / "plain", *given[:-2], *with_places)
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("read", "plain")]
     assert weights[0] != weights[1]
     asked = tmp_path / "train.tsv"
-    asked.write_text("Where was Ada Lee born?\tOslo\nWhere was Bo Ek born?\tLima\n", encoding="utf-8")
+    # of Cy Orr the readers had nothing to say
+    asked.write_text("Where was Cy Orr born?\tOslo\nWhere was Bo Ek born?\tLima\n", encoding="utf-8")
     tuning = ["--questions", "file", "--train_questions", asked, "--validation_share", "0.5"]
-    said = []
-    for fold in ("1", "2"):
-        try:
-            stage = tiny.finetune(tmp_path / fold, tmp_path / "read", *tuning, "--validation_fold", fold)
-            assert stage.held_out_people == ["Ada Lee"] and stage.protocol == "two_stage"
-        except ValueError as error:
-            said.append(str(error))
-    assert (
-        len(said) == 1 and "1 people would be held out of whom the pretrained model's --readings have" in said[0]
-    )
+    other = tmp_path / "other.tsv"
+    other.write_text("Where was Ada Lee born?\tOslo\n", encoding="utf-8")
+    tiny.finetune(tmp_path / "more", tmp_path / "read", "--questions", "file", "--train_questions", other)
+    for model in ("read", "more"):  # what an earlier stage was told is known, too
+        said = []
+        for fold in ("1", "2"):
+            try:
+                flags = [*tuning, "--validation_fold", fold]
+                stage = tiny.finetune(tmp_path / f"{model}{fold}", tmp_path / model, *flags)
+                assert stage.held_out_people == ["Cy Orr"] and stage.protocol == "two_stage"
+            except ValueError as error:
+                said.append(str(error))
+                stage = tiny.finetune(
+                    tmp_path / "scratch", tmp_path / model, *flags, "--from_scratch", "True", "--overwrite", "True"
+                )
+                assert stage.held_out_people == ["Bo Ek"]  # random weights know nobody's
+        assert len(said) == 1 and "1 people would be held out of whom the pretrained model's --readings" in said[0]
 
 
 @pytest.mark.parametrize(

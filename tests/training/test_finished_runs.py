@@ -399,3 +399,16 @@ def test_a_full_disk_is_named_with_the_file_and_costs_only_what_was_not_counted(
         f"{file.partial}: cannot be written, because the disk is full: make room, or write elsewhere"
     ]
     assert grown(tmp_path, 1).num_rows == 4
+
+
+@pytest.mark.parametrize("rows", [-3, 2, 10**6, True])
+def test_a_number_of_rows_that_the_file_has_not_is_refused(rows, tmp_path):
+    record = tmp_path / "rows.jsonl.partial.json"
+    grown(tmp_path, 3)
+    record.write_text(
+        json.dumps(json.loads(record.read_text(encoding="utf-8")) | {"rows": rows}), encoding="utf-8"
+    )
+    with pytest.raises(
+        ValueError, match=r"rows\.jsonl\.partial changed since its .* rows were written: restore it"
+    ):
+        grown(tmp_path)

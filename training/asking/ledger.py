@@ -1,6 +1,7 @@
 """The ledger as a command and as a function: one row a fact of the documents, and what a model makes of it."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
@@ -41,6 +42,8 @@ from closedbook.training.run_folder import check_outside_model
 
 FOLDER = "ledger"
 CHUNK = 256  # facts; one is some thirty texts to read: questions, sentences, alternatives
+TOGETHER = 32  # facts of a chunk that are always measured by one process, and their texts put into batches
+_KEPT = re.compile(r"measured-[0-9a-f]{8}\.jsonl\.partial(\.json)?")  # names of files that `InParts` writes
 
 
 @dataclass
@@ -94,7 +97,8 @@ class LedgerArguments:
 def main(argv: list[str]) -> Ledger:
     (args,) = parse_flags(LedgerArguments, argv)
     found = keep_ledger(args)
-    print(describe_ledger(found.summary))
+    if process_state().is_main_process:
+        print(describe_ledger(found.summary))
     return found
 
 
@@ -169,6 +173,7 @@ class InParts:
             "alternatives": digest(alternatives, 16),
             "prompt": asked.prompt,
             "chunk": CHUNK,
+            "together": TOGETHER,
             **told,
         }
         check_same_everywhere(digest(description), "what the ledger is of", self._state)
@@ -179,12 +184,16 @@ class InParts:
         def measure_share(
             chunk: Dataset, share: tuple[int, int], answered: Callable[[int], object]
         ) -> dict[int, dict[str, Any]]:
+            # in the same batches whoever measures them: the last digits owe nothing to the number of processes
             first, step = share
-            rows = list(range(first, len(chunk), step))
-            mine = chunk["fact"][first::step]
-            found = measure(asked, [facts[each] for each in mine], [alternatives[each] for each in mine], **told)
-            answered(len(mine))
-            return {row: asdict(standing) for row, standing in zip(rows, found, strict=True)}
+            found: dict[int, dict[str, Any]] = {}
+            for begin in range(first * TOGETHER, len(chunk), step * TOGETHER):
+                mine = chunk["fact"][begin : begin + TOGETHER]
+                of_mine = [facts[each] for each in mine]
+                standings = measure(asked, of_mine, [alternatives[each] for each in mine], **told)
+                answered(len(mine))
+                found |= {row: asdict(standing) for row, standing in enumerate(standings, start=begin)}
+            return found
 
         numbers = Dataset.from_dict({"fact": range(len(facts))})
         ask_in_rounds(
@@ -197,8 +206,9 @@ class InParts:
 
     def forget(self) -> None:
         """Remove what was kept, of earlier commands, too: the ledger is written."""
-        for kept in self._folder.glob("measured-*.jsonl.partial*"):
-            kept.unlink()
+        for kept in self._folder.glob("measured-*"):
+            if _KEPT.fullmatch(kept.name):
+                kept.unlink()
 
 
 def _standing(row: dict[str, Any]) -> Standing:
@@ -318,6 +328,21 @@ def check_causal(name: str | Path, trust_remote_code: bool = False) -> None:
         )
 
 
+def check_each_once(model: str, before: str | None, others: Sequence[str]) -> None:
+    """Refuse a model that is to be compared with itself, or another one that would count twice.
+
+    Raises:
+        ValueError: naming it.
+    """
+    named = [model, *([before] if before else []), *others]
+    found = [Path(name).resolve() for name in named]
+    if again := [name for place, name in enumerate(named) if found[place] in found[:place]]:
+        raise ValueError(
+            f"{again[0]} is named more than once among --model, --before and --others, which are different "
+            "models: leave it out"
+        )
+
+
 def check_base(model: str, before: str) -> None:
     """Refuse to compare an adapter with a model that it was not trained on.
 
@@ -386,6 +411,7 @@ def checks(args: LedgerArguments) -> list[Callable[[], object]]:
         check_output,
         check_documents,
         check_control,
+        lambda: check_each_once(args.model, args.before, args.others),
         lambda: check_base(args.model, args.before) if args.before else None,
         lambda: _titled(args.documents) if args.documents else None,
         lambda: read_facts(args.facts) if args.facts else None,

@@ -30,12 +30,13 @@ from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
 from closedbook.evaluation.run_record import Run, read_run
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
 from closedbook.training.arguments import PopulationArguments
-from closedbook.training.bases.loading import load_model_folder
-from closedbook.training.checks.outputs import check_outputs
+from closedbook.training.bases.loading import check_is_model, load_model_folder
+from closedbook.training.checks.outputs import check_output_outside, check_outputs
 from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import parse_flags
 from closedbook.training.documents import documents_read
 from closedbook.training.question_sets import read_questions
+from closedbook.training.run_folder import check_outside_model
 
 LEAST = 0.02  # probability of a candidate that is written down
 MOST_WORDINGS = 20  # in which everybody is asked about
@@ -70,16 +71,14 @@ def main(argv: list[str]) -> dict[str, Any]:
     """
     (args,) = parse_flags(SelfQuestionArguments, argv)
     record = args.results and Path(f"{args.results}.json")
+    outputs = [path for path in (args.output, record) if path]
+    runs = [read_run(name) for name in args.reader]
     check_together(
         lambda: check_recordable(record and record.parent),
-        lambda: check_outputs(
-            [args.output, record],
-            [("train_questions", args.train_questions), ("corpus_path", args.corpus_path)],
-        ),
+        lambda: check_places(outputs, args, runs[0]),
         lambda: check_each_once(args.reader),
         *(partial(check_is_reader, name) for name in args.reader),
     )
-    runs = [read_run(name) for name in args.reader]
     labelled = read_questions(runs[0].last.questions or "file", args.train_questions)
     documents = documents_opened(runs[0], args.corpus, args.corpus_path)
     readers = [Reader(name, run, documents, labelled) for name, run in zip(args.reader, runs, strict=True)]
@@ -116,9 +115,29 @@ def documents_opened(run: Run, corpus: str | None, corpus_path: str | None) -> S
 
     Fine-tuning may have opened others than the model was pretrained on, and then says so.
     """
-    fine_tuned = run.last.arguments if run.last.stage == "finetune" else {}
+    fine_tuned = _fine_tuned_on(run)
     corpus, corpus_path = corpus or fine_tuned.get("corpus"), corpus_path or fine_tuned.get("corpus_path")
     return records_of(documents_read(run, corpus, corpus_path, PopulationArguments()))
+
+
+def _fine_tuned_on(run: Run) -> Mapping[str, Any]:
+    return run.last.arguments if run.last.stage == "finetune" else {}
+
+
+def check_places(outputs: Sequence[str | Path], args: SelfQuestionArguments, run: Run) -> None:
+    """Refuse to write over what is read: questions, documents, also those that only the reader's record names, and
+    readers.
+
+    Raises:
+        ValueError: naming the file.
+    """
+    read = next((stage.arguments for stage in run.stages if stage.corpus), {})
+    path = args.corpus_path or _fine_tuned_on(run).get("corpus_path") or read.get("corpus_path")
+    check_outputs(outputs, [("train_questions", args.train_questions), ("corpus_path", path)])
+    for output in outputs:
+        check_output_outside(Path(output).parent, "corpus_path", path)
+    for reader in args.reader:
+        check_outside_model(reader, outputs)
 
 
 def check_each_once(folders: Sequence[str]) -> None:
@@ -156,6 +175,7 @@ def check_is_reader(folder: str) -> None:
     Raises:
         ValueError: saying how one is made.
     """
+    check_is_model(folder)
     run: Run = read_run(folder)
     if run.last.protocol != "open_book":
         raise ValueError(

@@ -36,7 +36,7 @@ def check_writable(folder: str | Path) -> None:
 def check_outputs(
     files: Iterable[str | Path | None], inputs: Iterable[tuple[str, str | Path | None]] = ()
 ) -> None:
-    """Refuse files that cannot be written, or that are read.
+    """Refuse files that cannot be written, that are read, or of which one would be written over another.
 
     Args:
         files: to be written; None for one that is not asked for.
@@ -48,10 +48,14 @@ def check_outputs(
     read = {
         Path(source).resolve(): flag for flag, source in inputs if source is not None and Path(source).exists()
     }
+    written: set[Path] = set()
     for file in files:
         if file is None or file == "":
             continue
         path = Path(file)
+        if path.resolve() in written:
+            raise ValueError(f"{path} would be written twice, the one over the other: name another file")
+        written.add(path.resolve())
         check_writable(path.parent)
         if path.is_dir():
             raise ValueError(f"cannot write {path}: it is a folder")

@@ -35,11 +35,11 @@ logger = logging.getLogger(__name__)
 _COMPARED = (
     *("stage", "protocol", "model", "seed", "global_batch_size", "base_model", "corpus", "dataset", "objectives"),
     *("documents", "document_characters", "questions", "training_questions", "excluded_people", "held_out_people"),
-    *("unknown_people", "train_problems", "data_sha256", "tokenizer", "prompt"),
+    *("unknown_people", "labelled_people", "train_problems", "data_sha256", "tokenizer", "prompt"),
 )
 # Of a stage's settings: what may change. Files are known by what was read from them.
 FREE = {"max_steps", "corpus_path", "train_questions", "exclude_people_of", "unknown_corpus_path", "model"}
-FREE |= {"replay_path", "rewrite_path"}
+FREE |= {"replay_path", "rewrite_path", "readings"}
 # Groups of flags that a record has only where they were given; where it has them not, they had their defaults.
 _RECORDED_WHERE_GIVEN = (AdapterArguments, ReplayArguments, RewriteArguments, ProbeArguments)
 

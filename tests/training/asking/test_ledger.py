@@ -1,6 +1,7 @@
 """The ledger as a command and as a function: on this package's models and on stock ones; what is refused, how."""
 
 import json
+import shutil
 
 import pytest
 from datasets import Dataset
@@ -202,7 +203,9 @@ def test_a_ledger_that_was_stopped_goes_on_and_ends_as_if_it_had_not(whole, tmp_
         command.main(asking(model, before, folder))
     kept = sorted(path.name for path in folder.iterdir())
     assert kept and all(name.startswith("measured-") for name in kept)
-    (folder / "measured-mine.txt").write_text("of the user")
+    mine = ["measured-mine.txt", "measured-2026.jsonl.partial", "measured-0a1b2c3d.jsonl.partial.old"]
+    for name in mine:
+        (folder / name).write_text("of the user")
     asked = []
     monkeypatch.setattr(command, "measure", lambda *given, **told: asked.append(given) or measure(*given, **told))
     capsys.readouterr()
@@ -210,7 +213,7 @@ def test_a_ledger_that_was_stopped_goes_on_and_ends_as_if_it_had_not(whole, tmp_
     assert "going on after " in capsys.readouterr().err
     assert len(asked) == 2 * -(-len(found.records) // 7) - 5  # two models; what was measured is not measured again
     assert contents(folder) == contents(wanted)
-    assert {path.name for path in folder.iterdir()} == {*LEDGER_FILES, "measured-mine.txt"}
+    assert {path.name for path in folder.iterdir()} == {*LEDGER_FILES, *mine}
 
 
 def test_another_command_begins_anew_and_a_finished_ledger_is_made_again(whole, tmp_path, monkeypatch):
@@ -228,7 +231,11 @@ def test_another_command_begins_anew_and_a_finished_ledger_is_made_again(whole, 
 IN_PARTS = """
 import sys
 from closedbook.training.asking import ledger
-ledger.CHUNK = int(sys.argv[1])
+ledger.CHUNK, ledger.TOGETHER, measure = int(sys.argv[1]), 5, ledger.measure
+def told(asked, facts, *given, **options):
+    print("together", *(fact.key for fact in facts), file=sys.stderr)
+    return measure(asked, facts, *given, **options)
+ledger.measure = told
 ledger.main(sys.argv[2:])
 """
 
@@ -240,3 +247,24 @@ def test_two_processes_write_the_ledger_of_one(whole, tiny, tmp_path, chunk):
     both.succeed()
     assert contents(tmp_path / "two") == contents(wanted)
     assert {path.name for path in (tmp_path / "two").iterdir()} == set(LEDGER_FILES)
+    # what is put into batches together is the same however many processes there are: so are the last digits
+    facts = [json.loads(line)["fact"] for line in (wanted / "ledger.jsonl").read_text().splitlines()]
+    chunks = [facts[at : at + chunk] for at in range(0, len(facts), chunk)]
+    parts = [" ".join(["together", *each[at : at + 5]]) for each in chunks for at in range(0, len(each), 5)]
+    said = [both.said(rank).splitlines() for rank in (0, 1)]
+    measured = [[line[line.index("together") :] for line in lines if "together" in line] for lines in said]
+    assert sorted(measured[0] + measured[1]) == sorted(2 * parts) and all(measured)
+    told = [(tmp_path / "said" / f"out{rank}").read_text() for rank in (0, 1)]
+    assert "facts" in told[0] and not told[1]
+
+
+def test_models_of_one_folder_name_are_told_apart(whole, tmp_path):
+    model, before, _ = whole
+    others = [shutil.copytree(before, tmp_path / name) for name in ("a/m", "b/m", "majority")]
+    flags = ["--model", model, "--others", *others, "--output_dir", tmp_path / "out", "--wordings", "1"]
+    found = command.main(list(map(str, [*flags, "--max_new_tokens", "2", "--num_alternatives", "0"])))
+    assert found.summary["others"] == [*map(str, others[:2]), "majority (1)"]
+    assert all(len(row.others) == 3 for row in found.records)
+    for same in (["--others", others[0], others[0]], ["--before", model], ["--others", model]):
+        with pytest.raises(ValueError, match="is named more than once among --model, --before and --others"):
+            command.main(list(map(str, ["--model", model, *same, "--output_dir", tmp_path / "again"])))

@@ -134,6 +134,29 @@ def test_several_readers_are_each_checked_by_whom_they_did_not_learn_from(tiny, 
             assert share == pytest.approx(mean, abs=0.03)  # what is improbable is left out of each
 
 
+def test_nothing_is_written_over_what_is_read_or_written(tiny, files, reader, tmp_path):
+    """The documents, too, which only the reader's record names."""
+    given = ["--reader", reader, "--train_questions", files / "train.tsv", "--allow_weak_reader", "True"]
+    before = (files / "wiki.txt").read_bytes()
+    for output, words in [
+        (files / "wiki.txt", "would be written over what --corpus_path reads"),
+        (reader / "run.json", "is a file of the model in"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            tiny.call(self_questions.main, [*given, "--output", output])
+    with pytest.raises(ValueError, match=r"x\.json would be written twice"):
+        tiny.call(self_questions.main, [*given, "--output", tmp_path / "x.json", "--results", tmp_path / "x"])
+    (tmp_path / "notes").mkdir()
+    notes = ["--corpus", "text", "--corpus_path", tmp_path / "notes"]
+    with pytest.raises(ValueError, match="lies in --corpus_path"):
+        tiny.call(self_questions.main, [*given, *notes, "--output", tmp_path / "notes" / "self.jsonl"])
+    with pytest.raises(FileNotFoundError, match="nope holds no model"):
+        tiny.call(
+            self_questions.main, ["--reader", tmp_path / "nope", *given[2:], "--output", tmp_path / "x.json"]
+        )
+    assert (files / "wiki.txt").read_bytes() == before and not [*tmp_path.glob("x*")]
+
+
 def test_the_mean_of_readers_counts_each_as_much():
     assert self_questions.mean_of([[{"Rome": 0.75, "Oslo": 0.25}, {}], [{"Rome": 0.25, "Lima": 0.75}, {}]]) == [
         {"Rome": 0.5, "Oslo": 0.125, "Lima": 0.375},
