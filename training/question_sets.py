@@ -157,8 +157,8 @@ def say_cut(book: OpenBook, rows: Iterable[Mapping[str, Any]]) -> None:
     if cut := book.cut(rows):
         print(
             f"a block of {book.block_size} characters has no room for all names and places of {len(cut)} texts "
-            f"beside the question, such as that about {cut[0]}: those that come last cannot be pointed at; pretrain "
-            "the reader with a larger --block_size",
+            f"beside the question, such as that about {cut[0]}: those that come last cannot be pointed at; "
+            "pretrain the reader with a larger --block_size",
             file=sys.stderr,
         )
 

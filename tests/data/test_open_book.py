@@ -65,6 +65,12 @@ def test_what_has_more_words_than_any_answer_cannot_be_pointed_at():
     assert [one and one["answers"] for one in found] == [["3"], ["1"]]
 
 
+def test_whose_text_does_not_fit_is_told():
+    asked = [question("Ada Lee", "Rome"), question("Bo Ek", "Lima"), question("Cy", "Rome")]
+    assert OpenBook.of(DOCUMENTS, 128).cut(asked) == []
+    assert OpenBook.of(DOCUMENTS, 70).cut(asked) == ["Ada Lee"]
+
+
 def written(tmp_path, *rows) -> str:
     path = tmp_path / "self.jsonl"
     path.write_text("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows))

@@ -80,7 +80,12 @@ def know(argv: list[str]) -> dict | None:
     kept.begun()
     state.wait_for_everyone()  # nothing is written before all have looked
     with sole_writer(folder) if state.is_main_process else nullcontext():
-        asked = ask_groups(parts, args, judge, judges, kept, state)
+        try:
+            asked = ask_groups(parts, args, judge, judges, kept, state)
+        except KeyboardInterrupt:
+            if state.is_main_process:
+                print(f"{kept.num_rows:,} answers are kept: the same command goes on", file=sys.stderr)
+            raise
         if not state.is_main_process:
             return None
         summary = conclude(args, parts, run, judge, asked, folder)

@@ -41,7 +41,7 @@ from closedbook.training.model_card import record_ledger
 from closedbook.training.run_folder import check_outside_model
 
 FOLDER = "ledger"
-CHUNK = 256  # facts; one is some thirty texts to read: questions, sentences, alternatives
+CHUNK = 64  # facts, kept at once; one is some thirty texts to read: questions, sentences, alternatives
 TOGETHER = 32  # facts of a chunk that are always measured by one process, and their texts put into batches
 _KEPT = re.compile(r"measured-[0-9a-f]{8}\.jsonl\.partial(\.json)?")  # names of files that `InParts` writes
 
@@ -99,6 +99,7 @@ def main(argv: list[str]) -> Ledger:
     found = keep_ledger(args)
     if process_state().is_main_process:
         print(describe_ledger(found.summary))
+        print(f"written to {output_folder(args)}")
     return found
 
 

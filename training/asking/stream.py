@@ -241,8 +241,11 @@ class _Progress:
         )
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._bar.close()
+        if kind is KeyboardInterrupt and self._shown:
+            kept = f"{self._chunks[-1][0]:,} of {self._total:,} {self._unit}s are kept"
+            print(f"{kept}: the same command goes on after them", file=sys.stderr)
 
     def asked(self, number: int) -> None:
         """So many more questions are answered by all processes, as far as one of them knows of the others."""

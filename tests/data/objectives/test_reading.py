@@ -50,6 +50,17 @@ def test_entities_of_more_words_than_an_answer_has_have_no_number():
     assert mark_entities(record, 1000, 1).text == "born in Los Angeles, [1] California to King Paul of East Ek"
 
 
+def test_a_text_is_cut_where_the_room_ends_before_its_names_do():
+    text = "born in Rome, lived in Oslo, died in Bonn with nobody near"
+    whole = "born in [1] Rome, lived in [2] Oslo, died in [3] Bonn with nobody near"
+    for room in range(8, 90):
+        marked = mark_entities({"title": "", "text": text}, room)
+        assert marked.text == whole[:room] or marked.is_cut
+        assert marked.is_cut == (len(marked.names) < 3)
+    many = " and ".join(f"in {name}ville" for name in "ABCDEFGHIJKL")
+    assert not mark_entities({"title": "", "text": many}, 1000).is_cut  # there are no more digits
+
+
 @given(TEXTS, st.sampled_from(["", "Ada Lee"]), st.integers(1, 120))
 def test_without_its_numbers_a_marked_text_is_the_beginning_of_the_document(text, title, room):
     record = {"title": title, "text": text}

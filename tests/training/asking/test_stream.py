@@ -159,6 +159,7 @@ def test_an_evaluation_that_stopped_goes_on_and_ends_as_if_it_had_not(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(GrowingFile, "append", stop)
         tiny.evaluate(pretrained, "--batch_size", "2", *("--output_dir", folder, *plain))
+    assert "6 of 8 questions are kept: the same command goes on after them" in capsys.readouterr().err
     assert set(content(folder)) == {"predictions.jsonl.partial", "predictions.jsonl.partial.json"}
     before = content(folder)
     for other, differs in (
