@@ -39,7 +39,7 @@ from closedbook.training.asking.stream import (
 from closedbook.training.asking.sweep_folder import fingerprint
 from closedbook.training.bases.loading import check_is_model
 from closedbook.training.checks.effect import people_without_effect, refuse, unread_files
-from closedbook.training.checks.outputs import check_name, check_outputs
+from closedbook.training.checks.outputs import check_name, check_outputs, named_again
 from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import parse_arguments
 from closedbook.training.finished_runs import GrowingFile, digest
@@ -305,8 +305,7 @@ def checks(args: KnowingArguments) -> list[Callable[[], object]]:
             raise ValueError(
                 "--cross_fitted and --calibration_questions are two ways to hold people out: choose one"
             )
-        known = [Path(name).resolve() for name in (args.model, *args.cross_fitted)]
-        if len(known) != len(set(known)):
+        if named_again([args.model, *args.cross_fitted]):
             raise ValueError("--cross_fitted names a model twice, or the model itself: each is asked about others")
         for name in args.cross_fitted:
             if not (Path(name) / RUN_FILE).exists():

@@ -30,7 +30,12 @@ from closedbook.training.asking.people import recorded_people
 from closedbook.training.asking.stream import ask_in_rounds, check_same_everywhere, describe_model
 from closedbook.training.bases.asking import load_to_ask
 from closedbook.training.bases.loading import ADAPTER_FILE, check_is_model, is_of_this_package
-from closedbook.training.checks.outputs import check_inputs_outside, check_output_outside, check_outputs
+from closedbook.training.checks.outputs import (
+    check_inputs_outside,
+    check_output_outside,
+    check_outputs,
+    named_again,
+)
 from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import parse_flags
 from closedbook.training.documents import documents_read
@@ -335,11 +340,9 @@ def check_each_once(model: str, before: str | None, others: Sequence[str]) -> No
     Raises:
         ValueError: naming it.
     """
-    named = [model, *([before] if before else []), *others]
-    found = [Path(name).resolve() for name in named]
-    if again := [name for place, name in enumerate(named) if found[place] in found[:place]]:
+    if again := named_again([model, *([before] if before else []), *others]):
         raise ValueError(
-            f"{again[0]} is named more than once among --model, --before and --others, which are different "
+            f"{again} is named more than once among --model, --before and --others, which are different "
             "models: leave it out"
         )
 

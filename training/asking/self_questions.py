@@ -9,7 +9,6 @@ whom to ask about is known from the documents alone.
 
 import json
 import sys
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,11 +30,11 @@ from closedbook.evaluation.run_record import Run, read_run
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
 from closedbook.training.arguments import PopulationArguments
 from closedbook.training.bases.loading import check_is_model, load_model_folder
-from closedbook.training.checks.outputs import check_output_outside, check_outputs
+from closedbook.training.checks.outputs import check_output_outside, check_outputs, named_again
 from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import parse_flags
 from closedbook.training.documents import documents_read
-from closedbook.training.question_sets import read_questions
+from closedbook.training.question_sets import read_questions, say_cut
 from closedbook.training.run_folder import check_outside_model
 
 LEAST = 0.02  # probability of a candidate that is written down
@@ -89,6 +88,7 @@ def main(argv: list[str]) -> dict[str, Any]:
     known = set(map(entity_key, labels))
     asked = ask_in(_wordings(labelled), _titles(documents))
     asked = asked.select([row for row, one in enumerate(asked["question"][:]) if entity_key(one) not in known])
+    say_cut(readers[0].book, asked)
     read = mean_of([reader.read(asked["question"][:], asked["entity"][:]) for reader in readers])
     rows = [self_row(row["question"], row["entity"], {row["answers"][0]: 1.0}, True) for row in labels.values()]
     rows += [
@@ -146,9 +146,8 @@ def check_each_once(folders: Sequence[str]) -> None:
     Raises:
         ValueError: naming its folder.
     """
-    found = Counter(Path(folder).resolve() for folder in folders)
-    if twice := [folder for folder in folders if found[Path(folder).resolve()] > 1]:
-        raise ValueError(f"--reader names {twice[0]} more than once: each reader counts as much as another")
+    if again := named_again(folders):
+        raise ValueError(f"--reader names {again} more than once: each reader counts as much as another")
 
 
 def _titles(documents: Sequence[dict]) -> list[str]:

@@ -33,6 +33,17 @@ def check_writable(folder: str | Path) -> None:
         raise ValueError(f"cannot write to {folder}: no permission in {there}")
 
 
+def named_again(names: Iterable[str | Path]) -> str | Path | None:
+    """The first of some folders or names that stands there twice, by whatever path; None if none does."""
+    seen: set[Path] = set()
+    for name in names:
+        path = Path(name).resolve()
+        if path in seen:
+            return name
+        seen.add(path)
+    return None
+
+
 def check_outputs(
     files: Iterable[str | Path | None], inputs: Iterable[tuple[str, str | Path | None]] = ()
 ) -> None:

@@ -325,3 +325,12 @@ def test_a_reader_and_the_rule_point_at_nothing_longer_than_what_it_learned_from
         reader = Reader(str(tuned[0]), read_run(str(tuned[0])), longer, asked[:number])
         (found,) = reader.read(["Where was Ada Lee born?"], ["Ada Lee"])
         assert list(found) == names and reader.first_place("Ada Lee") == names[0]
+
+
+def test_texts_that_the_block_cuts_are_told_when_a_reader_asks_itself(tiny, files, reader, monkeypatch, capsys):
+    ask(tiny, files, reader, "--allow_weak_reader", "True")
+    assert "has no room for all names" not in capsys.readouterr().err
+    monkeypatch.setattr("closedbook.data.open_book._BESIDE_TEXT", 60)  # of a block of 112 characters
+    ask(tiny, files, reader, "--allow_weak_reader", "True")
+    said = capsys.readouterr().err
+    assert "a block of 112 characters has no room for all names and places of" in said and "--block_size" in said
