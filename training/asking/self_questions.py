@@ -17,8 +17,8 @@ from typing import Any
 
 from datasets import Dataset
 
-from closedbook.data.objectives.entities import find_entities
-from closedbook.data.objectives.reading import text_beside_title
+from closedbook.data.objectives.entities import Entity, find_entities
+from closedbook.data.objectives.reading import mark_entities, text_beside_title
 from closedbook.data.open_book import OpenBook, most_words
 from closedbook.data.people.invented import ask_in, wordings_of
 from closedbook.data.questions import entity_key
@@ -26,6 +26,7 @@ from closedbook.data.tables.records import records_of
 from closedbook.evaluation.answering.continuations import choice_probabilities
 from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
+from closedbook.evaluation.knowing.weighing import Choice, Weighing, cross_fitted
 from closedbook.evaluation.run_record import Run, read_run
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
 from closedbook.training.arguments import PopulationArguments
@@ -57,6 +58,12 @@ class SelfQuestionArguments:
     allow_weak_reader: bool = field(
         default=False, metadata={"help": "take a reader that is right less often than the rule of the first place"}
     )
+    weigh: bool = field(
+        default=False,
+        metadata={
+            "help": "weigh what readers answer by how the names stand, as those kept out of their training teach"
+        },
+    )
     results: str | None = field(
         default=None, metadata={"help": "where the check of the readers goes, without an ending"}
     )
@@ -81,7 +88,7 @@ def main(argv: list[str]) -> dict[str, Any]:
     labelled = read_questions(runs[0].last.questions or "file", args.train_questions)
     documents = documents_opened(runs[0], args.corpus, args.corpus_path)
     readers = [Reader(name, run, documents, labelled) for name, run in zip(args.reader, runs, strict=True)]
-    said = check_readers(readers, labelled, args.allow_weak_reader)
+    said, weighing = check_readers(readers, labelled, args.allow_weak_reader, args.weigh)
     labels = {
         row["question"]: row for row in labelled if any(reader.learned_about(row["entity"]) for reader in readers)
     }
@@ -90,6 +97,9 @@ def main(argv: list[str]) -> dict[str, Any]:
     asked = asked.select([row for row, one in enumerate(asked["question"][:]) if entity_key(one) not in known])
     say_cut(readers[0].book, asked)
     read = mean_of([reader.read(asked["question"][:], asked["entity"][:]) for reader in readers])
+    if weighing is not None:
+        asked_rows = zip(asked["question"][:], asked["entity"][:], read, strict=True)
+        read = [weighing.shares(readers[0].choice(*row)) for row in asked_rows]
     rows = [self_row(row["question"], row["entity"], {row["answers"][0]: 1.0}, True) for row in labels.values()]
     rows += [
         self_row(question, entity, candidates, False)
@@ -182,15 +192,19 @@ def check_is_reader(folder: str) -> None:
         )
 
 
-def check_readers(readers: Sequence["Reader"], labelled: Dataset, allow_weak: bool) -> dict[str, Any]:
+def check_readers(
+    readers: Sequence["Reader"], labelled: Dataset, allow_weak: bool, weigh: bool = False
+) -> tuple[dict[str, Any], Weighing | None]:
     """How often readers are right about people whom they did not learn from, and how often the rule is.
 
     Of several readers each is asked only about those whom it did not learn from, so that five of them, each with
     another `--validation_fold`, are checked by everybody. The rule, which needs no reader: the first place that
-    the text names.
+    the text names. With `weigh` readers are as right as what they answer is after weighing, each person's by the
+    others; what is returned with the numbers was fitted on all of them.
 
     Raises:
-        ValueError: if nobody was kept out, or the rule is right more often, unless that is allowed.
+        ValueError: if nobody was kept out, or the rule is right more often, unless that is allowed; if there
+            are too few to weigh by, or weighing makes fewer answers right.
     """
     rows = list(labelled)
     read: list[list[dict[str, float]]] = [[] for _ in rows]
@@ -201,28 +215,55 @@ def check_readers(readers: Sequence["Reader"], labelled: Dataset, allow_weak: bo
             read[row].append(candidates)
     checked = [row for row, found in enumerate(read) if found]
     if not checked:
-        if allow_weak:
-            return {}
+        if allow_weak and not weigh:
+            return {}, None
         raise ValueError(
             "nobody was kept out of the reader's training, so it cannot be checked: train it with "
-            "--validation_share 0.2, or take it as it is with --allow_weak_reader"
+            "--validation_share 0.2, or take it as it is with --allow_weak_reader and without --weigh"
         )
-    right = by_rule = 0
-    for row in checked:
-        candidates = mean_of([[one] for one in read[row]])[0]
-        right += max(candidates, key=candidates.__getitem__, default=None) in rows[row]["answers"]
-        by_rule += readers[0].first_place(rows[row]["entity"]) in rows[row]["answers"]
+    means = [mean_of([[one] for one in read[row]])[0] for row in checked]
+    answers = [rows[row]["answers"] for row in checked]
+    right = _right(means, answers)
+    by_rule = sum(readers[0].first_place(rows[row]["entity"]) in rows[row]["answers"] for row in checked)
+    counted = {"checked": len(checked), "reader_right": right, "rule_right": by_rule}
     print(
         f"of {len(checked)} questions about people kept out the reader answers {right} rightly, the rule "
         f"{by_rule}",
         file=sys.stderr,
     )
+    weighing = None
+    if weigh:
+        weighing, weighed = _weighed([rows[row] for row in checked], means, readers[0])
+        if weighed < right:
+            raise ValueError(
+                f"weighed by --weigh {weighed} of {len(checked)} are right, unweighed {right}: leave it out"
+            )
+        print(f"weighed by how the names stand {weighed}", file=sys.stderr)
+        right = counted["weighed_right"] = weighed
     if right < by_rule and not allow_weak:
         raise ValueError(
             f"the reader is right {right} times of {len(checked)}, the first place of the text {by_rule} times: "
             "train it longer, or take it all the same with --allow_weak_reader"
         )
-    return {"checked": len(checked), "reader_right": right, "rule_right": by_rule}
+    return counted, weighing
+
+
+def _right(candidates: Sequence[Mapping[str, float]], answers: Sequence[Sequence[str]]) -> int:
+    """To how many questions the likeliest candidate is an answer."""
+    likeliest = (max(each, key=each.__getitem__, default=None) for each in candidates)
+    return sum(one in right for one, right in zip(likeliest, answers, strict=True))
+
+
+def _weighed(
+    rows: Sequence[Mapping[str, Any]], means: Sequence[dict[str, float]], reader: "Reader"
+) -> tuple[Weighing, int]:
+    """What all who were kept out teach, and how many answers are right by what the others teach."""
+    choices = [
+        reader.choice(row["question"], row["entity"], shares, row["answers"])
+        for row, shares in zip(rows, means, strict=True)
+    ]
+    found = cross_fitted(choices, [entity_key(row["entity"]) for row in rows])
+    return Weighing.fit(choices), _right(found, [row["answers"] for row in rows])
 
 
 def mean_of(read: Sequence[Sequence[dict[str, float]]]) -> list[dict[str, float]]:
@@ -272,6 +313,20 @@ class Reader:
         for (row, (_, marked)), shares in zip(pointed.items(), probabilities, strict=True):
             found[row] = dict(zip(marked.names, map(float, shares), strict=True))
         return found
+
+    def choice(
+        self, question: str, entity: str, shares: Mapping[str, float], answers: Sequence[str] = ()
+    ) -> Choice:
+        """A question with the names of the first text about somebody, which it is weighed by."""
+        for record in self.book.documents.get(entity_key(entity), ())[:1]:
+            room = 5 * len(record["text"])  # more than numbers need
+            first: dict[str, Entity] = {}
+            for one in mark_entities(record, room, self._most_words).entities:
+                first.setdefault(one.text, one)
+            return Choice(
+                question, entity, text_beside_title(record), tuple(first.values()), shares, tuple(answers)
+            )
+        return Choice(question, entity, "", (), shares, tuple(answers))
 
     def first_place(self, entity: str) -> str | None:
         """The first place of the first document about somebody that an answer may be as long as, by rule."""

@@ -1,5 +1,6 @@
 """A reader is taught, asks itself, and what it answers is learned with the book closed."""
 
+import itertools
 import json
 
 import pytest
@@ -334,3 +335,22 @@ def test_texts_that_the_block_cuts_are_told_when_a_reader_asks_itself(tiny, file
     ask(tiny, files, reader, "--allow_weak_reader", "True")
     said = capsys.readouterr().err
     assert "a block of 112 characters has no room for all names and places of" in said and "--block_size" in said
+
+
+def test_what_readers_answer_is_weighed_by_those_kept_out(tiny, files, tuned):
+    """Here the answer always stands last, which every reader may have missed and no weighing does."""
+    plain, before = ask(tiny, files, tuned, "--allow_weak_reader", "True")
+    found, rows = ask(tiny, files, tuned, "--weigh", "True")
+    assert "weighed_right" not in plain
+    assert found["weighed_right"] == found["checked"] == 12 and found["reader_right"] == plain["reader_right"]
+    assert [row["question"] for row in rows] == [row["question"] for row in before]
+    assert rows[:12] == before[:12]  # labels stay as they are
+    names = sorted(f"{first} {last}" for first in FIRST for last in LAST)
+    born = {f"{first} {last}": PLACES[row % 5] for row, (first, last) in enumerate(itertools.product(FIRST, LAST))}
+    assert sorted(row["entity"] for row in rows) == names
+    assert all(row["answers"] == [born[row["entity"]]] for row in rows)
+
+
+def test_nobody_is_weighed_by_too_few(tiny, files, reader):
+    with pytest.raises(ValueError, match="3 people are too few to weigh by: at least 5"):
+        ask(tiny, files, reader, "--allow_weak_reader", "True", "--weigh", "True")
