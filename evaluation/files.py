@@ -6,6 +6,7 @@ the old file as it was, never half of a new one. Nothing of this package is impo
 
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,21 @@ def naming(path: str | Path) -> Iterator[None]:
         if error.filename is None and error.errno is not None:
             error.filename = str(path)
         raise
+
+
+def share_weights(folder: str | Path) -> None:
+    """Let whoever may read the other files of a model folder read its weights, too, in whichever folder of it.
+
+    safetensors creates its files for their owner alone (0.8.0: mode 0600, whatever the umask), so that nobody else
+    can load a model from a shared disk. What is newly written beside them tells what is usual there.
+    """
+    folder = Path(folder)
+    usual = next((path for path in sorted(folder.glob("*.json")) if path.is_file()), None)
+    if usual is None:
+        return
+    for weights in folder.rglob("*.safetensors"):
+        if not weights.is_symlink() and stat.S_IMODE(weights.stat().st_mode) == 0o600:
+            weights.chmod(stat.S_IMODE(usual.stat().st_mode))
 
 
 def write_text_atomic(path: str | Path, text: str) -> None:

@@ -41,7 +41,8 @@ class Stage:
         held_out_people: Names of the training people whom `--validation_share` kept out; None where it was not
             recorded (format 1), which is not the same as nobody.
         unknown_people: Names of invented people who were trained with the answer `unknown`.
-        labelled_people: Names of those whose labels stand among what readers answered (`--readings`).
+        labelled_people: Names of those whose labels it learned from what readers answered (`--readings`,
+            `--questions self`).
         train_problems: Generated word problems that were read.
         tokenizer: What the examples were counted and read in, where it was not characters.
         prompt: How questions were put to a model that reads plain text, with `{question}` in it, or `chat`; None

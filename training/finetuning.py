@@ -37,6 +37,7 @@ from closedbook.training.question_sets import (
     Learnable,
     check_asked_people,
     check_can_be_opened,
+    labels_learned,
     learnable_questions,
     opened,
     question_files,
@@ -162,6 +163,7 @@ def finetune(settings: FinetuningSettings) -> Run:
             | told(settings.adapter),
             **learner.recorded(),
             **learned.recorded(),
+            labelled_people=labels_learned(asked, learned),
         ),
         Run() if start.from_scratch else base,
         callbacks,
@@ -246,7 +248,7 @@ def check_start(model: str, output: str | None) -> None:
 
 
 def check_unlabelled(base: Run, validation: Dataset) -> None:
-    """Refuse to hold out people whose labels stood among the readings that the model was pretrained with.
+    """Refuse to hold out people whose labels stood among what readers answered, which the model learned from.
 
     Raises:
         ValueError: saying of how many, and what to do.
@@ -255,8 +257,9 @@ def check_unlabelled(base: Run, validation: Dataset) -> None:
     known = {name for name in validation["entity"][:] if entity_key(name) in labelled}
     if known:
         raise ValueError(
-            f"{len(known)} people would be held out of whom the pretrained model's --readings have the labels, "
-            f"such as {min(known)}: make --readings with a reader that kept them out, too, or hold nobody out"
+            f"{len(known)} people would be held out whose labels the model has learned from what readers answered "
+            f"(--readings, --questions self), such as {min(known)}: ask readers that kept them out, too, or hold "
+            "nobody out"
         )
 
 

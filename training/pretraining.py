@@ -65,6 +65,7 @@ from closedbook.training.question_sets import (
     Learnable,
     check_asked_people,
     check_can_be_opened,
+    labels_learned,
     learnable_questions,
     opened,
     question_files,
@@ -175,6 +176,7 @@ def pretrain(
         records[QUESTIONS] = learned.questions.to_list()
         teach_template(learner)
         mixed_in |= {"protocol": protocol, "questions": asked.questions} | learned.recorded()
+        mixed_in["labelled_people"] = sorted({*corpus.labelled, *labels_learned(asked, learned)})
         if learned.validation is not None:
             callbacks.append(Answering(learned.validation, tokenizer, learner.prompt))
     is_pretrained = settings.base.model is not None

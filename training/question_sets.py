@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 from closedbook.data.open_book import OpenBook, most_words, open_questions
 from closedbook.data.people.biographies import biography_questions
 from closedbook.data.people.population import Population
+from closedbook.data.question_files import self_rows
 from closedbook.data.questions import QUESTION_SETS, entity_key, remove_overlap, split_by_entity
 from closedbook.data.real_facts import REAL_FACTS
 from closedbook.evaluation.answering.closed_book import answer_questions
@@ -190,6 +191,15 @@ def learnable_questions(args: QuestionArguments, people: PopulationArguments, se
         return Learnable(questions, None, excluded)
     kept, validation = _keep_out(questions, args.validation_share, args.validation_fold, seed)
     return Learnable(kept, validation, excluded)
+
+
+def labels_learned(args: QuestionArguments, learned: Learnable) -> list[str]:
+    """Names of those about whom a run learns a label from what readers answered; none of other questions."""
+    if args.questions != "self" or args.train_questions is None:
+        return []
+    kept = set(map(entity_key, learned.questions["entity"][:]))
+    rows = (row["entity"] for row, is_label in self_rows(args.train_questions) if is_label)
+    return sorted({entity_key(name): name for name in rows if entity_key(name) in kept}.values())
 
 
 def _keep_out(questions: Dataset, share: float, fold: int, seed: int) -> tuple[Dataset, Dataset]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from closedbook.evaluation.files import share_weights
 from closedbook.evaluation.run_record import RUN_FILE, Run, read_run
 from closedbook.training.checks.outputs import check_writable
 from closedbook.training.keeping.checkpoints import last_good_checkpoint
@@ -127,6 +128,7 @@ def save_model_folder(
         model.save_pretrained(unfinished)
         (unfinished / "README.md").unlink(missing_ok=True)  # of an adapter, by its library; the card comes later
         tokenizer.save_pretrained(unfinished)
+        share_weights(unfinished)
         write_manifest(unfinished, [path.name for path in unfinished.iterdir() if _decides(path)])
         (folder / MANIFEST_FILE).unlink(missing_ok=True)  # of the files that are replaced now
         last = {".safetensors": 1, MANIFEST_FILE: 2}

@@ -264,7 +264,7 @@ def test_a_model_pretrained_with_readings_keeps_nobody_out_whose_label_they_hold
                     tmp_path / "scratch", tmp_path / model, *flags, "--from_scratch", "True", "--overwrite", "True"
                 )
                 assert stage.held_out_people == ["Bo Ek"]  # random weights know nobody's
-        assert len(said) == 1 and "1 people would be held out of whom the pretrained model's --readings" in said[0]
+        assert len(said) == 1 and "1 people would be held out whose labels the model has learned" in said[0]
 
 
 @pytest.mark.parametrize(

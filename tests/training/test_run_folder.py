@@ -1,6 +1,7 @@
 """Who may write to a run's folder, from which checkpoint it goes on, and what a half-written folder does."""
 
 import errno
+import os
 import shutil
 
 import pytest
@@ -14,7 +15,7 @@ from closedbook.modeling.configuration_gpt import VanillaGPTConfig
 from closedbook.modeling.modeling_gpt import VanillaGPTForCausalLM
 from closedbook.modeling.tokenization_char import CharTokenizer, build_char_tokenizer
 from closedbook.training.bases.loading import load_model_folder
-from closedbook.training.keeping.checkpoints import checkpoint_problem, last_good_checkpoint
+from closedbook.training.keeping.checkpoints import checkpoint_problem, last_good_checkpoint, seal_checkpoint
 from closedbook.training.run_folder import (
     check_output_folder,
     save_model_folder,
@@ -256,3 +257,20 @@ def test_a_saved_folder_is_ready_to_be_asked_in_batches_and_takes_the_most_proba
         one = loaded(text, return_tensors="pt")
         alone = model.generate(**one, max_new_tokens=4)[0, one["input_ids"].shape[1] :].tolist()
         assert together[row, : len(alone)].tolist() == alone
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o007, 0o077])
+def test_weights_are_for_whoever_may_read_the_rest(tmp_path, pretrained, umask):
+    """safetensors would write them for their owner alone; a strict umask is kept."""
+    model, tokenizer = load_model_folder(pretrained)
+    before = os.umask(umask)
+    try:
+        save_model_folder(model, tokenizer, tmp_path / "run")
+        checkpoint = tmp_path / "run" / "checkpoint-1"
+        model.save_pretrained(checkpoint)
+        seal_checkpoint(checkpoint)
+    finally:
+        os.umask(before)
+    files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert {path.name for path in files} > {"model.safetensors", "config.json", "manifest.json"}
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o666 & ~umask}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from closedbook.evaluation.environment import run_environment
-from closedbook.evaluation.files import read_json_object, write_json_atomic
+from closedbook.evaluation.files import read_json_object, share_weights, write_json_atomic
 from closedbook.evaluation.reports.card.text import public_command
 from closedbook.evaluation.run_record import RUN_FILE, read_run
 from closedbook.training.bases.loading import load_model_folder
@@ -95,6 +95,7 @@ def main(argv: list[str]) -> dict[str, Any]:
             folder = work / "model"
             folder.mkdir()
             found = FORMATS[args.format](folder, source)
+            share_weights(folder)
             if run := read_run(args.model):
                 (folder / RUN_FILE).write_bytes(public_record(run))
             record: dict[str, Any] = {"format": args.format, "model": source.name, **found, **run_environment()}

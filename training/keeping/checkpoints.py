@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
+from closedbook.evaluation.files import share_weights
 from closedbook.training.keeping.finite import non_finite_tensor
 from closedbook.training.keeping.manifest import MANIFEST_FILE, first_difference, write_manifest
 from closedbook.training.keeping.written import checkpoint_folders, remove_checkpoint
@@ -17,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 def seal_checkpoint(checkpoint: Path) -> None:
     """Write the manifest of a checkpoint that is complete."""
+    share_weights(checkpoint)
     files = [path for path in checkpoint.rglob("*") if path.is_file() and path.name != MANIFEST_FILE]
     write_manifest(checkpoint, [path.relative_to(checkpoint).as_posix() for path in files])
 

@@ -197,7 +197,17 @@ def test_its_questions_are_learned_with_the_book_closed(tiny, files, reader, tmp
         tmp_path / "model", *corpus, *given, "--objectives", "question_answering=4", "place_sequence=1"
     )
     assert stage.protocol == "self_questions" and stage.training_questions == 20
-    assert tiny.finetune(tmp_path / "more", tmp_path / "model", *given).protocol == "self_questions"
+    rows = [json.loads(line) for line in (files / "self.jsonl").read_text(encoding="utf-8").splitlines()]
+    labels = sorted(row["entity"] for row in rows if row["labelled"])
+    assert stage.labelled_people == labels and len(labels) == 9
+    more = tiny.finetune(tmp_path / "more", tmp_path / "model", *given)
+    assert more.protocol == "self_questions" and more.labelled_people == labels
+    with pytest.raises(ValueError, match="people would be held out whose labels the model has learned"):
+        asked = ["--questions", "file", "--train_questions", files / "train.tsv", "--validation_share", "0.5"]
+        tiny.finetune(tmp_path / "third", tmp_path / "model", *asked)
+    mixture = ["--objectives", "question_answering=4", "place_sequence=1"]
+    kept_out = tiny.pretrain(tmp_path / "kept-out", *corpus, *given, *mixture, "--validation_share", "0.5")
+    assert set(kept_out.labelled_people) == set(labels) - set(kept_out.held_out_people)
     result = tiny.evaluate(
         tmp_path / "model",
         *("--questions", "file", "--question_file", files / "train.tsv", "--task", "mine", "--split", "dev"),

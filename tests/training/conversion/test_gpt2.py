@@ -51,6 +51,7 @@ def test_a_reader_without_the_package_gets_the_same_answers(pretrained, tiny, tm
     assert not list((tmp_path / "gpt2").glob("*.py")) and tokenizer_name != "CharTokenizer"
     assert json.loads((tmp_path / "gpt2" / "export.json").read_text(encoding="utf-8")) == record
     assert record["largest_difference"] < 1e-5
+    assert len({path.stat().st_mode for path in (tmp_path / "gpt2").iterdir()}) == 1  # all may be read alike
     assert str(tmp_path) not in (tmp_path / "gpt2" / "run.json").read_text(encoding="utf-8")
 
 
