@@ -76,14 +76,14 @@ class Weighing:
         Raises:
             ValueError: if none is left.
         """
-        used = [one for one in choices if one.right is not None]
+        used = [(one, right) for one in choices if (right := one.right) is not None]
         if not used:
             raise ValueError(f"none of {len(choices)} questions has its answer among the names of its text")
-        answers = Counter(one.candidates[one.right].text for one in used if one.right is not None)
+        given = [one.candidates[right].text for one, right in used]
+        answers = Counter(given)
         rows: list[dict[str, float]] = []
-        for one in used:  # an answer is not counted for its own question
-            own = one.candidates[one.right or 0].text
-            rows += _clues(one, Counter(answers) - Counter([own]))
+        for (one, _), own in zip(used, given, strict=True):  # an answer is not counted for its own question
+            rows += _clues(one, {**answers, own: answers[own] - 1})
         seen = Counter(name for row in rows for name, value in row.items() if value)
         names = sorted(name for name, count in seen.items() if count >= LEAST_SEEN)
         values = np.array([[row.get(name, 0.0) for name in names] for row in rows]).reshape(len(rows), len(names))
@@ -91,8 +91,8 @@ class Weighing:
         kept = spread > 0
         names = [name for name, keep in zip(names, kept, strict=True) if keep]
         mean, spread, values = mean[kept], spread[kept], values[:, kept]
-        starts = np.cumsum([0, *(len(one.candidates) for one in used[:-1])])
-        chosen = starts + np.array([one.right for one in used])
+        starts = np.cumsum([0, *(len(one.candidates) for one, _ in used[:-1])])
+        chosen = starts + np.array([right for _, right in used])
         fitted = _fit((values - mean) / spread, starts, chosen, penalty)
         scales = {name: (float(m), float(s)) for name, m, s in zip(names, mean, spread, strict=True)}
         return cls(dict(zip(names, map(float, fitted), strict=True)), scales, answers)

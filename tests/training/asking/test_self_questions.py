@@ -361,6 +361,18 @@ def test_what_readers_answer_is_weighed_by_those_kept_out(tiny, files, tuned):
     assert all(row["answers"] == [born[row["entity"]]] for row in rows)
 
 
+def test_weighing_that_makes_answers_wrong_is_refused(tiny, files, tuned, monkeypatch):
+    """Also where a weak reader is allowed: what it answers unweighed is better."""
+    before = ask(tiny, files, tuned, "--weigh", "True")[0]
+    assert before["reader_right"] > 0
+    monkeypatch.setattr(
+        self_questions, "cross_fitted", lambda choices, groups: [{"Nowhere": 1.0} for _ in choices]
+    )
+    said = f"weighed by --weigh 0 of 12 are right, unweighed {before['reader_right']}: leave it out"
+    with pytest.raises(ValueError, match=said):
+        ask(tiny, files, tuned, "--weigh", "True", "--allow_weak_reader", "True")
+
+
 def test_nobody_is_weighed_by_too_few(tiny, files, reader):
     with pytest.raises(ValueError, match="3 people are too few to weigh by: at least 5"):
         ask(tiny, files, reader, "--allow_weak_reader", "True", "--weigh", "True")
