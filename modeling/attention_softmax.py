@@ -7,7 +7,7 @@ implementation keeps the weights, O(T^2); a decoding step O(T D), with 2 D cache
 import torch
 
 from .positions import Rotary, rotate
-from .token_mixer import TokenMixer
+from .token_mixer import TokenMixer, multiplied_in
 
 
 class SoftmaxAttention(TokenMixer):
@@ -32,7 +32,8 @@ class SoftmaxAttention(TokenMixer):
         key_rotary: Rotary | None = None,
         **kwargs,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        source = hidden_states if key_value_states is None else key_value_states
+        hidden_states = multiplied_in(hidden_states)
+        source = hidden_states if key_value_states is None else multiplied_in(key_value_states)
         key = rotate(self.split_heads(self.k_proj(source)), rotary if key_value_states is None else key_rotary)
         value = self.split_heads(self.v_proj(source))
         if past_key_values is not None:

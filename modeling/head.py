@@ -96,7 +96,9 @@ class CausalLMHead:
         targets = nn.functional.pad(labels, (0, 1), value=-100)[:, 1:] if shift_labels is None else shift_labels
         places = None
         if not torch.compiler.is_compiling():
-            places = labelled_places(targets)
+            # oneDNN compiles its bfloat16 products anew for each number of rows, which takes longer than they do
+            narrow = targets.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+            places = labelled_places(targets, multiple=128 if narrow else 1)
             targets = targets.flatten()[places]
         logits = self.lm_head(self.model(places=places, **kwargs).last_hidden_state)
         return self.loss_function(

@@ -82,13 +82,19 @@ def example_indices(position_ids: torch.Tensor, valid: torch.Tensor | None = Non
     return (valid & (previous >= 0) & ~goes_on).cumsum(-1)
 
 
-def labelled_places(targets: torch.Tensor, ignored: int = -100) -> torch.Tensor:
+def labelled_places(targets: torch.Tensor, ignored: int = -100, multiple: int = 1) -> torch.Tensor:
     """Where there is something to predict, `(places,)`: indices into the flattened `(batch, sequence)`.
 
     Args:
         targets: the token that each position is to predict, `ignored` for none.
+        multiple: of which the number of places is to be one: the first places without a target fill up, as far as
+            there are any.
     """
-    return (targets.flatten() != ignored).nonzero().squeeze(1)
+    labelled = targets.flatten() != ignored
+    places = labelled.nonzero().squeeze(1)
+    if missing := -len(places) % multiple:
+        places = torch.cat([places, (~labelled).nonzero().squeeze(1)[:missing]])
+    return places
 
 
 def at_places(hidden_states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

@@ -34,11 +34,68 @@ def eager_attention_forward(
     `query`, `key`, `value`: `(batch, heads, length, head_dim)`; `attention_mask`: additive,
     `(batch, 1, queries, keys)`. Returns `(batch, queries, heads, head_dim)` and the weights.
     """
+    if _is_narrow(query, key, value) and not dropout:
+        return _NarrowAttention.apply(query, key, value, attention_mask, scaling)
     # scaled before the product, where there are fewer numbers: passes over all scores are what costs here
     scores = torch.matmul(query * scaling, key.transpose(2, 3))
     if attention_mask is not None:
         scores = scores + attention_mask
     return weigh(module, scores, value, dropout)
+
+
+def _is_narrow(*tensors: torch.Tensor) -> bool:
+    """Whether `_NarrowAttention` serves: bfloat16 on a processor, and no graph is being traced."""
+    return (
+        all(one.dtype is torch.bfloat16 and one.device.type == "cpu" for one in tensors)
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+    )
+
+
+class _NarrowAttention(torch.autograd.Function):
+    """The same in bfloat16, in half as many passes over the scores as operations one by one take.
+
+    There are `heads * length` scores a token, and a processor is through with products of bfloat16 long before
+    it has read and written them: so scores stay in bfloat16 (where softmax sums in float32 all the same, and
+    rounds as if it had been given float32), they are masked in place, and the backward pass is written out. The
+    weights that it returns are to be looked at: no gradient goes through them.
+    """
+
+    @staticmethod
+    def forward(ctx, query, key, value, mask, scaling):
+        batch, heads, length, size = query.shape
+        queries = torch.mul(query, scaling, out=query.new_empty(query.shape)).flatten(0, 1)
+        keys, values = key.flatten(0, 1), value.flatten(0, 1)
+        weights = torch.bmm(queries, keys.mT)
+        if mask is not None:
+            lowest = torch.finfo(weights.dtype).min  # float32's would become infinite, and rows without a key NaN
+            weights.view(batch, heads, length, -1).add_(mask.clamp(min=lowest).to(weights.dtype))
+        weights = torch.softmax(weights, dim=-1)
+        ctx.save_for_backward(queries, keys, values, weights)
+        ctx.scaling, ctx.heads = scaling, heads
+        mixed = torch.bmm(weights, values).view(batch, heads, length, values.shape[-1]).transpose(1, 2)
+        shown = weights.view(batch, heads, length, -1)
+        ctx.mark_non_differentiable(shown)
+        ctx.set_materialize_grads(False)  # zeros in the size of all scores
+        return mixed.contiguous(), shown
+
+    @staticmethod
+    def backward(ctx, gradient, _):
+        if gradient is None:
+            return (None,) * 5
+        queries, keys, values, weights = ctx.saved_tensors
+        gradient = gradient.transpose(1, 2).flatten(0, 1)
+        of_values = torch.bmm(weights.mT, gradient)
+        of_scores = torch._softmax_backward_data(torch.bmm(gradient, values.mT), weights, -1, weights.dtype)
+        of_queries = torch.bmm(of_scores, keys).mul_(ctx.scaling)
+        of_keys = torch.bmm(of_scores.mT, queries)
+        return *(one.unflatten(0, (-1, ctx.heads)) for one in (of_queries, of_keys, of_values)), None, None
+
+
+def multiplied_in(hidden_states: torch.Tensor) -> torch.Tensor:
+    """What several linear maps read, in the precision in which autocast would have each of them cast it."""
+    kind = hidden_states.device.type
+    return hidden_states.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else hidden_states
 
 
 def weigh(

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from closedbook.modeling import token_mixer
+
 EVERY = ("eager", "sdpa", "flex_attention", "flash_attention_2")
 
 
@@ -41,6 +43,46 @@ def test_eager_and_sdpa_agree_forward_and_backward(variant):
             torch.testing.assert_close(
                 parameter.grad, gradients[name].grad, atol=1e-5, rtol=1e-4, msg=f"{kind}: {name}"
             )
+
+
+def test_bfloat16_on_a_processor_is_as_exact_as_operations_one_by_one(variant, monkeypatch):
+    """Its attention has a backward pass of its own. Both are held to float32, masks and rows without a key included."""
+    model = variant.model("eager").train()
+
+    def learn(batch, labels, narrow) -> dict[str, torch.Tensor]:
+        model.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=narrow):
+            model(**batch, labels=labels, use_cache=False).loss.backward()
+        return {name: weight.grad.clone() for name, weight in model.named_parameters()}
+
+    for kind, batch in batches(variant).items():
+        labels = batch["input_ids"].masked_fill(batch.get("attention_mask", 1) == torch.tensor(0), -100)
+        exact = learn(batch, labels, narrow=False)
+        own = learn(batch, labels, narrow=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(token_mixer, "_is_narrow", lambda *tensors: False)
+            plain = learn(batch, labels, narrow=True)
+        errors = [sum((found[name] - exact[name]).norm() ** 2 for name in exact) ** 0.5 for found in (own, plain)]
+        size = sum(gradient.norm() ** 2 for gradient in exact.values()) ** 0.5
+        assert errors[0] <= 1.3 * errors[1] + 1e-3 * size, kind
+        assert errors[0] < 0.05 * size, kind
+
+
+def test_narrow_attention_shows_its_weights_and_leaves_dropout_alone():
+    """What `output_attentions` shows is what was used; where weights are dropped, operations run one by one."""
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(2, 3, 7, 4, dtype=torch.bfloat16) for _ in range(3))
+    mask = torch.full((2, 1, 7, 7), torch.finfo(torch.float32).min).triu(1)
+    mask[1, :, 3] = torch.finfo(torch.float32).min  # a row without a key
+    module = torch.nn.Module().train()
+    mixed, weights = token_mixer.eager_attention_forward(module, query, key, value, mask, 0.5)
+    wide = [one.float() for one in (query, key, value)]
+    expected, seen = token_mixer.eager_attention_forward(module, *wide, mask, 0.5)
+    torch.testing.assert_close(weights.float(), seen, atol=0.01, rtol=0.02)
+    torch.testing.assert_close(mixed.float(), expected, atol=0.02, rtol=0.02)
+    torch.manual_seed(0)
+    dropped, _ = token_mixer.eager_attention_forward(module, query, key, value, mask, 0.5, dropout=0.9)
+    assert (dropped == 0).any()
 
 
 @torch.no_grad()

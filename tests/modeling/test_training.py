@@ -8,6 +8,7 @@ from torch import nn
 
 from closedbook.modeling.attention_linformer import LinformerAttention
 from closedbook.modeling.attention_synthesizer import DenseSynthesizerAttention, RandomSynthesizerAttention
+from closedbook.modeling.positions import labelled_places
 
 
 def test_fresh_weights_have_the_documented_spread(variant):
@@ -105,6 +106,14 @@ def test_the_loss_alone_takes_labels_and_knows_those_already_shifted(variant):
         assert model(tokens, labels=tokens, loss_only=True).loss.item() == pytest.approx(expected.item(), rel=1e-5)
         given = model(tokens, labels=tokens, shift_labels=shifted, loss_only=True).loss
     assert given.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_places_with_a_target_are_filled_up_by_others_as_far_as_there_are_any():
+    targets = torch.tensor([[5, -100, 7, -100], [-100, 3, -100, -100]])
+    assert labelled_places(targets).tolist() == [0, 2, 5]
+    assert labelled_places(targets, multiple=4).tolist() == [0, 2, 5, 1]
+    assert labelled_places(targets, multiple=16).tolist() == [0, 2, 5, 1, 3, 4, 6, 7]
+    assert labelled_places(targets[:0], multiple=4).tolist() == []
 
 
 def test_the_last_block_works_for_labelled_positions_alone(variant):
