@@ -44,7 +44,13 @@ def test_every_notebook_is_under_test():
     assert {path.stem for path in NOTEBOOKS} == set(PICTURES)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[] if path.stem == "ten_minutes" else [pytest.mark.slow])
+        for path in NOTEBOOKS
+    ],
+)
 def test_a_notebook_runs_in_a_fresh_kernel_and_leaves_its_pictures(path, tiny, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:

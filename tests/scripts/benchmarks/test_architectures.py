@@ -56,6 +56,7 @@ def processes(monkeypatch):
     return asked
 
 
+@pytest.mark.slow
 def test_the_benchmark_ends_with_one_json_object_and_writes_it_too(capsys, tmp_path):
     output = tmp_path / "new" / "speed.json"
     returned = architectures.main([*FLAGS, "--variants", "vanilla", "linformer", "--output", str(output)])

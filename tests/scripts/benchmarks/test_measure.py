@@ -72,6 +72,7 @@ def test_the_training_benchmark_ends_with_one_json_object_and_writes_it_too(caps
     assert known_memory == [("training", "ours"), ("training", "starter")]
 
 
+@pytest.mark.slow
 def test_the_answering_benchmark_ends_with_one_json_object_and_counts_equal_answers(capsys):
     answering.main(["--num_questions", "3", "--repeats", "1", "--num_threads", "1"])
     printed = last_line(capsys)

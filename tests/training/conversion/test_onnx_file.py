@@ -92,8 +92,11 @@ def test_what_the_card_shows_asks_the_model(exported, pretrained, run_card):
     "model",
     [
         lambda: VanillaGPTForCausalLM(VanillaGPTConfig(**SIZES, position="rotary")),
-        lambda: LlamaForCausalLM(
-            LlamaConfig(**SIZES, intermediate_size=32, num_key_value_heads=1, pad_token_id=None)
+        pytest.param(
+            lambda: LlamaForCausalLM(
+                LlamaConfig(**SIZES, intermediate_size=32, num_key_value_heads=1, pad_token_id=None)
+            ),
+            marks=pytest.mark.slow,
         ),
     ],
     ids=["rotary", "llama, keys and values shared by heads"],

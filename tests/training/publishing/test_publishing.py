@@ -103,7 +103,11 @@ def assert_nothing_private(files: dict[str, bytes], *places: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "flags", [["--hub_strategy", "end"], ["--hub_strategy", "every_save", "--hub_always_push"]]
+    "flags",
+    [
+        pytest.param(["--hub_strategy", "end"], marks=pytest.mark.slow),
+        ["--hub_strategy", "every_save", "--hub_always_push"],
+    ],
 )
 def test_a_run_that_pushes_leaves_the_finished_model_for_others(
     hub, at_hub, push_while_training, monkeypatch, tmp_path, flags
@@ -145,21 +149,20 @@ def test_a_public_repository_is_not_taken_for_a_private_one(hub, online, pretrai
         push.main(["--model", str(pretrained), "--hub_model_id", "later", "--hub_private_repo"])
 
 
-def test_the_hand_made_way_of_the_page_arrives(hub, at_hub, tiny, pretrained, tmp_path):
+@pytest.mark.parametrize("by", ["the libraries", pytest.param("this package", marks=pytest.mark.slow)])
+def test_the_hand_made_way_of_the_page_arrives(hub, at_hub, tiny, pretrained, by):
     page = (tiny.checkout / "docs" / "sharing.md").read_text(encoding="utf-8")
     blocks = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "push" in block]
     assert len(blocks) == 2, "one call of this package, and the calls of the libraries"
-    for block in blocks:
-        hub.repositories.clear()
-        code = block.replace("outputs/demo/model", str(pretrained)).replace("you/", "ada/")
-        done = at_hub("-c", f"import sys\nsys.path.insert(0, {str(tiny.checkout)!r})\n{code}")
-        assert done.returncode == 0, done.stderr[-2000:]
-        files = hub.files("ada/small-gpt")
-        needed = WHOLE if "push_model_folder" in block else WHOLE - {"run.json"}
-        assert files.keys() >= needed
-        assert files["README.md"] == (pretrained / "README.md").read_bytes()
-        assert_nothing_private(files, pretrained.parent)
-        assert_others_load(at_hub, pretrained)
+    (block,) = [block for block in blocks if ("push_model_folder" in block) == (by == "this package")]
+    code = block.replace("outputs/demo/model", str(pretrained)).replace("you/", "ada/")
+    done = at_hub("-c", f"import sys\nsys.path.insert(0, {str(tiny.checkout)!r})\n{code}")
+    assert done.returncode == 0, done.stderr[-2000:]
+    files = hub.files("ada/small-gpt")
+    assert files.keys() >= (WHOLE if by == "this package" else WHOLE - {"run.json"})
+    assert files["README.md"] == (pretrained / "README.md").read_bytes()
+    assert_nothing_private(files, pretrained.parent)
+    assert_others_load(at_hub, pretrained)
 
 
 REFUSALS = {
