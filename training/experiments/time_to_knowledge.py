@@ -64,6 +64,12 @@ class TimeArguments:
     targets: list[float] = field(
         default_factory=lambda: [0.23, 0.8], metadata={"help": "shares of held-out people to be answered"}
     )
+    recipe: str = field(
+        default=PRETRAINING.name,
+        metadata={
+            "help": "of scripts/recipes/: how this build pretrains in the part on knowledge; others as ever"
+        },
+    )
     save_steps: int = field(default=140, metadata={"help": "steps of pretraining between looks"})
     most_steps: int = field(default=2800, metadata={"help": "of pretraining, after which targets count as missed"})
     validation_share: float = field(default=0.2, metadata={"help": "share of the training people to ask about"})
@@ -114,7 +120,7 @@ def main(argv: list[str]) -> dict[str, Any]:
         builds = [system for system in args.systems if system in BUILDS]
         for system in builds:
             runs["knowledge"].setdefault(system, [])
-        while going := [system for system in builds if is_going(runs["knowledge"][system], args)]:
+        while going := [system for system in builds if is_going(system, runs["knowledge"][system], args)]:
             for system in going:
                 runs["knowledge"][system].append(learn_on(system, args, len(runs["knowledge"][system]) + 1))
                 keep()
@@ -134,6 +140,12 @@ def check(args: TimeArguments) -> None:
         given = getattr(args, name)
         if not given or set(given) - set(known) or len(set(given)) < len(given):
             raise ValueError(f"--{name} takes some of {', '.join(known)}, each once, got {' '.join(given)}")
+    if not (RECIPES / args.recipe).is_file():
+        raise FileNotFoundError(f"--recipe {args.recipe} is not in {RECIPES.parent.name}/{RECIPES.name}/")
+    if args.recipe != PRETRAINING.name and not {"ours", "compiled"} & set(args.systems):
+        raise ValueError("--recipe has no effect: --systems leaves this build out")
+    if args.recipe != PRETRAINING.name and "knowledge" not in args.parts:
+        raise ValueError("--recipe has no effect: --parts leaves knowledge out")
     for name in ("repeats", "warmup_steps", "steps", "save_steps", "num_threads"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name} must be at least 1, got {getattr(args, name)}")
@@ -163,7 +175,8 @@ def describe(args: TimeArguments) -> dict[str, Any]:
     commits = {"ours": commit_of(HERE)}
     if args.former is not None:
         commits["former"] = commit_of(Path(args.former))
-    recipes = {path.name: read_recipe(path) for path in (PRETRAINING, FINETUNING)}
+    paths = {PRETRAINING, RECIPES / args.recipe, FINETUNING}
+    recipes = {path.name: read_recipe(path) for path in sorted(paths)}
     return settings | {"commits": commits, "recipes": recipes}
 
 
@@ -235,10 +248,16 @@ def count_characters(documents: Sequence[dict], seed: int, batch_size: int, firs
 # ---- knowledge ---------------------------------------------------------------------------------------------
 
 
-def is_going(points: Sequence[dict[str, Any]], args: TimeArguments) -> bool:
+def pretraining_recipe(system: str, args: TimeArguments) -> Path:
+    """That of a build: of this one the recipe that was asked for."""
+    return PRETRAINING if system == "former" else RECIPES / args.recipe
+
+
+def is_going(system: str, points: Sequence[dict[str, Any]], args: TimeArguments) -> bool:
     """Whether there is a target left that more pretraining could reach."""
     best = max((point["accuracy"] for point in points), default=0.0)
-    return best < max(args.targets) and (len(points) + 1) * args.save_steps <= args.most_steps
+    most = min(args.most_steps, read_recipe(pretraining_recipe(system, args))["max_steps"])
+    return best < max(args.targets) and (len(points) + 1) * args.save_steps <= most
 
 
 def learn_on(system: str, args: TimeArguments, number: int) -> dict[str, Any]:
@@ -255,7 +274,7 @@ def learn_on(system: str, args: TimeArguments, number: int) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     if not checkpoint.exists():
         flags = shared | {
-            "recipe": str(PRETRAINING),
+            "recipe": str(pretraining_recipe(system, args)),
             "corpus_path": str(Path(args.corpus_path).resolve()),
             "output_dir": str(model),
             "save_steps": args.save_steps,
@@ -333,7 +352,8 @@ def summarise(runs: dict[str, Any], targets: Sequence[float]) -> dict[str, Any]:
     """Medians, ratios and seconds to each target; what was not measured, or not reached, has no key.
 
     Ratios say how many times as fast this build is; those of speeds are medians over turns, each of which has
-    both. `ratio_23` is that of the seconds until 23% were answered, the former build's over this one's.
+    both. `ratio_23` is that of the seconds until 23% were answered, the former build's over this one's, by the
+    wall's clock, `cpu_ratio_23` by that of the processors.
     """
     found: dict[str, Any] = {}
     speeds = runs["speed"]
@@ -347,12 +367,13 @@ def summarise(runs: dict[str, Any], targets: Sequence[float]) -> dict[str, Any]:
             found[f"{unit}_ratio"] = ratios.pop("former")
         found |= {f"{unit}_ratio_{name}": value for name, value in ratios.items()}
     for target in targets:
-        reached = {name: seconds_to(points, target) for name, points in runs["knowledge"].items()}
-        seconds = {name: value for name, value in reached.items() if value is not None}
-        if seconds:
-            found[f"seconds_to_{100 * target:.0f}"] = seconds
-        if {"ours", "former"} <= seconds.keys():
-            found[f"ratio_{100 * target:.0f}"] = seconds["former"] / seconds["ours"]
+        for clock in ("", "cpu_"):
+            reached = {name: seconds_to(points, target, clock) for name, points in runs["knowledge"].items()}
+            seconds = {name: value for name, value in reached.items() if value is not None}
+            if seconds:
+                found[f"{clock}seconds_to_{100 * target:.0f}"] = seconds
+            if {"ours", "former"} <= seconds.keys():
+                found[f"{clock}ratio_{100 * target:.0f}"] = seconds["former"] / seconds["ours"]
     return found
 
 
@@ -360,9 +381,9 @@ def _ratio(speeds: Sequence[dict[str, Any]], unit: str, name: str) -> float:
     return statistics.median(turn["ours"][unit] / turn[name][unit] for turn in speeds)
 
 
-def seconds_to(points: Sequence[dict[str, Any]], target: float) -> float | None:
-    """Seconds of both stages until a look found the target reached, None if none did."""
+def seconds_to(points: Sequence[dict[str, Any]], target: float, clock: str = "") -> float | None:
+    """Seconds of both stages until a look found the target reached, None if none did; `clock` "" or "cpu_"."""
     for point in points:
         if point["accuracy"] >= target:
-            return point["pretraining_seconds"] + point["finetuning_seconds"]
+            return point[f"pretraining_{clock}seconds"] + point[f"finetuning_{clock}seconds"]
     return None

@@ -21,7 +21,7 @@ def leaderboard_block(results: Path) -> str:
     for _, found in sorted((read_object(path)["date"], path) for path in paths):
         record = read_object(found)
         cells = [record["date"], str(record["commit"])[:7], record["idea"], _ratios(record)]
-        cells += [_seconds(record.get(f"seconds_to_{target}", {})) for target in TARGETS]
+        cells += [_seconds(record.get(f"cpu_seconds_to_{target}", {})) for target in TARGETS]
         lines.append(row([*cells, f"`results/{found.name}`"]))
     return "\n".join(lines) + "\n"
 

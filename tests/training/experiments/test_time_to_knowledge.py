@@ -49,7 +49,9 @@ def measured(monkeypatch):
         return {
             "steps": 100 * number,
             "pretraining_seconds": slow * number * 10.0,
+            "pretraining_cpu_seconds": slow * number * 20.0,
             "finetuning_seconds": slow * 2.0,
+            "finetuning_cpu_seconds": slow * 4.0,
             "accuracy": min(0.1 * number, 0.5 if system == "former" else 1.0),
         }
 
@@ -70,6 +72,7 @@ def test_systems_take_turns_and_only_what_was_measured_is_said(files, measured, 
     assert found["characters_per_cpu_second_ratio_starter"] == pytest.approx(304 / 56)
     assert found["seconds_to_20"] == {"ours": 22.0, "former": 88.0} and found["ratio_20"] == 4
     assert found["seconds_to_80"] == {"ours": 82.0} and "ratio_80" not in found
+    assert found["cpu_seconds_to_20"] == {"ours": 44.0, "former": 176.0} and found["cpu_ratio_20"] == 4
 
 
 def test_what_was_measured_is_not_measured_again(files, measured, tmp_path):
@@ -94,6 +97,8 @@ def test_what_was_measured_is_not_measured_again(files, measured, tmp_path):
         (["--targets", "23"], "--targets must be"),
         (["--most_steps", "99"], "nobody is asked"),
         (["--corpus_path", "nowhere.txt"], "nowhere.txt does not exist"),
+        (["--recipe", "nothing.yaml"], "--recipe nothing.yaml is not in"),
+        (["--recipe", "cs224n_names_pretrain.yaml", "--parts", "speed"], "--recipe has no effect"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_anything_is(files, measured, flags, message):

@@ -12,7 +12,7 @@ def record(**measured):
 
 def test_a_row_for_each_run_by_date_with_blanks_for_what_was_not_measured(tmp_path):
     later = record(characters_per_cpu_second_ratio=1.2345, characters_per_cpu_second_ratio_starter=5.0)
-    earlier = record(date="2026-11-01", seconds_to_23={"ours": 1234.5, "former": 4000.0}, ratio_23=3.2)
+    earlier = record(date="2026-11-01", cpu_seconds_to_23={"ours": 1234.5, "former": 4000.0}, cpu_ratio_23=3.2)
     for name, content in (("", later), ("-first", earlier)):
         (tmp_path / f"benchmark-time-to-knowledge{name}.json").write_text(json.dumps(content), "utf-8")
     _, _, first, second = leaderboard_block(tmp_path).splitlines()
