@@ -84,8 +84,20 @@ def main(argv: Sequence[str]) -> Result | None:
     says_who = run or args.prompt is not None or any(word.startswith("--num_people") for word in argv)
     result = evaluate(args, people if says_who else None)
     if result is not None:
+        print(in_words(result))
         print(json.dumps(result, ensure_ascii=False))
     return result
+
+
+def in_words(result: Result) -> str:
+    """A result as one sentence, for whoever reads along; the line of JSON is for programs."""
+    low, high = result["interval"]
+    guess = result.get("baselines", {}).get("majority")
+    beside = f'; always "{guess["answer"]}": {guess["accuracy"]:.1%}' if guess else ""
+    return (
+        f"{result['correct']} of {result['n']} questions answered right: {result['accuracy']:.1%}, 95% interval "
+        f"{low:.1%} to {high:.1%}{beside}"
+    )
 
 
 @torch.no_grad()

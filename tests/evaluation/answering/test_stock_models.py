@@ -82,10 +82,13 @@ def test_a_stock_model_is_asked_with_a_prompt_and_scored(tiny, gpt2, asked, tmp_
     assert all(line["complete"] and 0.5 < line["confidence"] <= 1 for line in predictions)
 
 
-def test_a_published_question_set_is_asked_by_its_name_and_relation(tiny, gpt2, tmp_path):
+def test_a_published_question_set_is_asked_by_its_name_and_relation(tiny, gpt2, tmp_path, capsys):
     source = f"{FIXTURES / 'lama_trex.jsonl'}?relation=P19&form=question"
     flags = ["--questions", "lama", "--question_file", source, "--task", "lama", "--results", tmp_path / "results"]
     result = tiny.evaluate(gpt2, "--prompt", PROMPT, "--output_dir", tmp_path / "out", *flags)
+    *_, sentence, last = capsys.readouterr().out.splitlines()  # in words, then for programs
+    assert json.loads(last) == json.loads(json.dumps(result))
+    assert sentence.startswith(f"{result['correct']} of {result['n']} questions answered right: ")
     assert (result["n"], result["correct"]) == (2, 1)  # it was taught "Bergen, Norway"
     assert (tmp_path / "results" / "lama" / "tiny-gpt2-prompted-seed0.json").exists()
 
