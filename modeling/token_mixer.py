@@ -34,8 +34,13 @@ def eager_attention_forward(
     `query`, `key`, `value`: `(batch, heads, length, head_dim)`; `attention_mask`: additive,
     `(batch, 1, queries, keys)`. Returns `(batch, queries, heads, head_dim)` and the weights.
     """
-    if _is_narrow(query, key, value) and not dropout:
+    if _is_narrow(module, query, attention_mask) and not dropout:
+        query, key, value = (multiplied_in(one) for one in (query, key, value))
         return _NarrowAttention.apply(query, key, value, attention_mask, scaling)
+    return _one_by_one(module, query, key, value, attention_mask, scaling, dropout)
+
+
+def _one_by_one(module, query, key, value, attention_mask, scaling, dropout):
     # scaled before the product, where there are fewer numbers: passes over all scores are what costs here
     scores = torch.matmul(query * scaling, key.transpose(2, 3))
     if attention_mask is not None:
@@ -43,12 +48,22 @@ def eager_attention_forward(
     return weigh(module, scores, value, dropout)
 
 
-def _is_narrow(*tensors: torch.Tensor) -> bool:
-    """Whether `_NarrowAttention` serves: bfloat16 on a processor, and no graph is being traced."""
+def _is_narrow(module: nn.Module, query: torch.Tensor, mask: torch.Tensor | None) -> bool:
+    """Whether `_NarrowAttention` serves: training under autocast on a processor, by the usual backward pass.
+
+    Not where a graph is traced, a mask is learned, or a transform of torch.func looks into the operations.
+    """
     return (
-        all(one.dtype is torch.bfloat16 and one.device.type == "cpu" for one in tensors)
+        module.training
+        and query.device.type == "cpu"
+        and torch.is_autocast_enabled("cpu")
+        and torch.get_autocast_dtype("cpu") is torch.bfloat16
+        and query.dtype is not torch.float64
+        and not (mask is not None and mask.requires_grad)
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()
+        and not torch._C._are_functorch_transforms_active()
+        and torch.autograd.forward_ad._current_level < 0
     )
 
 
@@ -57,45 +72,60 @@ class _NarrowAttention(torch.autograd.Function):
 
     There are `heads * length` scores a token, and a processor is through with products of bfloat16 long before
     it has read and written them: so scores stay in bfloat16 (where softmax sums in float32 all the same, and
-    rounds as if it had been given float32), they are masked in place, and the backward pass is written out. The
-    weights that it returns are to be looked at: no gradient goes through them.
+    rounds as if it had been given float32), they are masked in place, and the backward pass is written out. Where
+    that is to be differentiated again, it is the one of the operations one by one.
     """
 
     @staticmethod
     def forward(ctx, query, key, value, mask, scaling):
-        batch, heads, length, size = query.shape
+        batch, heads, length, _ = query.shape
+        shape = (batch, heads, length, key.shape[2])
         queries = torch.mul(query, scaling, out=query.new_empty(query.shape)).flatten(0, 1)
         keys, values = key.flatten(0, 1), value.flatten(0, 1)
         weights = torch.bmm(queries, keys.mT)
         if mask is not None:
             lowest = torch.finfo(weights.dtype).min  # float32's would become infinite, and rows without a key NaN
-            weights.view(batch, heads, length, -1).add_(mask.clamp(min=lowest).to(weights.dtype))
-        weights = torch.softmax(weights, dim=-1)
-        ctx.save_for_backward(queries, keys, values, weights)
-        ctx.scaling, ctx.heads = scaling, heads
-        mixed = torch.bmm(weights, values).view(batch, heads, length, values.shape[-1]).transpose(1, 2)
-        shown = weights.view(batch, heads, length, -1)
-        ctx.mark_non_differentiable(shown)
-        ctx.set_materialize_grads(False)  # zeros in the size of all scores
-        return mixed.contiguous(), shown
+            weights.view(shape).add_(mask.clamp(min=lowest).to(weights.dtype))
+        weights = torch.softmax(weights, dim=-1).view(shape)
+        mixed = torch.bmm(weights.flatten(0, 1), values).unflatten(0, (batch, heads)).transpose(1, 2).contiguous()
+        ctx.save_for_backward(query, key, value, mask, queries, keys, values, weights)
+        ctx.scaling = scaling
+        ctx.set_materialize_grads(False)  # zeros in the size of all scores: weights are seldom asked for
+        return mixed, weights
 
     @staticmethod
-    def backward(ctx, gradient, _):
-        if gradient is None:
+    def backward(ctx, of_mixed, of_weights):
+        *inputs, mask, queries, keys, values, weights = ctx.saved_tensors
+        if of_mixed is None and of_weights is None:
             return (None,) * 5
-        queries, keys, values, weights = ctx.saved_tensors
-        gradient = gradient.transpose(1, 2).flatten(0, 1)
-        of_values = torch.bmm(weights.mT, gradient)
-        of_scores = torch._softmax_backward_data(torch.bmm(gradient, values.mT), weights, -1, weights.dtype)
-        of_queries = torch.bmm(of_scores, keys).mul_(ctx.scaling)
-        of_keys = torch.bmm(of_scores.mT, queries)
-        return *(one.unflatten(0, (-1, ctx.heads)) for one in (of_queries, of_keys, of_values)), None, None
+        if torch.is_grad_enabled():  # what this returns is to be differentiated in its turn
+            outputs = _one_by_one(nn.Module().eval(), *inputs, mask, ctx.scaling, 0.0)
+            given = [pair for pair in zip(outputs, (of_mixed, of_weights), strict=True) if pair[1] is not None]
+            outputs, gradients = zip(*given, strict=True)
+            asked = [one for one in inputs if one.requires_grad]
+            found = iter(torch.autograd.grad(outputs, asked, gradients, create_graph=True, allow_unused=True))
+            return *(next(found) if one.requires_grad else None for one in inputs), None, None
+        heads, weights = inputs[0].shape[:2], weights.flatten(0, 1)
+        of_values = None
+        of_weights = None if of_weights is None else of_weights.flatten(0, 1)
+        if of_mixed is not None:
+            of_mixed = of_mixed.transpose(1, 2).flatten(0, 1)
+            of_values = torch.bmm(weights.mT, of_mixed).unflatten(0, heads)
+            through_mixed = torch.bmm(of_mixed, values.mT)
+            of_weights = through_mixed if of_weights is None else of_weights + through_mixed
+        of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+        of_queries = torch.bmm(of_scores, keys).mul_(ctx.scaling).unflatten(0, heads)
+        of_keys = torch.bmm(of_scores.mT, queries).unflatten(0, heads)
+        return of_queries, of_keys, of_values, None, None
 
 
 def multiplied_in(hidden_states: torch.Tensor) -> torch.Tensor:
     """What several linear maps read, in the precision in which autocast would have each of them cast it."""
     kind = hidden_states.device.type
-    return hidden_states.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else hidden_states
+    autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    if not autocast or hidden_states.dtype is torch.float64:  # which autocast leaves alone
+        return hidden_states
+    return hidden_states.to(torch.get_autocast_dtype(kind))
 
 
 def weigh(

@@ -68,21 +68,63 @@ def test_bfloat16_on_a_processor_is_as_exact_as_operations_one_by_one(variant, m
         assert errors[0] < 0.05 * size, kind
 
 
-def test_narrow_attention_shows_its_weights_and_leaves_dropout_alone():
-    """What `output_attentions` shows is what was used; where weights are dropped, operations run one by one."""
+def attention_of_bfloat16(monkeypatch):
+    """Inputs, and a function that attends with them in training: in bfloat16 as it is, as it would be, in float32."""
     torch.manual_seed(0)
-    query, key, value = (torch.randn(2, 3, 7, 4, dtype=torch.bfloat16) for _ in range(3))
+    inputs = [torch.randn(2, 3, 7, 4) for _ in range(3)]
     mask = torch.full((2, 1, 7, 7), torch.finfo(torch.float32).min).triu(1)
     mask[1, :, 3] = torch.finfo(torch.float32).min  # a row without a key
     module = torch.nn.Module().train()
-    mixed, weights = token_mixer.eager_attention_forward(module, query, key, value, mask, 0.5)
-    wide = [one.float() for one in (query, key, value)]
-    expected, seen = token_mixer.eager_attention_forward(module, *wide, mask, 0.5)
-    torch.testing.assert_close(weights.float(), seen, atol=0.01, rtol=0.02)
-    torch.testing.assert_close(mixed.float(), expected, atol=0.02, rtol=0.02)
-    torch.manual_seed(0)
-    dropped, _ = token_mixer.eager_attention_forward(module, query, key, value, mask, 0.5, dropout=0.9)
-    assert (dropped == 0).any()
+
+    def attend(how, *given, dropout=0.0, mask=mask):
+        with monkeypatch.context() as patch, torch.autocast("cpu", dtype=torch.bfloat16, enabled=how != "float32"):
+            if how == "one by one":
+                patch.setattr(token_mixer, "_is_narrow", lambda *_: False)
+            return token_mixer.eager_attention_forward(module, *given, mask, 0.5, dropout=dropout)
+
+    return inputs, attend
+
+
+def test_what_is_looked_at_and_learned_through_weights_is_the_same(monkeypatch):
+    """Weights are shown, carry gradients, and those can be differentiated again, as one operation after another."""
+    inputs, attend = attention_of_bfloat16(monkeypatch)
+    found = {}
+    for how in ("own", "one by one", "float32"):
+        given = [one.clone().requires_grad_() for one in inputs]
+        mixed, weights = attend(how, *given)
+        loss = (mixed.float() ** 2).sum() + weights[..., 0].float().sum()
+        first = torch.autograd.grad(loss, given, create_graph=True)
+        again = torch.autograd.grad(sum((one.float() ** 2).sum() for one in first), given)
+        once = torch.autograd.grad(attend(how, *given)[1][..., 2].float().sum(), given[:2])
+        found[how] = [mixed, weights, *first, *again, *once]
+    for number, exact in enumerate(found["float32"]):
+        own, plain = ((found[how][number].float() - exact).norm() / exact.norm() for how in ("own", "one by one"))
+        assert own < max(1.5 * plain, 0.01), number
+    assert (attend("own", *inputs, dropout=0.9)[0] == 0).any()  # where weights are dropped, one by one
+
+
+def test_where_its_own_backward_pass_does_not_serve_operations_run_one_by_one(monkeypatch):
+    inputs, attend = attention_of_bfloat16(monkeypatch)
+    mask = torch.zeros(2, 1, 7, 7, requires_grad=True)
+    attend("own", *inputs, mask=mask)[0].float().sum().backward()
+    assert mask.grad is not None
+    gradient = torch.func.grad(lambda query: attend("own", query, *inputs[1:])[0].float().sum())(inputs[0])
+    assert gradient.shape == inputs[0].shape
+    rows = torch.func.vmap(lambda query: attend("own", query, *inputs[1:])[0])(torch.stack([inputs[0]] * 2))
+    assert rows.shape == (2, 2, 7, 3, 4)
+    torch.func.jvp(lambda query: attend("own", query, *inputs[1:])[0], (inputs[0],), (inputs[0],))
+    assert attend("own", *(one[:0] for one in inputs), mask=None)[0].shape == (0, 7, 3, 4)
+
+
+def test_a_model_without_memory_or_in_double_precision_runs(variant):
+    """Shapes are asked of models on the device `meta`, and autocast leaves float64 alone."""
+    tokens = variant.tokens(2, variant.block)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = variant.model().double()(tokens).logits
+    assert logits.shape[:2] == tokens.shape
+    with torch.device("meta"):
+        model = variant.model_class(variant.config())
+    assert model(tokens.to("meta"), use_cache=False).logits.shape == logits.shape
 
 
 @torch.no_grad()
