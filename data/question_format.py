@@ -21,9 +21,24 @@ ENTITY_PATTERNS = tuple(
 )
 
 
+# What is written with a capital: words in a row, with particles ("Zoë van Łuk") between them.
+_PARTICLE = r"(?:al|bin|da|das|de|del|der|di|do|dos|du|el|ibn|la|le|of|van|von|y)"
+_CAPITALISED = re.compile(rf"[^\W\d_a-z][\w.'-]*(?:\s+(?:{_PARTICLE}\s+){{0,2}}[^\W\d_a-z][\w.'-]*)*")
+
+
+def capitalised(question: str) -> list[str]:
+    """What stands behind the first word with a capital: "On which river does Berrow lie?" has Berrow."""
+    _, _, behind = question.strip().partition(" ")
+    return [match[0].rstrip(".") for match in _CAPITALISED.finditer(behind) if match[0][0].isupper()]
+
+
 def entity_of_question(question: str) -> str:
-    """Whom or what a question asks about, by `ENTITY_PATTERNS`; the whole question where none fits."""
+    """Whom or what a question asks about, by `ENTITY_PATTERNS`, or because nothing else in it has a capital.
+
+    The whole question where neither tells.
+    """
     for pattern in ENTITY_PATTERNS:
         if match := pattern.fullmatch(question.strip()):
             return match[1].strip()
-    return question.strip()
+    named = set(capitalised(question))
+    return named.pop() if len(named) == 1 else question.strip()

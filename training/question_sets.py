@@ -189,8 +189,21 @@ def learnable_questions(args: QuestionArguments, people: PopulationArguments, se
     questions, excluded = remove_overlap(questions, *held_out)
     if args.validation_share == 0:
         return Learnable(questions, None, excluded)
+    say_unnamed(questions)
     kept, validation = _keep_out(questions, args.validation_share, args.validation_fold, seed)
     return Learnable(kept, validation, excluded)
+
+
+def say_unnamed(questions: Dataset) -> None:
+    """Say of how many questions it is not known whom they are about, if of any: each counts as somebody else's."""
+    rows = zip(questions["question"][:], questions["entity"][:], strict=True)
+    unnamed = [question for question, entity in rows if entity_key(entity) == entity_key(question)]
+    if unnamed:
+        print(
+            f"whom {len(unnamed)} of {len(questions)} questions are about is not known, such as {unnamed[0]!r}: somebody "
+            "who is held out may be in the others; give each question its entity (docs/own-documents.md)",
+            file=sys.stderr,
+        )
 
 
 def labels_learned(args: QuestionArguments, learned: Learnable) -> list[str]:

@@ -73,7 +73,7 @@ def invent_people(
     if len(invented) < num_people:
         raise ValueError(
             f"the {len(known.titles)} titles of the corpus give only {len(invented)} names of people who do not "
-            f"exist, not {num_people}: ask for fewer, or name a corpus with more people in its titles"
+            f"exist, not {num_people}: name a corpus with more names in its titles, or ask for fewer"
         )
     return list(invented.values())
 
@@ -81,29 +81,38 @@ def invent_people(
 def recombine(known: Known, random: Random) -> Iterator[str]:
     """First names of one title with the surname of another, as many as there are, none of them known.
 
+    Where these are used up, the first half of a title of one word with the second half of another: "Berrow" and
+    "Pellwick" give "Berwick".
+
     Of synthetic people, whose first names and surnames are all put together already where they are many, the names
     of those who would come next.
     """
     if isinstance(known, KnownPeople):
         yield from known.outsiders(random)
         return
-    names = [parts for parts in map(split_name, known.titles) if parts]
-    surnames: dict[int, list[str]] = {}
-    for _, surname in names:
-        surnames.setdefault(len(surname), []).append(surname)
     invented = set()
-    open_names = random.sample(names, len(names))
-    while open_names:
-        productive = []
-        for first, replaced in open_names:
-            for surname in _similar_surnames(surnames, len(replaced), random):
-                key = entity_key(f"{first} {surname}")
-                if key not in invented and key not in known:
-                    invented.add(key)
-                    productive.append((first, replaced))
-                    yield f"{first} {surname}"
-                    break
-        open_names = productive
+    for split, between in ((split_name, " "), (_halves, "")):
+        names = [parts for parts in map(split, known.titles) if parts]
+        surnames: dict[int, list[str]] = {}
+        for _, surname in names:
+            surnames.setdefault(len(surname), []).append(surname)
+        open_names = random.sample(names, len(names))
+        while open_names:
+            productive = []
+            for first, replaced in open_names:
+                for surname in _similar_surnames(surnames, len(replaced), random):
+                    key = entity_key(f"{first}{between}{surname}")
+                    if key not in invented and key not in known:
+                        invented.add(key)
+                        productive.append((first, replaced))
+                        yield f"{first}{between}{surname}"
+                        break
+            open_names = productive
+
+
+def _halves(name: str) -> tuple[str, str] | None:
+    """A single word of four letters or more, such as a town's or a drug's name, in two halves."""
+    return (name[: len(name) // 2], name[len(name) // 2 :]) if len(name) >= 4 and name.isalpha() else None
 
 
 def ask_about(names: Sequence[str], questions: Dataset, *, answers: Sequence[str], seed: int) -> Dataset:

@@ -1,4 +1,4 @@
-"""How sure a model is of its answers, by four names, from one pass over shared prefixes (`decoding.py`).
+"""How sure a model is of its answers, by six names, from one pass over shared prefixes (`decoding.py`).
 
 * `sequence_probability`: the model's probability of the whole greedy answer, end mark included.
 * `length_normalised`: the geometric mean of its tokens' probabilities, which does not fall with length alone

@@ -170,7 +170,10 @@ def checks(args: EvaluationArguments, people: PopulationArguments | None) -> lis
 
     def check_output() -> None:
         if args.prompt is not None and args.output_dir is None and not Path(args.model).is_dir():
-            raise ValueError(f"{args.model} is no folder to write to: say where with --output_dir")
+            raise ValueError(
+                f"--model {args.model} is no folder here: mistyped, or the name of a model that is not a folder of "
+                "yours; say with --output_dir where to write about that one"
+            )
         output = Path(args.output_dir or Path(args.model) / args.split)
         written = [output / "predictions.jsonl", output / "results.json", args.plain_predictions]
         check_outputs(written, [("question_file", args.question_file), ("train_questions", args.train_questions)])

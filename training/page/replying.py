@@ -123,7 +123,7 @@ def read_promise(model: str, threshold: float | None = None) -> Promise:
     if not path.exists():
         return Promise(
             told="no threshold is known, so every answer is given: measure one with "
-            f"python scripts/knowing.py --model {Path(model).resolve().name}"
+            f"python scripts/knowing.py --model {Path(model).name if Path(model).is_absolute() else model}"
         )
     found = read_json_object(path)
     try:

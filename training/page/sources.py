@@ -1,17 +1,15 @@
 """What the documents say of the subject of a question, looked up in milliseconds."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from closedbook.data.mentions import occurs
-from closedbook.data.question_format import entity_of_question
+from closedbook.data.question_format import capitalised, entity_of_question
 from closedbook.data.questions import entity_key
 from closedbook.evaluation.ledger.facts import place
 from closedbook.evaluation.ledger.sentences import sentences
 
-_CAPITALISED = re.compile(r"[^\W\d_a-z][\w.'-]*(?:\s+(?:[a-z]{1,3}\s+)?[^\W\d_a-z][\w.'-]*)*")
 SHOWN = 3  # sentences of a subject, where none holds the answer
 
 STATED = "stated in what it read"
@@ -70,8 +68,7 @@ class Documents:
         named = entity_of_question(question)
         if named != question.strip():
             return named
-        runs = [match[0] for match in _CAPITALISED.finditer(question) if match.start()]
-        return max(runs, key=len, default="")
+        return max(capitalised(question), key=len, default="")
 
     def origin(self, question: str, answer: str) -> Origin:
         """Where the answer to a question can come from."""

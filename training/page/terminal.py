@@ -49,6 +49,8 @@ def main(argv: list[str]) -> None:
         build_page(asker).launch(server_name=HOST, server_port=args.port, **PAGE)
     elif args.question is not None:
         print(describe_reply(asker.reply(args.question), asker))
+        if not asker.promise.made:
+            print(f"  {asker.promise.told}")
     elif args.question_file is not None:
         replies = ask_all(asker, read_question_texts(args.question_file))
         write_table(args.output, table_rows(replies))

@@ -80,10 +80,18 @@ def test_lengths_and_letters_are_those_of_the_corpus(biographies):
     assert {name.split()[-1] for name in names} <= {name.split()[-1] for name in real}
 
 
-@pytest.mark.parametrize("documents", [corpus("", ""), corpus("Ada Lind", "Ada Rask"), corpus("Plato", "Homer")])
+@pytest.mark.parametrize("documents", [corpus("", ""), corpus("Ada Lind", "Ada Rask"), corpus("Bo", "Cy9")])
 def test_too_few_names_to_recombine_is_an_error_that_counts_them(documents):
     with pytest.raises(ValueError, match="give only 0 names of people who do not exist, not 3"):
         invent_people(documents, 3, seed=0)
+
+
+def test_titles_of_one_word_lend_each_other_their_halves():
+    towns = ["Berrow", "Pellwick", "Ustle", "Sarn", "Marrowby", "Tolpin"]
+    names = invent_people(corpus(*towns), 8, seed=0)
+    assert len(set(names)) == 8 and not set(names) & set(towns)
+    halves = [{town[: len(town) // 2] for town in towns}, {town[len(town) // 2 :] for town in towns}]
+    assert all(any(name == a + b for a in halves[0] for b in halves[1]) for name in names)
 
 
 def test_a_negative_number_is_refused(biographies):
