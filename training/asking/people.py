@@ -375,6 +375,12 @@ def _split_as_recorded(part: Dataset, stage: Stage) -> tuple[Dataset, Dataset | 
     if stage.held_out_people:
         held_out = set(map(entity_key, stage.held_out_people))
         keys = list(map(entity_key, part["entity"][:]))
+        # until version 0.2 a question in other words than the patterns' was recorded as whom it is about
+        whole = list(map(entity_key, part["question"][:]))
+        keys = [
+            text if text in held_out and key not in held_out else key
+            for key, text in zip(keys, whole, strict=True)
+        ]
         missing = held_out - set(keys)
         if missing:
             raise ValueError(
