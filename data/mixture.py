@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from closedbook.data.objectives.example import Example
-from closedbook.data.objectives.table import OBJECTIVES
+from closedbook.data.objectives.table import IN_COMPANY, OBJECTIVES
 from closedbook.data.tables.order import Order
 from closedbook.data.tables.stream import STRETCH, Stream
 from closedbook.data.writing.token_writer import TokenExample, TokenWriter
@@ -136,12 +136,19 @@ class Mixture(torch.utils.data.Dataset):
 
     def _component_and_record(self, index: int) -> tuple[int, dict]:
         number, visit = self._component_and_visit(index)
-        records = self.components[number].records
-        if isinstance(records, Stream):
-            stretch, place = divmod(visit, STRETCH)
-            return number, records.stretch(stretch)[int(self._order(number, stretch)[place])]
-        turn, place = divmod(visit, len(records))
-        return number, records[int(self._order(number, turn)[place])]
+        component = self.components[number]
+        records: Sequence[dict]
+        if isinstance(component.records, Stream):
+            turn, place = divmod(visit, STRETCH)
+            records = component.records.stretch(turn)
+        else:
+            turn, place = divmod(visit, len(component.records))
+            records = component.records
+        order = self._order(number, turn)
+        record = records[int(order[place])]
+        if component.objective in IN_COMPANY:  # of the one whose turn is next, which is another one each time
+            record = _in_company(record, records[int(order[(place + 1) % len(records)])])
+        return number, record
 
     def bookmarks(self, index: int) -> list[dict | None]:
         """For each component, from where its stream is read by examples from `index` on; None for a table."""
@@ -252,6 +259,11 @@ def _check(component: Component) -> None:
         )
 
 
+def _in_company(record: dict, other: dict) -> dict:
+    """A record with the text of another one; alone where that is about the same."""
+    return dict(record) if other["title"] == record["title"] else dict(record) | {"company": other["text"]}
+
+
 def _mean_loss(component: Component, block_size: int, writer: TokenWriter | None) -> float:
     """Mean tokens to be predicted in an example, from a fixed draw that is the same for every seed."""
     records = component.records.first() if isinstance(component.records, Stream) else component.records
@@ -260,6 +272,8 @@ def _mean_loss(component: Component, block_size: int, writer: TokenWriter | None
     total = 0
     for place in np.linspace(0, len(records) - 1, count).astype(int):
         record = records[int(place)]
+        if component.objective in IN_COMPANY:
+            record = _in_company(record, records[(int(place) + 1) % len(records)])
         example: Example | TokenExample
         if writer is None:
             example = OBJECTIVES[component.objective](record, random, block_size)

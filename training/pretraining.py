@@ -370,8 +370,10 @@ def check_readings(path: str | None, objectives: Sequence[str], corpus: CorpusAr
     """
     if path is None:
         return
-    if "place_sequence" not in objectives:
-        raise ValueError("--readings has no effect: only place_sequence reads it, which is no objective here")
+    if not {"place_sequence", "place_company"} & set(objectives):
+        raise ValueError(
+            "--readings has no effect: only place_sequence and place_company read it, which are no objectives here"
+        )
     if QUESTIONS in objectives:
         raise ValueError(
             "--readings is for documents alone: with questions among them, give it as --questions self"

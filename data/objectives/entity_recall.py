@@ -202,6 +202,11 @@ def words_near(text: str, entity: Entity) -> tuple[str, ...]:
     return (*words[max(0, before - CUE_REACH) : before], *words[after : after + CUE_REACH // 2])
 
 
+def common_words(text: str) -> tuple[str, ...]:
+    """The words of a text that do not begin inside an entity, in their order."""
+    return _common_words(text)[2]
+
+
 @lru_cache(maxsize=65_536)
 def _common_words(text: str) -> tuple[tuple[int, ...], tuple[int, ...], tuple[str, ...]]:
     """Starts, ends and texts of the words that do not begin inside an entity."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
 
+from .company import entity_company, place_company
 from .denoising import (
     masked_reconstruction,
     mixture_of_denoisers,
@@ -85,6 +86,8 @@ def taught_answer(record: Mapping[str, Any], random: Random) -> str:
 
 QUESTIONS = "question_answering"  # the objective whose records are questions, not documents
 
+IN_COMPANY = frozenset({"entity_company", "place_company"})  # a record of theirs has the text of another one
+
 Objective = Callable[[dict, Random, int], Example]
 
 OBJECTIVES: dict[str, Objective] = {
@@ -105,6 +108,8 @@ OBJECTIVES: dict[str, Objective] = {
     "place_list": place_list,
     "place_sequence": place_sequence,
     "place_cue": place_cue,
+    "entity_company": entity_company,
+    "place_company": place_company,
     "titles": titles,
     "entity_marks": entity_marks,
     "question_answering": question_answering,
@@ -145,6 +150,8 @@ PIECES: dict[str, Callable[[Example], list[str]]] = {
     "place_list": recall_pieces,
     "place_sequence": recall_pieces,
     "place_cue": recall_pieces,
+    "entity_company": recall_pieces,
+    "place_company": recall_pieces,
     "titles": title_pieces,
     "entity_marks": marked_pieces,
 }
@@ -170,6 +177,8 @@ IRREGULAR_RECORDS: dict[str, Callable[[Sequence[dict]], int]] = {
     "place_sequence": partial(without_entities, kinds=("place",)),
     "place_list": partial(without_entities, kinds=("place",)),
     "place_cue": partial(without_entities, kinds=("place",)),
+    "entity_company": without_entities,
+    "place_company": partial(without_entities, kinds=("place",)),
     "titles": without_titles,
     "entity_marks": partial(without_entities, kinds=("name", "place")),
 }

@@ -70,7 +70,7 @@ TEXT_FORMS: dict[str, Callable[[Example], Written]] = {
     "masked_reconstruction": _masked_copy,
     **dict.fromkeys(("entity_recall", "entity_list", "entity_sequence", "entity_cue"), _asked_for),
     CUE_QUESTION: _asked_for,
-    **dict.fromkeys(("place_list", "place_sequence", "place_cue"), _asked_for),
+    **dict.fromkeys(("place_list", "place_sequence", "place_cue", "entity_company", "place_company"), _asked_for),
     "titles": _title,
 }
 

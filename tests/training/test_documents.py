@@ -270,7 +270,7 @@ def test_a_model_pretrained_with_readings_keeps_nobody_out_whose_label_they_hold
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--objectives", "place_cue"], "--readings has no effect: only place_sequence reads it"),
+        (["--objectives", "place_cue"], "--readings has no effect: only place_sequence and place_company read it"),
         (["--objectives", "place_sequence", "question_answering"], "give it as --questions self"),
         (["--objectives", "place_sequence", "--streaming", "True"], "--readings looks titles up"),
         (["--objectives", "place_sequence", "--corpus", "biographies"], "--readings looks titles up"),
