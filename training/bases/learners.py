@@ -1,5 +1,6 @@
 """What a run trains: a model with its tokenizer, and how records become the tokens that it reads."""
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -85,6 +86,12 @@ def new_learner(
     block_size = args.block_size
     if tokenizer_name == CHARACTERS:
         characters = build_char_tokenizer(chain.from_iterable(read.characters), model_max_length=block_size)
+        if "?" not in characters.get_vocab():
+            print(
+                "no document has a '?', so questions with one cannot be asked of this model: --extra_characters ascii "
+                "gives it all that keyboards have",
+                file=sys.stderr,
+            )
         return Learner(build_model(args, regularisation, len(characters)), characters, block_size)
     tokenizer: PreTrainedTokenizerBase
     if tokenizer_name.startswith("train:"):

@@ -94,7 +94,9 @@ def describe_reply(reply: Reply, asker: Asker) -> str:
     lines.append(f"  {bar(reply.confidence, threshold)} {reply.confidence:.0%} sure ({asker.promise.confidence})")
     if reply.familiarity is not None:
         lines.append(f"  has read about {reply.subject} with a probability of {reply.familiarity:.0%}")
-    if others := [f"{text} {share:.1%}" for text, share in reply.candidates if text != reply.answer]:
+    if others := [
+        f"{text or '(nothing)'} {share:.1%}" for text, share in reply.candidates if text != reply.answer
+    ]:
         lines.append("  or " + ", ".join(others))
     if asker.promise.threshold is None:
         lines.append(f"  {asker.promise.told}")

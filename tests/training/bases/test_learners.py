@@ -20,7 +20,9 @@ from transformers import (
 )
 
 from closedbook.evaluation.run_record import read_run
+from closedbook.training.arguments import ModelArguments, RegularisationArguments
 from closedbook.training.bases.asking import load_to_ask
+from closedbook.training.bases.learners import CHARACTERS, Read, new_learner
 from closedbook.training.bases.loading import load_model_folder
 from closedbook.training.publishing.folder import finished_files
 from closedbook.training.run_folder import read_base_run
@@ -394,3 +396,10 @@ def test_a_taught_stock_model_and_an_adapter_on_a_named_base_can_be_shared(bases
     (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"half")
     with pytest.raises(ValueError, match="adapter_model.safetensors cannot be read"):
         finished_files(tmp_path / "adapter")
+
+
+def test_a_vocabulary_in_which_nothing_can_be_asked_is_told_of(capsys):
+    sizes = ModelArguments(hidden_size=16, num_hidden_layers=1, num_attention_heads=1, block_size=16)
+    for texts, told in ((["Ada was born."], True), (["Ada was born.", "?"], False)):
+        new_learner(sizes, RegularisationArguments(), CHARACTERS, Read([texts], [texts]))
+        assert ("--extra_characters ascii" in capsys.readouterr().err) == told
