@@ -33,6 +33,7 @@ ARMS: dict[str, tuple[list[str], list[str]]] = {
     "recipe": (RECIPE, []),
     "span corruption": (["span_corruption"], []),
     "recipe, places in random order": (["place_cue=3", "place_list=4", "entity_list=1", "span_corruption=1"], []),
+    "recipe, in company": (["place_cue=3", "place_company=4", "entity_sequence=1", "span_corruption=1"], []),
     "recipe, no cues": (["place_sequence=7", "entity_sequence=1", "span_corruption=1"], []),
     "recipe, no sequences": (["place_cue=7", "entity_cue=1", "span_corruption=1"], []),
     "recipe, all entities": (["entity_cue=3", "entity_sequence=5", "span_corruption=1"], []),
