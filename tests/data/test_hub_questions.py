@@ -64,7 +64,7 @@ def test_trivia_qa_has_the_value_then_aliases_then_normalised_ones():
         ["Port Harcourt", "Port-Harcourt", "port harcourt"],
         ["The Sorrel", "Sorrel (river)", "sorrel", "sorrel river"],
     ]
-    assert questions["entity"][:] == ["the painter Lieve Okonjo", questions[1]["question"]]
+    assert questions["entity"][:] == ["the painter Lieve Okonjo", "Quillby"]
 
 
 def test_the_test_split_of_trivia_qa_has_questions_only():

@@ -167,7 +167,7 @@ def test_mistakes_are_named_before_anything_is_asked(tiny, gpt2, asked, tmp_path
     flags = ["--questions", "file", "--question_file", asked]
     with pytest.raises(ValueError, match=r"has no \{question\}: write it where the question goes"):
         tiny.evaluate(gpt2, "--prompt", "Answer:", *flags)
-    with pytest.raises(ValueError, match="say where with --output_dir"):
+    with pytest.raises(ValueError, match="say with --output_dir where"):
         tiny.evaluate("some/model", "--prompt", PROMPT, *flags)
     with pytest.raises(ValueError, match="knows no mask token: ask it with --prompt"):
         tiny.evaluate(gpt2, *flags)
