@@ -13,7 +13,8 @@ from closedbook.data.open_book import OpenBook, most_words, open_questions
 from closedbook.data.people.biographies import biography_questions
 from closedbook.data.people.population import Population
 from closedbook.data.question_files import self_rows
-from closedbook.data.questions import QUESTION_SETS, entity_key, remove_overlap, split_by_entity
+from closedbook.data.question_format import link_entities
+from closedbook.data.questions import QUESTION_SETS, entity_key, find_overlap, remove_overlap, split_by_entity
 from closedbook.data.real_facts import REAL_FACTS
 from closedbook.evaluation.answering.closed_book import answer_questions
 from closedbook.evaluation.answering.stock_models import asked_as
@@ -92,7 +93,17 @@ def training_questions(args: QuestionArguments, people: PopulationArguments) -> 
     """What a run may learn from."""
     if args.questions == "biographies":
         return ask_about_people(people, "train")
-    return read_questions(args.questions, args.train_questions)
+    questions = read_questions(args.questions, args.train_questions)
+    return _linked(questions) if args.questions == "file" else questions
+
+
+def _linked(questions: Dataset, known: Iterable[str] = ()) -> Dataset:
+    """Questions of a file of one's own, each about whom it names in any wording, see `link_entities`."""
+    entities = questions["entity"][:]
+    linked = link_entities(questions["question"][:], entities, known)
+    if linked == entities:
+        return questions
+    return questions.remove_columns("entity").add_column("entity", linked).cast(questions.features)
 
 
 @dataclass(frozen=True)
@@ -177,6 +188,8 @@ def learnable_questions(args: QuestionArguments, people: PopulationArguments, se
     check_fold(args.validation_share, args.validation_fold)
     held_out = [read_names(args.questions, path) for path in args.exclude_people_of]
     questions = training_questions(args, people)
+    if args.questions == "file":
+        held_out = [_linked(others, questions["entity"][:]) for others in held_out]
     excluded_names = [name for name in args.exclude_people if name.strip()]
     missing = {entity_key(name) for name in excluded_names} - set(map(entity_key, questions["entity"][:]))
     if missing:
@@ -186,10 +199,18 @@ def learnable_questions(args: QuestionArguments, people: PopulationArguments, se
         )
     if excluded_names:
         held_out.append(Dataset.from_dict({"entity": excluded_names}))
+    for path, others in zip(args.exclude_people_of, held_out, strict=False):
+        if not find_overlap(questions, others):
+            print(
+                f"--exclude_people_of {path}: no training question is about any of its {len(others)}, so it leaves "
+                "nobody out",
+                file=sys.stderr,
+            )
     questions, excluded = remove_overlap(questions, *held_out)
+    if args.validation_share or args.exclude_people_of:
+        say_unnamed(questions)
     if args.validation_share == 0:
         return Learnable(questions, None, excluded)
-    say_unnamed(questions)
     kept, validation = _keep_out(questions, args.validation_share, args.validation_fold, seed)
     return Learnable(kept, validation, excluded)
 

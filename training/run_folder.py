@@ -49,6 +49,11 @@ def check_output_folder(folder: str | Path, resume: bool, overwrite: bool, recor
         checkpoint = last_good_checkpoint(folder)
         if checkpoint is None:
             raise FileNotFoundError(f"--resume: no complete checkpoint in {folder}")
+        if not (folder / record).exists():
+            raise ValueError(
+                f"--resume: {folder} has checkpoints and no {record}, so what run they are of is not known: bring it back "
+                "beside them, or begin another run in another folder"
+            )
         return checkpoint
     if is_occupied(folder):
         if not overwrite:

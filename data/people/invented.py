@@ -21,6 +21,7 @@ from closedbook.data.questions import entity_key
 UNKNOWN_ANSWER = "unknown"  # what a model is trained to say about people it never read about
 
 _SUFFIX = re.compile(r"(,? (?:Jr\.?|Sr\.?|Esq\.?|II|III|IV|V))$")
+_ONE_WORD = re.compile(r"[^\W\d_](?=.{3})[^\W\d_A-Z]+")  # no abbreviation, whose capitals would show in a half
 _NAME = "\0"  # stands for a name in a wording
 _LENGTH_TOLERANCE = 2  # characters by which a surname may be longer or shorter than the one it replaces
 
@@ -91,7 +92,10 @@ def recombine(known: Known, random: Random) -> Iterator[str]:
         yield from known.outsiders(random)
         return
     invented = set()
-    for split, between in ((split_name, " "), (_halves, "")):
+    ways = [(split_name, " "), (_halves, "")]
+    if sum(split_name(title) is None for title in known.titles) > len(known.titles) / 2:
+        ways.reverse()  # most titles are one word
+    for split, between in ways:
         names = [parts for parts in map(split, known.titles) if parts]
         surnames: dict[int, list[str]] = {}
         for _, surname in names:
@@ -112,7 +116,7 @@ def recombine(known: Known, random: Random) -> Iterator[str]:
 
 def _halves(name: str) -> tuple[str, str] | None:
     """A single word of four letters or more, such as a town's or a drug's name, in two halves."""
-    return (name[: len(name) // 2], name[len(name) // 2 :]) if len(name) >= 4 and name.isalpha() else None
+    return (name[: len(name) // 2], name[len(name) // 2 :]) if _ONE_WORD.fullmatch(name) else None
 
 
 def ask_about(names: Sequence[str], questions: Dataset, *, answers: Sequence[str], seed: int) -> Dataset:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from closedbook.data.corpora import load_wiki
-from closedbook.data.question_format import QUESTION_FEATURES, entity_of_question
+from closedbook.data.question_format import QUESTION_FEATURES, entity_of_question, link_entities
 from closedbook.data.questions import (
     check_fit,
     entity_key,
@@ -246,12 +246,33 @@ def test_an_unknown_way_to_resolve_conflicts_is_refused(tmp_path: Path):
         ("When was Zoë van Łuk knighted?", "Zoë van Łuk"),
         ("Did Ada Bo see Cy Dee?", "Did Ada Bo see Cy Dee?"),
         ("was hat Öl mit État zu tun?", "was hat Öl mit État zu tun?"),
+        ("What is Anna Smith's birthplace?", "Anna Smith"),
+        ("Emil Smith was born in which town?", "Emil Smith"),
+        ("Berrow lies in which part of England?", "Berrow lies in which part of England?"),
         ("how many moons has a planet?", "how many moons has a planet?"),
         ("Where was born?", "Where was born?"),
     ],
 )
 def test_the_entity_is_read_from_the_question(question: str, entity: str):
     assert entity_of_question(question) == entity
+
+
+def test_questions_about_one_person_in_any_wording_are_linked():
+    questions = [
+        "Where was Carl Smith born?",
+        "Who is Carl Smith from Berlin?",
+        "What was Carl Smith's mother's name?",
+        "please tell: carl smith, born where?",
+        "Where was Ada Smith born?",
+        "On which river does Berrow lie?",
+        "Berrow lies in which part of England?",
+        "Which town is older?",
+    ]
+    told = [entity_of_question(question) for question in questions]
+    expected = [*["Carl Smith"] * 4, "Ada Smith", *["Berrow"] * 2, questions[-1]]
+    assert link_entities(questions, told) == expected
+    assert link_entities(questions[:1], ["C. Smith"]) == ["C. Smith"]  # it was given
+    assert link_entities(questions[3:4], told[3:4], ["Carl Smith"]) == ["Carl Smith"]
 
 
 def test_spellings_of_one_entity_share_a_key():

@@ -16,7 +16,7 @@ from closedbook.evaluation.reports.tables import Summary, row, summaries_of_one_
 _OURS = {
     ("vanilla", "cs224n_vanilla_pretrain then cs224n_finetune"): "ours, the assignment's own corruption",
     ("perceiver-spread", "cs224n_self_questions"): "ours, Perceiver, taught by readers",
-    ("vanilla", "cs224n_places_pretrain then cs224n_places_finetune"): "ours, places called up by name",
+    ("vanilla", "cs224n_company_pretrain then cs224n_places_finetune"): "ours, places called up by name",
     ("vanilla", "cs224n_mixed_long then cs224n_places_finetune"): "ours, places and questions mixed",
     ("vanilla", "cs224n_self_questions"): "ours, taught by readers",
     ("vanilla", "cs224n_self_questions_tenth"): "ours, a tenth of the size, taught by readers",

@@ -10,7 +10,7 @@ from closedbook.evaluation.results import make_result
 
 RECIPES = {
     "plain": "r/cs224n_vanilla_pretrain.yaml then r/cs224n_finetune.yaml",
-    "places": "r/cs224n_places_pretrain.yaml then r/cs224n_places_finetune.yaml",
+    "places": "r/cs224n_company_pretrain.yaml then r/cs224n_places_finetune.yaml",
     "both": "r/cs224n_mixed_long.yaml then r/cs224n_places_finetune.yaml",
 }
 PUBLISHED = {
