@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -49,10 +50,11 @@ def check_output_folder(folder: str | Path, resume: bool, overwrite: bool, recor
         checkpoint = last_good_checkpoint(folder)
         if checkpoint is None:
             raise FileNotFoundError(f"--resume: no complete checkpoint in {folder}")
-        if not (folder / record).exists():
-            raise ValueError(
-                f"--resume: {folder} has checkpoints and no {record}, so what run they are of is not known: bring it back "
-                "beside them, or begin another run in another folder"
+        if not (folder / record).exists():  # checkpoints that were copied alone
+            print(
+                f"{folder} has no {record}, so that its checkpoints are of a run with these settings and this data is not "
+                "checked",
+                file=sys.stderr,
             )
         return checkpoint
     if is_occupied(folder):

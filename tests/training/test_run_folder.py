@@ -136,17 +136,13 @@ def test_a_broken_checkpoint_is_passed_over(run, caplog, file, harm):
     assert "checkpoint-8" in caplog.text
 
 
-def test_a_run_goes_on_from_the_checkpoint_before_a_broken_one(tiny, run, pretrained):
+def test_a_run_goes_on_from_the_checkpoint_before_a_broken_one(tiny, run, pretrained, capsys):
     for path in run.iterdir():
-        if path.is_file() and path.name != "run.json":
+        if path.is_file():
             path.unlink()
     truncate(run / "checkpoint-8" / "optimizer.pt")
-    kept = (run / "run.json").read_bytes()
-    (run / "run.json").unlink()
-    with pytest.raises(ValueError, match="no run.json, so what run they are of is not known"):
-        tiny.pretrain(run, "--resume")
-    (run / "run.json").write_bytes(kept)
     tiny.pretrain(run, "--resume")
+    assert "has no run.json, so that" in capsys.readouterr().err
     tiny.assert_equal(pretrained, run)
     assert checkpoint_problem(run / "checkpoint-8") is None
 
