@@ -169,10 +169,10 @@ def entity_of_question(question: str) -> str:
 def link_entities(questions: Sequence[str], entities: Sequence[str], known: Iterable[str] = ()) -> list[str]:
     """Entities of questions of one file, the same for all questions that name the same one.
 
-    An entity that a question's wording told is replaced where the question holds that of another question, or one that
-    is known besides: "Who is Ada Lind from Bergen?" is about Ada Lind, if she is asked about elsewhere. Of several the
-    shortest of at least two words counts, else the one that stands first. Whoever keeps people out of training would
-    otherwise keep out one question about them, and train on another.
+    An entity that a question's wording told is replaced where the question holds that of another question, or one
+    that is known besides: "Who is Ada Lind from Bergen?" is about Ada Lind, if she is asked about elsewhere. Of
+    several the shortest of at least two words counts, else the one that stands first. Whoever keeps people out of
+    training would otherwise keep out one question about them, and train on another.
 
     Args:
         questions: of the file.
@@ -192,7 +192,7 @@ def link_entities(questions: Sequence[str], entities: Sequence[str], known: Iter
             found = [(size < 2, size, start) for start, size in starts if words[start : start + size] in names]
             found = [one for one in found if one[1] < len(words)]
         if found:
-            one_word, size, start = min(found, key=lambda one: (one[0], one[2] if one[0] else one[1], one[2]))
+            _, size, start = min(found, key=lambda one: (one[0], one[2] if one[0] else one[1], one[2]))
             entity = names[words[start : start + size]]
         linked.append(entity)
     return linked

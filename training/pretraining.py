@@ -474,8 +474,8 @@ def count_irregular(
     for name, count in counts.items():
         if count:
             print(
-                f"{name}: {count} of {total} documents fall back{some}: they have no title, or nothing beside it that this "
-                "objective asks for, and are read otherwise (docs/own-documents.md, Objectives)",
+                f"{name}: {count} of {total} documents fall back{some}: they have no title, or nothing beside it "
+                "that this objective asks for, and are read otherwise (docs/own-documents.md, Objectives)",
                 file=sys.stderr,
             )
     return counts

@@ -202,8 +202,8 @@ def learnable_questions(args: QuestionArguments, people: PopulationArguments, se
     for path, others in zip(args.exclude_people_of, held_out, strict=False):
         if not find_overlap(questions, others):
             print(
-                f"--exclude_people_of {path}: no training question is about any of its {len(others)}, so it leaves "
-                "nobody out",
+                f"--exclude_people_of {path}: no training question is about any of its {len(others)}, so it "
+                "leaves nobody out",
                 file=sys.stderr,
             )
     questions, excluded = remove_overlap(questions, *held_out)
@@ -221,8 +221,8 @@ def say_unnamed(questions: Dataset) -> None:
     unnamed = [question for question, entity in rows if entity_key(entity) == entity_key(question)]
     if unnamed:
         print(
-            f"whom {len(unnamed)} of {len(questions)} questions are about is not known, such as {unnamed[0]!r}: somebody "
-            "who is held out may be in the others; give each question its entity (docs/own-documents.md)",
+            f"whom {len(unnamed)} of {len(questions)} questions are about is not known, such as {unnamed[0]!r}: "
+            "somebody who is held out may be in the others; give each question its entity (docs/own-documents.md)",
             file=sys.stderr,
         )
 

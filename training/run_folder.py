@@ -52,8 +52,8 @@ def check_output_folder(folder: str | Path, resume: bool, overwrite: bool, recor
             raise FileNotFoundError(f"--resume: no complete checkpoint in {folder}")
         if not (folder / record).exists():  # checkpoints that were copied alone
             print(
-                f"{folder} has no {record}, so that its checkpoints are of a run with these settings and this data is not "
-                "checked",
+                f"{folder} has no {record}, so that its checkpoints are of a run with these settings and this "
+                "data is not checked",
                 file=sys.stderr,
             )
         return checkpoint

@@ -1,9 +1,10 @@
 """Objectives in which a title stands among words that have nothing to do with it.
 
-Whatever stands around a name in its own document is evidence for the fact that is asked for, so a model learns to
-weigh it; in a question ("Where was ... born?") the same words stand around every name, and are evidence of nothing.
-Here words of another document stand around the title, and the entities of its own are asked for: the title alone has
-to call them up. (Ours; on the reference task it was worth four points of accuracy at equal characters, see LOG.md.)
+Whatever stands around a name in its own document is evidence for the fact that is asked for, so a model learns
+to weigh it; in a question ("Where was ... born?") the same words stand around every name, and are evidence of
+nothing. Here words of another document stand around the title, and the entities of its own are asked for: the
+title alone has to call them up. (Ours; on the reference task it was worth four points of accuracy at equal
+characters, see LOG.md.)
 
 `Mixture` lends the other document's text as `company`; a record without it is treated as by the sequence alone.
 """
@@ -26,8 +27,8 @@ def _in_company(
 ) -> Example:
     """`words title words ⁇ entity ⁇ entity ⁇ ...`, up to `MOST_WORDS` words from anywhere in the company.
 
-    Words that belong to no name, place, date or number there, in any order, parted by the title. Where the block has
-    no room for them, or the document nothing to ask for, as `sequence`.
+    Words that belong to no name, place, date or number there, in any order, parted by the title. Where the block
+    has no room for them, or the document nothing to ask for, as `sequence`.
     """
     example = sequence(record, random, block_size)
     title = record["title"].strip()

@@ -46,7 +46,7 @@ def test_eager_and_sdpa_agree_forward_and_backward(variant):
 
 
 def test_bfloat16_on_a_processor_is_as_exact_as_operations_one_by_one(variant, monkeypatch):
-    """Its attention has a backward pass of its own. Both are held to float32, masks and rows without a key included."""
+    """Its attention has a backward pass of its own; both are held to float32, masks and rows without a key too."""
     model = variant.model("eager").train()
 
     def learn(batch, labels, narrow) -> dict[str, torch.Tensor]:
@@ -69,7 +69,7 @@ def test_bfloat16_on_a_processor_is_as_exact_as_operations_one_by_one(variant, m
 
 
 def attention_of_bfloat16(monkeypatch):
-    """Inputs, and a function that attends with them in training: in bfloat16 as it is, as it would be, in float32."""
+    """Inputs, and a function that attends with them in training: in bfloat16 as it is and would be, in float32."""
     torch.manual_seed(0)
     inputs = [torch.randn(2, 3, 7, 4) for _ in range(3)]
     mask = torch.full((2, 1, 7, 7), torch.finfo(torch.float32).min).triu(1)
@@ -86,7 +86,7 @@ def attention_of_bfloat16(monkeypatch):
 
 
 def test_what_is_looked_at_and_learned_through_weights_is_the_same(monkeypatch):
-    """Weights are shown, carry gradients, and those can be differentiated again, as one operation after another."""
+    """Weights are shown, carry gradients, and those can be differentiated again, as without a pass of its own."""
     inputs, attend = attention_of_bfloat16(monkeypatch)
     found = {}
     for how in ("own", "one by one", "float32"):

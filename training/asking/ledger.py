@@ -391,8 +391,8 @@ def checks(args: LedgerArguments) -> list[Callable[[], object]]:
     def check_output() -> None:
         if args.output_dir is None and not Path(args.model).is_dir():
             raise ValueError(
-                f"--model {args.model} is no folder here: mistyped, or the name of a model that is not a folder of "
-                "yours; say with --output_dir where to write about that one"
+                f"--model {args.model} is no folder here: mistyped, or the name of a model that is not a "
+                "folder of yours; say with --output_dir where to write about that one"
             )
         check_outputs([folder / name for name in LEDGER_FILES], inputs)
         check_inputs_outside(folder, inputs)

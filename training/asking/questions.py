@@ -171,8 +171,8 @@ def checks(args: EvaluationArguments, people: PopulationArguments | None) -> lis
     def check_output() -> None:
         if args.prompt is not None and args.output_dir is None and not Path(args.model).is_dir():
             raise ValueError(
-                f"--model {args.model} is no folder here: mistyped, or the name of a model that is not a folder of "
-                "yours; say with --output_dir where to write about that one"
+                f"--model {args.model} is no folder here: mistyped, or the name of a model that is not a "
+                "folder of yours; say with --output_dir where to write about that one"
             )
         output = Path(args.output_dir or Path(args.model) / args.split)
         written = [output / "predictions.jsonl", output / "results.json", args.plain_predictions]

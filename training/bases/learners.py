@@ -88,8 +88,8 @@ def new_learner(
         characters = build_char_tokenizer(chain.from_iterable(read.characters), model_max_length=block_size)
         if "?" not in characters.get_vocab():
             print(
-                "no document has a '?', so questions with one cannot be asked of this model: --extra_characters ascii "
-                "gives it all that keyboards have",
+                "no document has a '?', so questions with one cannot be asked of this model: --extra_characters "
+                "ascii gives it all that keyboards have",
                 file=sys.stderr,
             )
         return Learner(build_model(args, regularisation, len(characters)), characters, block_size)

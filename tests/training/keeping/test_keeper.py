@@ -170,7 +170,7 @@ def test_a_bit_that_turned_in_a_checkpoint_makes_it_be_passed_over(run, file):
 def test_a_run_is_resumed_as_itself_only(tiny, run, flags, named):
     shutil.rmtree(run / "checkpoint-8")
     before = snapshot(run)
-    # What `auto` chose depends on the processor: here the run keeps that, but for the row that takes the other one.
+    # What `auto` chose depends on the processor: the run keeps that here, but for the row that takes the other.
     chosen, other = ("bf16", "fp32") if read_run(run).last.arguments["precision"] == "bf16" else ("fp32", "bf16")
     flags = [other if flag == "another" else flag for flag in flags]
     with pytest.raises(ValueError, match=f"--resume: the run in this folder has .*{named}"):
