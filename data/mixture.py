@@ -16,6 +16,7 @@ import torch
 
 from closedbook.data.objectives.example import Example
 from closedbook.data.objectives.table import IN_COMPANY, OBJECTIVES
+from closedbook.data.questions import entity_key
 from closedbook.data.tables.order import Order
 from closedbook.data.tables.stream import STRETCH, Stream
 from closedbook.data.writing.token_writer import TokenExample, TokenWriter
@@ -261,7 +262,8 @@ def _check(component: Component) -> None:
 
 def _in_company(record: dict, other: dict) -> dict:
     """A record with the text of another one; alone where that is about the same."""
-    return dict(record) if other["title"] == record["title"] else dict(record) | {"company": other["text"]}
+    is_same = entity_key(other["title"]) == entity_key(record["title"])
+    return dict(record) if is_same else dict(record) | {"company": other["text"]}
 
 
 def _mean_loss(component: Component, block_size: int, writer: TokenWriter | None) -> float:

@@ -159,7 +159,7 @@ def remove_overlap(train: Dataset, *evaluation_sets: Dataset) -> tuple[Dataset, 
             "load other training questions, or evaluate on others"
         )
     logger.warning(
-        "removed %d training questions about %d entities that are also evaluated: %s",
+        "removed %d training questions about %d entities that are held out of training: %s",
         len(train) - len(rows),
         len(removed),
         ", ".join(removed),

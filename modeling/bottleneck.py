@@ -1,7 +1,6 @@
 """The Perceiver's bottleneck: which tokens carry a latent, who reads what, and the cache for it.
 
-All layouts are one rule with another choice of *anchors*. A latent stands at an anchor token of its example
-and
+All layouts are one rule with another choice of *anchors*. A latent stands at an anchor token of its example, and
 
 * the latent reads every token of its example up to its anchor (down-projection),
 * a latent reads itself and the earlier latents of its example (the blocks between),

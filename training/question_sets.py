@@ -94,7 +94,11 @@ def training_questions(args: QuestionArguments, people: PopulationArguments) -> 
     if args.questions == "biographies":
         return ask_about_people(people, "train")
     questions = read_questions(args.questions, args.train_questions)
-    return _linked(questions) if args.questions == "file" else questions
+    return _linked(questions, _named(args.exclude_people)) if args.questions == "file" else questions
+
+
+def _named(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.strip()]
 
 
 def _linked(questions: Dataset, known: Iterable[str] = ()) -> Dataset:
@@ -190,7 +194,7 @@ def learnable_questions(args: QuestionArguments, people: PopulationArguments, se
     questions = training_questions(args, people)
     if args.questions == "file":
         held_out = [_linked(others, questions["entity"][:]) for others in held_out]
-    excluded_names = [name for name in args.exclude_people if name.strip()]
+    excluded_names = _named(args.exclude_people)
     missing = {entity_key(name) for name in excluded_names} - set(map(entity_key, questions["entity"][:]))
     if missing:
         raise ValueError(

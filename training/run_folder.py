@@ -27,12 +27,14 @@ from closedbook.training.keeping.written import (
 )
 
 
-def check_output_folder(folder: str | Path, resume: bool, overwrite: bool, record: str = RUN_FILE) -> Path | None:
+def check_output_folder(
+    folder: str | Path, resume: bool | None, overwrite: bool, record: str = RUN_FILE
+) -> Path | None:
     """Check that a run may write to `folder`, and change nothing; returns the checkpoint to go on from, if any.
 
     Args:
         folder: to be written to.
-        resume: go on with the run there.
+        resume: go on with the run there; None for a command that knows no such thing.
         overwrite: replace the run there.
         record: name of the file by which a run's folder is known.
 
@@ -58,13 +60,14 @@ def check_output_folder(folder: str | Path, resume: bool, overwrite: bool, recor
             )
         return checkpoint
     if is_occupied(folder):
+        ours = (folder / record).exists()
         if not overwrite:
-            raise ValueError(
-                f"output_dir {folder} already holds files. Use another folder, --resume to go on with the run "
-                "there, or --overwrite to replace it"
-            )
-        if not (folder / record).exists():
-            raise ValueError(f"--overwrite: {folder} was not written by a run of this package; clear it yourself")
+            goes_on = resume is not None and (ours or last_good_checkpoint(folder) is not None)
+            ways = ["use another folder"]
+            ways += ["--resume to go on with the run there"] * goes_on + ["--overwrite to replace it"] * ours
+            raise ValueError(f"output_dir {folder} already holds files: {', or '.join(ways)}")
+        if not ours:
+            raise ValueError(f"--overwrite: {folder} was not written by this command; clear it yourself")
     return None
 
 
@@ -81,7 +84,7 @@ def replacing(folder: str | Path, overwrite: bool, record: str = RUN_FILE) -> It
         ValueError: as `check_output_folder` does, or if another run holds the folder.
     """
     with sole_writer(folder):
-        check_output_folder(folder, False, overwrite, record)
+        check_output_folder(folder, None, overwrite, record)
         remove_leftovers(folder)
         before = {path: path.stat().st_ino for path in written_files(folder, record)}
         yield

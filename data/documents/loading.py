@@ -9,7 +9,7 @@ from datasets import Dataset, Features, Value
 
 from closedbook.data.documents.reading import Reader, pieces_of
 from closedbook.data.documents.titles import title_at_head
-from closedbook.data.documents.walk import MARKDOWN, TABLES, find_files, readable, shortened
+from closedbook.data.documents.walk import MARKDOWN, TABLES, check_is_text, find_files, readable, shortened
 from closedbook.data.tables.blocks import Span, check_unchanged, is_compressed, kind_of
 from closedbook.data.tables.kept import Batch, keep_table
 from closedbook.data.tables.records import IN_MEMORY_BYTES
@@ -104,6 +104,8 @@ def load_documents(
     if not rows["text"]:
         if not path.is_dir() and not left_out:
             raise ValueError(f"{path} is empty: there is nothing to load from it")
+        if left_out:
+            raise ValueError(f"{path}: nothing is left of it without its {len(left_out)} damaged places")
         raise ValueError(f"{path}: all of its {len(files)} documents are empty: {shortened(empty)}")
     if empty:
         logger.warning("%s: %d files without a text are left out: %s", path, len(empty), shortened(empty))
@@ -124,6 +126,8 @@ def reader_of(
         raise FileNotFoundError(f"{path}: there is no such file; check the path (now in {Path.cwd()})")
     folder, files = (path, find_files(path).files) if path.is_dir() else (path.parent, [Path(path.name)])
     _check_effect(path, files, unit, title_column, text_column)
+    if not path.is_dir():
+        check_is_text(path)
     reader = Reader(folder, not path.is_dir(), unit, title_column, text_column, skip_damaged)
     return reader, [folder / file for file in files]
 

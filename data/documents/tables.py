@@ -73,6 +73,8 @@ def table_rows(
     if not some and span == Span(path) and block is None and not damaged:
         if num_rows == 0 and not path.read_bytes().strip():
             raise ValueError(f"{path} is empty: there is nothing to load from it")
+        if num_rows == 0:
+            raise ValueError(f"{path} names columns, and has no row: there is nothing to load from it")
         raise ValueError(f"{path}: none of its {num_rows:,} rows has a text in the column {texts!r}")
 
 

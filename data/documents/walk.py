@@ -13,6 +13,13 @@ logger = logging.getLogger(__name__)
 TEXTS = (".txt",)
 MARKDOWN = (".md", ".markdown")
 TABLES = (".jsonl", ".csv", ".tsv", ".parquet")
+# How files begin that hold a text, but are none.
+_OTHERS = {
+    b"%PDF-": "PDF",
+    b"PK\x03\x04": "zip archive, as .docx, .odt and .epub are",
+    b"{\\rtf": "RTF file",
+    b"\xd0\xcf\x11\xe0": "file of an old word processor (.doc)",
+}
 NAMED = 3  # files that a message names before it only counts
 
 
@@ -66,6 +73,21 @@ def find_files(folder: Path) -> Found:
     if told := left_out(found):
         logger.warning("%s: %d files are read; left out: %s", folder, len(found.files), ", ".join(told))
     return found
+
+
+def check_is_text(path: Path) -> None:
+    """Refuse what a word processor or a printer understands: its bytes would be read as if they were the text.
+
+    Raises:
+        ValueError: naming the file, what it is and what to do.
+    """
+    if not path.is_file():  # a pipe is read once
+        return
+    with open(path, "rb") as file:
+        head = file.read(max(map(len, _OTHERS)))
+    for begin, kind in _OTHERS.items():
+        if head.startswith(begin):
+            raise ValueError(f"{path} is a {kind}, not a text: save what it holds as .txt or .md first")
 
 
 def left_out(found: Found) -> list[str]:

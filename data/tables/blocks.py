@@ -110,12 +110,9 @@ def blocks_of(
     is_last = False
     while not is_last:
         wanted = block_bytes if left is None else min(block_bytes, left)
-        try:
-            data = file.read(wanted)
-        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-            if not is_compressed(span.path):
-                raise
-            rest = b"".join(parts)
+        data, error = _some(file, wanted, is_compressed(span.path))
+        if error is not None:
+            rest = b"".join([*parts, data])
             if not skip_damaged:
                 last = line + count_ends(rest)
                 raise ValueError(
@@ -136,6 +133,20 @@ def blocks_of(
             block = _block(span.path, whole, place, line, skip_damaged)
             yield block
             line, place = line + len(block), place + len(whole)
+
+
+def _some(file: IO[bytes], wanted: int, is_archive: bool) -> tuple[bytes, Exception | None]:
+    """At most so many bytes; of an archive that breaks off, those before that, and the error."""
+    if not is_archive:
+        return file.read(wanted), None
+    read = getattr(file, "read1", file.read)  # `read` loses what it had when the error comes
+    data = bytearray()
+    try:
+        while len(data) < wanted and (more := read(wanted - len(data))):
+            data += more
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        return bytes(data), error
+    return bytes(data), None
 
 
 def _last_end(data: bytes) -> int:

@@ -17,10 +17,9 @@ above t
    people above the first, errors above the second are binomial with it.
 3. The first threshold to be tested leaves as many people as can prove the promise with half of its error rate, and
    no more than half of all: with fewer, one early mistake would end the sequence. What it can still end by bad
-   luck
-   is begun again in the middle: a first sequence has four fifths of delta, a second from half of the people on the
-   rest. In simulations (`scripts/experiments/promise.py`) this gives more answers than 20 thresholds corrected by
-   Bonferroni, as was done before, by what the table in docs/knowing.md says.
+   luck is begun again in the middle: a first sequence has four fifths of delta, a second from half of the people
+   on the rest. In simulations (`scripts/experiments/promise.py`) this gives more answers than 20 thresholds
+   corrected by Bonferroni, as was done before, by what the table in docs/knowing.md says.
 
 No bound for means is tighter here. Errors are counts of independent draws with one probability, of which the
 binomial tail is the exact law; Bentkus' bound is that tail times e, and betting wins where draws come one by one

@@ -5,8 +5,7 @@
 
 Twenty people who do not exist have a document of two sentences each, every fact stated once. Half of the people
 have questions that are trained; asked are, in three wordings, questions about the others. At equal tokens, rows
-and
-batches: trl's SFTTrainer (full weights, LoRA) and this package (full weights, LoRA); beside them the untouched
+and batches: trl's SFTTrainer (full weights, LoRA) and this package (full weights, LoRA); beside them the untouched
 model with the document in its prompt, found by BM25 or the right one. Every learning rate is the best of three on
 the people of another seed.
 

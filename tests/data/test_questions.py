@@ -348,7 +348,7 @@ def test_the_overlap_leaves_the_training_side_and_is_reported(caplog):
     remaining, removed = remove_overlap(train, dev, test)
     assert remaining["entity"][:] == ["Bo", "Cy"]
     assert removed == ["Di", "al"]
-    assert "removed 3 training questions about 2 entities that are also evaluated: Di, al" in caplog.text
+    assert "removed 3 training questions about 2 entities that are held out of training: Di, al" in caplog.text
     assert (len(dev), len(test)) == (2, 2)
 
 

@@ -201,6 +201,16 @@ def test_held_out_answers_have_no_influence_on_training(tiny, file_model, files,
     tiny.assert_equal(tmp_path / "a", tmp_path / "b")
 
 
+def test_questions_that_a_model_was_trained_on_are_told_of(tiny, file_model, files, tmp_path, capsys):
+    tiny.finetune(tmp_path / "tuned", file_model, "--questions", "cs224n", "--train_questions", files["train"])
+    for asked, is_told in (("train", True), ("dev", False)):
+        capsys.readouterr()
+        tiny.evaluate(
+            tmp_path / "tuned", "--questions", "cs224n", "--question_file", files[asked], "--split", asked
+        )
+        assert ("is what the model was trained on" in capsys.readouterr().err) is is_told
+
+
 def test_people_are_excluded_by_name(tiny, file_model, files, tmp_path):
     flags = ["--questions", "cs224n", "--train_questions", files["train"]]
     run = tiny.finetune(tmp_path / "by_name", file_model, *flags, "--exclude_people", "Flo West")

@@ -108,3 +108,16 @@ def test_more_than_can_be_asked_are_refused_with_the_flag(num_people, asked, mes
     with pytest.raises(ValueError, match=message):
         ask_about_people(people, "test")
     check_asked_people(people, "file")  # which are about others
+
+
+def test_who_is_excluded_by_name_is_in_any_wording(tmp_path, capsys):
+    path = tmp_path / "asked.tsv"
+    rows = [
+        "Where was Ada Lind born?\tOslo",
+        "Who is Ada Lind from Bergen?\ta painter",
+        "Where is Bo Ek from?\tLund",
+    ]
+    path.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    args = QuestionArguments(questions="file", train_questions=str(path), exclude_people=["ada lind"])
+    found = learnable_questions(args, PEOPLE, 1)
+    assert found.questions["question"][:] == ["Where is Bo Ek from?"]

@@ -50,6 +50,15 @@ def test_a_folder_that_holds_a_run_is_refused_and_left_alone(tiny, run):
     assert snapshot(run) == before
 
 
+def test_ways_out_are_named_only_where_they_lead_out(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine", encoding="utf-8")
+    with pytest.raises(ValueError, match="already holds files: use another folder$"):
+        check_output_folder(tmp_path, resume=False, overwrite=False)
+    (tmp_path / "export.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(ValueError, match="use another folder, or --overwrite to replace it$"):
+        check_output_folder(tmp_path, resume=None, overwrite=False, record="export.json")
+
+
 def test_overwriting_replaces_a_run_of_this_package(tiny, run):
     tiny.pretrain(run, "--overwrite", "--max_steps", "2", "--save_steps", "2")
     assert read_run(run).last.steps == 2
@@ -58,7 +67,7 @@ def test_overwriting_replaces_a_run_of_this_package(tiny, run):
 
 def test_overwriting_refuses_files_that_no_run_of_this_package_wrote(tiny, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine", encoding="utf-8")
-    with pytest.raises(ValueError, match="not written by a run of this package"):
+    with pytest.raises(ValueError, match="not written by this command"):
         tiny.pretrain(tmp_path, "--overwrite")
     assert (tmp_path / "thesis.tex").read_text(encoding="utf-8") == "mine"
 

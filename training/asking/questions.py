@@ -1,6 +1,7 @@
 """A model asked with the book closed: what it answered, and how often it was right."""
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -123,6 +124,8 @@ def evaluate(args: EvaluationArguments, people: PopulationArguments | None = Non
     else:
         asked = read_questions(args.questions, args.question_file, with_answers=not args.without_answers)
         known = read_questions(args.questions, args.train_questions) if args.train_questions else None
+        if state.is_main_process:
+            say_trained(args)
     check_fit_to_ask(asked, model, tokenizer, prompt)
     folder = Path(args.output_dir or Path(args.model) / args.split)
     asker = Asker(model, tokenizer, prompt, args.batch_size, args.max_new_tokens, asked)
@@ -148,6 +151,19 @@ def evaluate(args: EvaluationArguments, people: PopulationArguments | None = Non
             keep_result(args, folder, result, asked, known)
         file.forget()
     return result
+
+
+def say_trained(args: EvaluationArguments) -> None:
+    """Say of questions that the model was trained on that their accuracy is none of what it learned to answer."""
+    trained = read_base_run(args.model).last.arguments.get("train_questions")
+    if not (trained and args.question_file and Path(trained).is_file()):
+        return
+    if Path(trained).samefile(args.question_file):
+        print(
+            f"{args.question_file} is what the model was trained on (all but those held out): how many it answers "
+            "says what it kept of them, not what it learned from documents",
+            file=sys.stderr,
+        )
 
 
 def keep_result(

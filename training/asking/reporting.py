@@ -21,6 +21,7 @@ from closedbook.evaluation.reports.scale import memory_figure
 from closedbook.evaluation.reports.tables import read_published, results_table
 from closedbook.evaluation.results import load_results
 from closedbook.evaluation.run_record import RUN_FILE, read_run
+from closedbook.training.checks.outputs import check_outputs
 from closedbook.training.command_line import parse_flags
 
 
@@ -57,6 +58,7 @@ def main(argv: list[str]) -> None:
     (args,) = parse_flags(ReportArguments, argv)
     check_recordable(args.results if args.record else None)
     check_arguments(args)
+    check_outputs([args.html, *args.readme, args.tree, args.results_index])
     results = Path(args.results)
     for folder in args.record:
         record(Path(folder), results)

@@ -1,11 +1,20 @@
 """Whether outputs can be written, where they belong, and over nothing that is read."""
 
+import json
 import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 _NAME = re.compile(r"\w[\w.+-]*")
+# What commands write by names that others give to files of theirs, too, and what the first object in them has.
+_OURS = {
+    "predictions.jsonl": {"question", "prediction"},
+    "results.json": {"protocol", "accuracy"},
+    "knowing.json": {"abstention", "split"},
+    "ledger.jsonl": {"fact", "verdict"},
+    "ledger.json": {"verdicts", "facts"},
+}
 
 
 def check_name(flag: str, name: str) -> None:
@@ -47,7 +56,10 @@ def named_again(names: Iterable[str | Path]) -> str | Path | None:
 def check_outputs(
     files: Iterable[str | Path | None], inputs: Iterable[tuple[str, str | Path | None]] = ()
 ) -> None:
-    """Refuse files that cannot be written, that are read, or of which one would be written over another.
+    """Refuse files that cannot be written, that are read or not ours, or of which one would go over another.
+
+    A file that is there already is replaced if this package wrote it. That counts for names that a command chose;
+    one that was typed may hold anything.
 
     Args:
         files: to be written; None for one that is not asked for.
@@ -74,6 +86,22 @@ def check_outputs(
             raise ValueError(
                 f"{path} would be written over what --{read[path.resolve()]} reads: use another folder"
             )
+        if path.name in _OURS and not _is_ours(path):
+            raise ValueError(
+                f"{path} was not written by this command, and would be lost: use another --output_dir"
+            )
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is missing, empty, or begins as those of its name do that are written here."""
+    if not path.exists() or path.stat().st_size == 0:
+        return True
+    with open(path, encoding="utf-8", errors="replace") as file:
+        text = file.readline() if path.suffix == ".jsonl" else file.read()
+    try:
+        return _OURS[path.name] <= json.loads(text).keys()
+    except (ValueError, AttributeError):
+        return False
 
 
 def check_output_outside(folder: str | Path, flag: str, source: str | Path | None) -> None:

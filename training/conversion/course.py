@@ -28,7 +28,7 @@ from closedbook.training.conversion.course_checkpoints import (
 from closedbook.training.conversion.logits import TOLERANCE, check_logits
 from closedbook.training.model_card import record_run
 from closedbook.training.models import model_name
-from closedbook.training.run_folder import replacing, save_model_folder
+from closedbook.training.run_folder import check_output_folder, replacing, save_model_folder
 
 # What training scripts wrap a state dict in, beside optimizer and epoch.
 WRAPPERS = ("model_state_dict", "state_dict", "model", "model_state", "module")
@@ -60,6 +60,8 @@ def main(argv: list[str]) -> Run:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the run that output_dir holds")
     args = parser.parse_args(argv)
+    check_inputs_outside(args.output_dir, [("checkpoint", args.checkpoint), ("corpus", args.corpus)])
+    check_output_folder(args.output_dir, None, args.overwrite)
     state = read_state_dict(args.checkpoint)
     model = convert(state, args.num_attention_heads, args.block_size, args.wiring)
     arguments: dict[str, Any] = {}
@@ -72,7 +74,6 @@ def main(argv: list[str]) -> Run:
     if args.check is not None:
         arguments["largest_difference"] = check_logits(model, args.check)
     tokenizer = read_vocabulary(args.corpus, model.config)
-    check_inputs_outside(args.output_dir, [("checkpoint", args.checkpoint), ("corpus", args.corpus)])
     with replacing(args.output_dir, args.overwrite):
         save_model_folder(model, tokenizer, args.output_dir)
     stage = Stage(

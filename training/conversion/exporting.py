@@ -22,7 +22,7 @@ from closedbook.training.conversion.gpt2 import write_gpt2
 from closedbook.training.conversion.onnx_file import check_installed, write_onnx
 from closedbook.training.conversion.source import Source
 from closedbook.training.publishing.folder import public_record
-from closedbook.training.run_folder import replacing
+from closedbook.training.run_folder import check_output_folder, replacing
 
 RECORD = "export.json"
 FORMATS: dict[str, Callable[[Path, Source], dict[str, Any]]] = {
@@ -85,6 +85,7 @@ def main(argv: list[str]) -> dict[str, Any]:
         check_format,
         check_browser,
         check_same_format,
+        lambda: check_output_folder(args.output_dir, None, args.overwrite, RECORD),
         lambda: check_inputs_outside(Path(args.output_dir), [("model", Path(args.model))]),
     )
     model, tokenizer = load_model_folder(args.model)

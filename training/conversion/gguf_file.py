@@ -17,7 +17,7 @@ from closedbook.evaluation.environment import run_environment
 from closedbook.evaluation.files import write_json_atomic
 from closedbook.training.checks.outputs import check_inputs_outside
 from closedbook.training.command_line import FlagParser
-from closedbook.training.run_folder import replacing
+from closedbook.training.run_folder import check_output_folder, replacing
 
 RECORD = "conversion.json"
 
@@ -32,6 +32,7 @@ def main(argv: list[str]) -> dict:
         if file.read(4) != b"GGUF":
             raise ValueError(f"{args.gguf} is not a GGUF file: it does not begin with the letters GGUF")
     check_inputs_outside(args.output_dir, [("gguf", args.gguf)])
+    check_output_folder(args.output_dir, None, args.overwrite, RECORD)
     with replacing(args.output_dir, args.overwrite, RECORD):
         work = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=args.output_dir))
         try:

@@ -35,8 +35,7 @@ tags: [closedbook, gpt2]
 
 The model {name} of closedbook, exported as a `GPT2LMHeadModel`: no code of
 its own is needed, and every program that runs GPT-2 runs it. Logits are the original's (largest difference on
-random
-texts: {difference:.1e}).
+random texts: {difference:.1e}).
 
 It is asked with the question and the mark `{mark}`, and writes the answer up to the next mark:
 

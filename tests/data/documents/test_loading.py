@@ -131,3 +131,20 @@ def test_a_name_that_is_no_utf8_is_no_obstacle(tmp_path):
 def test_a_path_that_is_not_there_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="gone"):
         load_documents(tmp_path / "gone")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"%PDF-1.4\n1 0 obj\n", "PDF"), (b"PK\x03\x04 word/document.xml", "zip"), (b"{\\rtf1 Ada}", "RTF")],
+)
+def test_what_a_word_processor_wrote_is_no_text(content, kind, tmp_path):
+    (tmp_path / "paper").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"paper is a {kind}.*\.txt or \.md"):
+        load_documents(tmp_path / "paper")
+
+
+def test_where_everything_is_damaged_that_is_said(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": \n[1]\n')
+    with pytest.raises(ValueError, match="nothing is left of it without its 2 damaged places"):
+        load_documents(path, skip_damaged=True)

@@ -68,7 +68,7 @@ def test_a_column_that_is_missing_is_named_with_those_that_there_are(kind, tmp_p
         ("a.csv", "title,text\nA,one\nB,two,three\n", r"a\.csv:3 has not as many fields .*title, text"),
         ("a.csv", "text,text\nA,one\n", r"a\.csv:1 names a column twice"),
         ("a.csv", 'text\n"a\nb"\n"c" d\n', r"a\.csv:4 is no CSV"),
-        ("a.csv", "text\n", "none of its 0 rows"),
+        ("a.csv", "text\n", "names columns, and has no row"),
         ("a.parquet", "PAR1 no", r"a\.parquet is no parquet file"),
     ],
 )

@@ -65,7 +65,12 @@ def test_a_mixture_lends_the_text_of_another_document_and_never_ones_own():
         assert f"word{record['title'][1:3]}" not in mixture[index].text
     assert all(len(found) == 6 for found in lenders.values())
     assert "company" not in people[0]
-    lonely = Mixture([Component("one", [ADA, dict(ADA)], "place_company")], seed=1, block_size=128, num_examples=9)
+    lonely = Mixture(
+        [Component("one", [ADA, ADA | {"title": "ADA  Lind"}], "place_company")],
+        seed=1,
+        block_size=128,
+        num_examples=9,
+    )
     assert all("company" not in lonely.record(index) for index in range(9))
     plain = Mixture([Component("people", people, "place_sequence")], seed=1, block_size=128, num_examples=7)
     assert all("company" not in plain.record(index) for index in range(7))

@@ -100,6 +100,16 @@ def test_an_archive_that_breaks_off_is_named_or_read_up_to_there(ending, tmp_pat
     assert 0 < broken == len(read) and read[:-1] == lines[: len(read) - 1] and read[-1] == ""
 
 
+@pytest.mark.parametrize("ending", [".gz", ".xz"])
+def test_of_a_small_archive_that_breaks_off_all_is_read_that_it_still_holds(ending, tmp_path):
+    """One read would get it all, and loses it all where the error comes with it."""
+    lines = [hashlib.sha256(b"%d" % number).hexdigest() for number in range(20)]
+    path = tmp_path / f"a.txt{ending}"
+    path.write_bytes(COMPRESSIONS[ending]("\n".join(lines).encode())[:-9])
+    (block,) = read_blocks(Span(path), skip_damaged=True)
+    assert block.lines[:15] == lines[:15] and len(block.damaged) == 1
+
+
 @pytest.mark.parametrize(("damage", "message"), [(b"\xff\xfe", "is not UTF-8"), (b"a\0b", "holds a NUL")])
 def test_damaged_lines_are_named_or_left_out(damage, message, tmp_path):
     path = tmp_path / "a.txt"

@@ -121,3 +121,14 @@ def test_only_a_run_is_recorded(tmp_path):
     with pytest.raises(ValueError, match="--record .*: not the folder of a run"):
         reporting.main(["--record", str(tmp_path / "none"), "--results", str(tmp_path / "results")])
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("flag", ["--readme", "--tree", "--results_index"])
+def test_a_folder_is_no_page(flag, tmp_path):
+    with pytest.raises(ValueError, match="it is a folder"):
+        call(flag, tmp_path)
+
+
+def test_a_page_is_not_written_over_a_folder(run, tmp_path):
+    with pytest.raises(ValueError, match=f"cannot write {tmp_path}: it is a folder"):
+        call("--run", run / "tuned", "--html", tmp_path)

@@ -72,3 +72,26 @@ def test_a_folder_of_documents_is_not_written_into(tmp_path):
     for source in (docs, docs / "a.txt", "someone/documents", None):
         check_output_outside(tmp_path / "run", "corpus_path", source)
     check_output_outside(docs / "run", "corpus_path", docs / "a.txt")
+
+
+OURS = {
+    "predictions.jsonl": '{"question": "q", "prediction": "p"}\n{"question": "r", "prediction": "s"}\n',
+    "results.json": '{\n  "protocol": "mixed",\n  "accuracy": 0.5\n}\n',
+    "knowing.json": '{"abstention": {}, "split": "test"}',
+    "ledger.jsonl": '{"fact": "f", "verdict": "extractable"}\n',
+    "ledger.json": '{"verdicts": {}, "facts": 3}',
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("foreign", ["mine\n", "[1]\n", '{"text": "mine"}\n', "7\n"])
+def test_a_file_of_somebody_elses_is_not_written_over(tmp_path, name, foreign):
+    path = tmp_path / name
+    check_outputs([path])
+    path.write_text(OURS[name])
+    check_outputs([path])  # an older run's
+    path.write_text(foreign)
+    with pytest.raises(ValueError, match=f"{name} was not written by this command"):
+        check_outputs([path])
+    path.write_text("")
+    check_outputs([path])
