@@ -4,9 +4,9 @@
 
 Runs are tiny, and forks of this process (see `reliability_runs.py`); kills, signals and limits are real ones.
 
-* kills: SIGKILL at random moments, and at random ones of all the times that a run changes its folder, which
-  finds the middle of a checkpoint and of the final save. Afterwards the same command goes on with --resume where there is a
-  checkpoint, and begins again where there is none. Survived: it ends well, its weights are those of a run that
+* kills: SIGKILL at random moments, and at random ones of all the times that a run changes its folder, which finds
+  the middle of a checkpoint and of the final save. Afterwards the same command goes on with --resume where there
+  is a checkpoint, and begins again where there is none. Survived: it ends well, its weights are those of a run that
   nobody killed, bit by bit, and an old run that was to be replaced can be loaded until the new one has a
   checkpoint.
 * SIGTERM: a checkpoint is left, and the run that goes on from it has the same weights.
