@@ -6,8 +6,8 @@ Runs are tiny, and forks of this process (see `reliability_runs.py`); kills, sig
 
 * kills: SIGKILL at random moments, and at random ones of all the times that a run changes its folder, which finds
   the middle of a checkpoint and of the final save. Afterwards the same command goes on with --resume where there
-  is a checkpoint, and begins again where there is none. Survived: it ends well, its weights are those of a run that
-  nobody killed, bit by bit, and an old run that was to be replaced can be loaded until the new one has a
+  is a checkpoint, and begins again where there is none. Survived: it ends well, its weights are those of a run
+  that nobody killed, bit by bit, and an old run that was to be replaced can be loaded until the new one has a
   checkpoint.
 * SIGTERM: a checkpoint is left, and the run that goes on from it has the same weights.
 * two at once: of two runs that begin in one folder together, one is refused and the other one is right.
