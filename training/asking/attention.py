@@ -24,6 +24,7 @@ from closedbook.evaluation.reports.attention import (
     draw_scales,
 )
 from closedbook.training.bases.loading import load_model_folder
+from closedbook.training.checks.outputs import check_prefix
 from closedbook.training.command_line import parse_flags
 
 SCALES = [float(scale) for scale in range(0, 41, 2)]
@@ -63,6 +64,7 @@ def explore_constructions(argv: list[str]) -> dict:
     """Measure, draw and write; returns what the JSON file holds."""
     (args,) = parse_flags(ConstructionsArguments, argv)
     check_recordable(args.output and Path(args.output).parent)
+    check_prefix("output", args.output, (".md", ".json", ".png", "-heads.png", "-scale.png"))
     setting = Setting(args.num_tokens, args.size, args.scale, args.draws, args.seed)
     content = {
         "setting": asdict(setting),
@@ -81,6 +83,7 @@ def explore_model(argv: list[str]) -> dict:
     """Capture, score, draw and write; returns what the JSON file holds."""
     (args,) = parse_flags(ModelArguments, argv)
     check_recordable(args.output and Path(args.output).parent)
+    check_prefix("output", args.output, (".md", ".json", ".png"))
     more = [] if args.questions is None else load_question_file(args.questions)["question"][:]
     model, tokenizer = load_model_folder(args.model)
     shown, *others = ask(model, tokenizer, [args.text, *more])

@@ -24,6 +24,7 @@ from closedbook.evaluation.prompting.incontext_summary import incontext_table, s
 from closedbook.evaluation.reports.incontext import draw_accuracy, draw_prompt_luck
 from closedbook.training.asking.incontext_arguments import InContextArguments, SweepArguments, read_asked_and_pool
 from closedbook.training.asking.sweep_folder import ask_missing, describe_model, fingerprint
+from closedbook.training.checks.outputs import check_prefix
 from closedbook.training.command_line import parse_arguments
 from closedbook.training.finished_runs import ArmFiles, digest
 from closedbook.training.hardware import own_device
@@ -33,6 +34,7 @@ def main(argv: list[str]) -> dict | None:
     """Returns the summary; None in all processes but the first."""
     args, swept, _recipe = parse_arguments((InContextArguments, SweepArguments), argv)
     check_recordable(args.results and Path(args.results).parent)
+    check_prefix("results", args.results, (".json", ".md", ".png", "-luck.png"))
     if args.num_threads:
         torch.set_num_threads(args.num_threads)
     prompt_format, arms = args.prompt_format(), swept.arms()

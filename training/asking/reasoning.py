@@ -30,6 +30,7 @@ from closedbook.evaluation.prompting.reasoning_summary import (
     summarise_reasoning,
 )
 from closedbook.training.asking.sweep_folder import ask_missing, describe_model
+from closedbook.training.checks.outputs import check_prefix
 from closedbook.training.command_line import parse_arguments
 from closedbook.training.finished_runs import ArmFiles, digest
 from closedbook.training.hardware import own_device
@@ -127,6 +128,7 @@ def main(argv: list[str]) -> dict | None:
     """Returns the content of the results file; None in all processes but the first."""
     args, _ = parse_arguments((ReasoningArguments,), argv)
     check_recordable(args.results and Path(args.results).parent)
+    check_prefix("results", args.results, (".json", ".md", ".png"))
     if args.num_threads:
         torch.set_num_threads(args.num_threads)
     asked, shown = read_asked_and_shown(args)

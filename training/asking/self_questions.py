@@ -31,7 +31,7 @@ from closedbook.evaluation.run_record import Run, read_run
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
 from closedbook.training.arguments import PopulationArguments
 from closedbook.training.bases.loading import check_is_model, load_model_folder
-from closedbook.training.checks.outputs import check_output_outside, check_outputs, named_again
+from closedbook.training.checks.outputs import check_output_outside, check_outputs, check_prefix, named_again
 from closedbook.training.checks.together import check_together
 from closedbook.training.command_line import parse_flags
 from closedbook.training.documents import documents_read
@@ -81,6 +81,7 @@ def main(argv: list[str]) -> dict[str, Any]:
     runs = [read_run(name) for name in args.reader]
     check_together(
         lambda: check_recordable(record and record.parent),
+        lambda: check_prefix("results", args.results, (".json",)),
         lambda: check_places(outputs, args, runs[0]),
         lambda: check_each_once(args.reader),
         *(partial(check_is_reader, name) for name in args.reader),

@@ -92,6 +92,22 @@ def check_outputs(
             )
 
 
+def check_prefix(flag: str, prefix: str | None, endings: Iterable[str]) -> None:
+    """Refuse a name without an ending that its files cannot be written by; None names none.
+
+    Raises:
+        ValueError: naming the flag, for the name of a folder; and as `check_outputs` does.
+    """
+    if prefix is None:
+        return
+    if Path(prefix).is_dir() or prefix.endswith(("/", os.sep)) or not Path(prefix).name:
+        example = (Path(prefix) / "results").as_posix()
+        raise ValueError(
+            f"--{flag} {prefix} is a folder: name the files in it without an ending, such as {example}"
+        )
+    check_outputs([f"{prefix}{ending}" for ending in endings])
+
+
 def _is_ours(path: Path) -> bool:
     """Whether a file is missing, empty, or begins as those of its name do that are written here."""
     if not path.exists() or path.stat().st_size == 0:

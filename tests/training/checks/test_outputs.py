@@ -7,6 +7,7 @@ from closedbook.training.checks.outputs import (
     check_name,
     check_output_outside,
     check_outputs,
+    check_prefix,
     check_writable,
 )
 
@@ -95,3 +96,19 @@ def test_a_file_of_somebody_elses_is_not_written_over(tmp_path, name, foreign):
         check_outputs([path])
     path.write_text("")
     check_outputs([path])
+
+
+@pytest.mark.parametrize("name", ["made", "made/", "new/", ".", "/"])
+def test_files_without_an_ending_are_not_named_like_a_folder(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "made").mkdir()
+    with pytest.raises(ValueError, match=r"--results .* is a folder: name the files in it without an ending"):
+        check_prefix("results", name, (".json",))
+
+
+def test_files_that_begin_with_one_name_are_looked_at_each(tmp_path):
+    check_prefix("results", None, (".json",))
+    check_prefix("results", f"{tmp_path}/a", (".json", ".md"))
+    (tmp_path / "a.md").mkdir()
+    with pytest.raises(ValueError, match=r"a\.md: it is a folder"):
+        check_prefix("results", f"{tmp_path}/a", (".json", ".md"))
