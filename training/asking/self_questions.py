@@ -28,6 +28,7 @@ from closedbook.evaluation.environment import check_recordable, run_environment
 from closedbook.evaluation.files import write_json_atomic, write_jsonl_atomic
 from closedbook.evaluation.knowing.weighing import Choice, Weighing, cross_fitted
 from closedbook.evaluation.run_record import Run, read_run
+from closedbook.evaluation.statistics.intervals import wilson_interval
 from closedbook.modeling.tokenization_char import MASK_CHARACTER
 from closedbook.training.arguments import PopulationArguments
 from closedbook.training.bases.loading import check_is_model, load_model_folder
@@ -227,9 +228,10 @@ def check_readers(
     right = _right(means, answers)
     by_rule = sum(readers[0].first_place(rows[row]["entity"]) in rows[row]["answers"] for row in checked)
     counted = {"checked": len(checked), "reader_right": right, "rule_right": by_rule}
+    low, high = wilson_interval(right, len(checked))  # of few people hardly anything is known, and it shows
     print(
-        f"of {len(checked)} questions about people kept out the reader answers {right} rightly, the rule "
-        f"{by_rule}",
+        f"of {len(checked)} questions about people kept out the reader answers {right} rightly "
+        f"({low:.0%} to {high:.0%} of all such, with 95% confidence), the rule {by_rule}",
         file=sys.stderr,
     )
     weighing = None

@@ -72,10 +72,16 @@ def ask(tiny, files, reader, *flags):
     return found, [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
 
 
-def test_everybody_is_asked_about_and_only_whom_the_reader_learned_from_keeps_an_answer(tiny, files, reader):
+def test_everybody_is_asked_about_and_only_whom_the_reader_learned_from_keeps_an_answer(
+    tiny, files, reader, capsys
+):
     found, rows = ask(tiny, files, reader, "--allow_weak_reader", "True")
     assert (found["questions"], found["labelled"], found["asked_itself"]) == (20, 9, 11)
     assert (found["checked"], found["rule_right"], found["nothing_to_point_at"]) == (3, 0, 0)
+    right = found["reader_right"]
+    low, high = {0: (0, 56), 1: (6, 79), 2: (21, 94), 3: (44, 100)}[right]  # Wilson, of three
+    told = f"the reader answers {right} rightly ({low}% to {high}% of all such, with 95% confidence), the rule 0"
+    assert told in capsys.readouterr().err
     assert len({row["entity"] for row in rows}) == 20
     sure = {row["entity"] for row in rows if row["probabilities"] == [1.0]}
     held_out = set(json.loads((reader / "run.json").read_text())["held_out_people"])
