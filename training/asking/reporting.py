@@ -58,7 +58,8 @@ def main(argv: list[str]) -> None:
     (args,) = parse_flags(ReportArguments, argv)
     check_recordable(args.results if args.record else None)
     check_arguments(args)
-    check_outputs([args.html, *args.readme, args.tree, args.results_index])
+    for page in (args.html, *args.readme, args.tree, args.results_index):  # the list of files is one of the pages
+        check_outputs([page])
     results = Path(args.results)
     for folder in args.record:
         record(Path(folder), results)
